@@ -1,0 +1,93 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""As much of ASN.1 DER (X.690) as public keys need: nested elements, integers, the two forms of an RSA key."""
+from __future__ import annotations
+
+from typing import NamedTuple
+
+INTEGER = 0x02
+BIT_STRING = 0x03
+OBJECT_ID = 0x06
+SEQUENCE = 0x30
+
+RSA_ENCRYPTION = bytes.fromhex("2a864886f70d010101")  # 1.2.840.113549.1.1.1
+ED25519 = bytes.fromhex("2b6570")  # 1.3.101.112
+
+
+class DerError(ValueError):
+    """The bytes are not the DER that was expected."""
+
+
+class RsaPublic(NamedTuple):
+    """An RSA public key as its numbers."""
+
+    modulus: int
+    exponent: int
+
+
+def elements(data: bytes) -> list[tuple[int, bytes]]:
+    """Return the (tag, content) pairs that stand one after another in data.
+
+    Raises: DerError where an element is cut off, or its length is not in the shortest form (X.690, 10.1).
+    """
+    found = []
+    at = 0
+    while at < len(data):
+        if at + 2 > len(data):
+            raise DerError(f"element at byte {at} is cut off")
+        tag, length = data[at], data[at + 1]
+        start = at + 2
+        if length >= 0x80:
+            octets = length & 0x7F
+            length = int.from_bytes(data[start:start + octets], "big")
+            if not 1 <= octets <= 4 or start + octets > len(data) or length < 0x80 or length >> 8 * (octets - 1) == 0:
+                raise DerError(f"element at byte {at} has no valid length")
+            start += octets
+        if start + length > len(data):
+            raise DerError(f"element at byte {at} says {length} bytes, only {len(data) - start} follow")
+        found.append((tag, data[start:start + length]))
+        at = start + length
+    return found
+
+
+def _one_sequence(data: bytes) -> list[tuple[int, bytes]]:
+    outer = elements(data)
+    if len(outer) != 1 or outer[0][0] != SEQUENCE:
+        raise DerError("not one SEQUENCE")
+    return elements(outer[0][1])
+
+
+def _integer(content: bytes) -> int:
+    value = int.from_bytes(content, "big", signed=True)
+    if not content or value <= 0:
+        raise DerError("a number of the key is not positive")
+    return value
+
+
+def rsa_pkcs1(data: bytes) -> RsaPublic:
+    """Return the key of an RSAPublicKey (RFC 8017, A.1.1).
+
+    Raises: DerError where data is something else.
+    """
+    inner = _one_sequence(data)
+    if [tag for tag, _content in inner] != [INTEGER, INTEGER]:
+        raise DerError("not a SEQUENCE of two INTEGERs")
+    return RsaPublic(_integer(inner[0][1]), _integer(inner[1][1]))
+
+
+def spki(data: bytes) -> tuple[bytes, bytes]:
+    """Return the algorithm's encoded object identifier and the key of a SubjectPublicKeyInfo (RFC 5280, 4.1.2.7).
+
+    Raises: DerError where data is something else.
+    """
+    inner = _one_sequence(data)
+    if [tag for tag, _content in inner] != [SEQUENCE, BIT_STRING]:
+        raise DerError("not a SubjectPublicKeyInfo")
+    algorithm = elements(inner[0][1])
+    if not algorithm or algorithm[0][0] != OBJECT_ID:
+        raise DerError("the algorithm has no object identifier")
+    bits = inner[1][1]
+    if not bits or bits[0] != 0:
+        raise DerError("the key is not whole bytes")
+    return algorithm[0][1], bits[1:]

@@ -1,0 +1,216 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The DKIM key record in DNS (RFC 6376, 3.6.1; RFC 8301; RFC 8463): written, read, compared."""
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+
+from ansible_collections.mailfleet.sending.plugins.module_utils import der
+
+MINIMUM_RSA_BITS = 1024  # RFC 8301, 3.2: verifiers must not accept less
+WANTED_RSA_BITS = 2048  # RFC 8301, 3.2: signers should use at least this
+
+_TAG_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_TAG_VALUE = re.compile(r"[\x21-\x3a\x3c-\x7e \t\r\n]*")
+_WHITE = re.compile(r"[ \t\r\n]+")
+_HYPHENATED = re.compile(r"[A-Za-z](?:[A-Za-z0-9-]*[A-Za-z0-9])?")
+_SELECTOR_LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?")
+
+
+class DkimRecordError(ValueError):
+    """The text is not a DKIM key record, or the key in it is none.
+
+    Attribute: C(position) is the offset in the text, from 0, of what is wrong.
+    """
+
+    def __init__(self, message: str, position: int = 0) -> None:
+        super().__init__(message)
+        self.position = position
+
+
+@dataclass(frozen=True)
+class KeyRecord:
+    """A key record as its tags say, defaults filled in.
+
+    Attributes: C(key_type) "rsa", "ed25519" or another that this module does not know; C(public) the key's bytes as
+    published, empty where it is revoked; C(hashes) the h= list, empty where every hash is allowed; C(services) the
+    s= list; C(flags) the t= list; C(notes) the n= text; C(bits) the key's size, 0 where the key type is unknown or
+    the key revoked; C(identity) equal for two records of the same key, whatever form it is written in;
+    C(unknown) the names of tags that RFC 6376 does not define.
+    """
+
+    key_type: str
+    public: bytes
+    hashes: tuple[str, ...] = ()
+    services: tuple[str, ...] = ("*",)
+    flags: tuple[str, ...] = ()
+    notes: str = ""
+    bits: int = 0
+    identity: tuple[object, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def revoked(self) -> bool:
+        """Return whether p= is empty: the owner withdrew the key."""
+        return not self.public
+
+    @property
+    def testing(self) -> bool:
+        """Return whether t=y says that verifiers must treat the mail as unsigned when it fails."""
+        return "y" in self.flags
+
+    @property
+    def strict(self) -> bool:
+        """Return whether t=s forbids an i= in a subdomain of d=."""
+        return "s" in self.flags
+
+    @property
+    def for_email(self) -> bool:
+        """Return whether s= allows the key for mail."""
+        return bool({"*", "email"} & set(self.services))
+
+    @property
+    def sha256(self) -> bool:
+        """Return whether h= allows SHA-256, the only hash in use since RFC 8301."""
+        return not self.hashes or "sha256" in self.hashes
+
+
+def owner(selector: str, domain: str) -> str:
+    """Return the absolute name, in lower case, of the record of a selector and domain (RFC 6376, 3.6.2.1).
+
+    Raises: DkimRecordError where the selector is not labels of letters, digits and inner hyphens.
+    """
+    for label in selector.split("."):
+        if not _SELECTOR_LABEL.fullmatch(label) or len(label) > 63:
+            raise DkimRecordError(
+                f"selector {selector!r}: found {label!r}; expected letters, digits and inner hyphens, at most 63")
+    return f"{selector}._domainkey.{domain.rstrip('.')}.".lower()
+
+
+def format_record(public: str, key_type: str = "rsa") -> str:
+    """Return the value of the record that publishes a key.
+
+    Arguments: C(public) the public half in base64, RSA as SubjectPublicKeyInfo, Ed25519 as its 32 bytes.
+    Raises: DkimRecordError where it is no such key.
+    """
+    value = f"v=DKIM1; k={key_type}; p={_WHITE.sub('', public)}"
+    if parse_record(value).revoked:
+        raise DkimRecordError("the public half is empty; an empty p= would revoke the key", len(value))
+    return value
+
+
+def parse_public(public: str, key_type: str = "rsa") -> KeyRecord:
+    """Return the record that a public half in base64 would have, to compare others with.
+
+    Raises: DkimRecordError where it is no such key.
+    """
+    return parse_record(format_record(public, key_type))
+
+
+def parse_record(text: str) -> KeyRecord:
+    """Return what the joined strings of one TXT record say.
+
+    Raises: DkimRecordError with the position where the text breaks RFC 6376, or the key cannot be read.
+    """
+    tags = _tags(text)
+    version = tags.get("v")
+    if version is not None and (next(iter(tags)) != "v" or version[0] != "DKIM1"):
+        raise DkimRecordError(f"v= is {version[0]!r}; expected DKIM1 as the first tag, or none", version[1])
+    if "p" not in tags:
+        raise DkimRecordError("there is no p= tag", len(text))
+    key_type, at = tags.get("k", ("rsa", 0))
+    if not _HYPHENATED.fullmatch(key_type):
+        raise DkimRecordError(f"k= is {key_type!r}; expected the name of a key type, such as rsa", at)
+    encoded, at = tags["p"]
+    try:
+        public = base64.b64decode(_WHITE.sub("", encoded), validate=True)
+        bits, identity = _measure(key_type, public)
+    except binascii.Error as error:
+        raise DkimRecordError(f"p= is not base64: {_base64_fault(encoded) or error}", at) from error
+    except der.DerError as error:
+        raise DkimRecordError(f"p= holds no {key_type} key: {error}", at) from error
+    return KeyRecord(
+        key_type=key_type,
+        public=public,
+        hashes=_names(tags, "h"),
+        services=_names(tags, "s") or ("*",),
+        flags=_names(tags, "t"),
+        notes=tags.get("n", ("", 0))[0],
+        bits=bits,
+        identity=identity,
+        unknown=tuple(name for name in tags if name not in {"v", "g", "h", "k", "n", "p", "s", "t"}),
+    )
+
+
+def _tags(text: str) -> dict[str, tuple[str, int]]:
+    """Return tag name to (value, offset of the value) in their order (RFC 6376, 3.2)."""
+    tags: dict[str, tuple[str, int]] = {}
+    at = 0
+    pieces = text.split(";")
+    for number, piece in enumerate(pieces):
+        name, equals, value = piece.partition("=")
+        start = at + len(name) + 1
+        name = name.strip(" \t\r\n")
+        if not equals:
+            # The last semicolon may end the list; an empty piece elsewhere is no tag.
+            if name or number != len(pieces) - 1 or not tags:
+                raise DkimRecordError(f"{piece.strip()[:40]!r} is no tag=value", at)
+        elif not _TAG_NAME.fullmatch(name):
+            raise DkimRecordError(f"{name[:40]!r} is no tag name", at)
+        elif name in tags:
+            raise DkimRecordError(f"the tag {name}= stands twice", at)
+        elif not (match := _TAG_VALUE.match(value)) or match.end() < len(value):
+            wrong = match.end() if match else 0
+            raise DkimRecordError(f"the value of {name}= holds {value[wrong]!r}", start + wrong)
+        else:
+            stripped = value.strip(" \t\r\n")
+            tags[name] = (stripped, start + (value.find(stripped) if stripped else 0))
+        at += len(piece) + 1
+    return tags
+
+
+def _names(tags: dict[str, tuple[str, int]], name: str) -> tuple[str, ...]:
+    """Return a colon-separated list; unrecognised names stay, since verifiers ignore them."""
+    value, at = tags.get(name, ("", 0))
+    if not value:
+        return ()
+    names = tuple(item.strip(" \t\r\n") for item in value.split(":"))
+    for item in names:
+        if item != "*" and not _HYPHENATED.fullmatch(item):
+            raise DkimRecordError(f"{name}= holds {item!r}; expected names separated by colons", at)
+    return names
+
+
+def _base64_fault(encoded: str) -> str:
+    """Return which character of p= is not base64, where it is one that DNS panels are known to leave there."""
+    found = re.search(r"[^A-Za-z0-9+/= \t\r\n]", encoded)
+    return f"found {found.group()!r} at its character {found.start()}" if found else ""
+
+
+def _measure(key_type: str, public: bytes) -> tuple[int, tuple[object, ...]]:
+    """Return the key's size in bits and what is equal for equal keys."""
+    if not public:
+        return 0, (key_type,)
+    if key_type == "rsa":
+        numbers = _rsa(public)
+        return numbers.modulus.bit_length(), (key_type, numbers)
+    if key_type == "ed25519":
+        if len(public) != 32:
+            raise der.DerError(f"it has {len(public)} bytes; RFC 8463 wants the 32 of the key itself")
+        return 256, (key_type, public)
+    return 0, (key_type, public)
+
+
+def _rsa(public: bytes) -> der.RsaPublic:
+    """Return the numbers of an RSA key in either form (RFC 6376, 3.6.1 names RSAPublicKey; all publish SPKI)."""
+    try:
+        algorithm, key = der.spki(public)
+    except der.DerError:
+        return der.rsa_pkcs1(public)
+    if algorithm != der.RSA_ENCRYPTION:
+        raise der.DerError("it is a key of another algorithm")
+    return der.rsa_pkcs1(key)

@@ -1,0 +1,118 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a check says about its subjects: one typed value for every check of the collection."""
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+from enum import Enum
+
+
+class Status(str, Enum):
+    """The outcome of a check, from best to worst.
+
+    C(absent) means that DNS said there is no such thing; C(unknown) that it did not say, or that it cannot be tested.
+    """
+
+    OK = "ok"
+    WARN = "warn"
+    UNKNOWN = "unknown"
+    ABSENT = "absent"
+    FAIL = "fail"
+
+    @property
+    def rank(self) -> int:
+        """Return the place in the order from best (0) to worst."""
+        return list(Status).index(self)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One statement of a check.
+
+    Attributes: C(check) names the check ("spf"); C(subjects) what was checked; C(found) and C(expected) the values as
+    text; C(cause) why the status is not ok; C(mend) the smallest change that makes it ok; C(source) the query or
+    header that it came from.
+    """
+
+    check: str
+    subjects: tuple[str, ...]
+    status: Status
+    found: str = ""
+    expected: str = ""
+    cause: str = ""
+    mend: str = ""
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.subjects, str):
+            raise TypeError(f"subjects is the text {self.subjects!r}; expected a sequence of texts")
+        object.__setattr__(self, "subjects", tuple(self.subjects))
+        object.__setattr__(self, "status", Status(self.status))
+
+    @property
+    def ok(self) -> bool:
+        """Return whether nothing needs to be done."""
+        return self.status is Status.OK
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the verdict as plain data for JSON."""
+        data = {field.name: getattr(self, field.name) for field in fields(self)}
+        return data | {"subjects": list(self.subjects), "status": self.status.value}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, object]) -> Verdict:
+        """Return the verdict that C(to_dict) wrote.
+
+        Raises: ValueError where a key is missing, unknown, or the status is none of Status.
+        """
+        known = {field.name for field in fields(cls)}
+        missing = {"check", "subjects", "status"} - set(data)
+        if missing or set(data) - known:
+            wrong = [f"{name} is missing" for name in sorted(missing)]
+            wrong += [f"{name} is unknown" for name in sorted(set(data) - known)]
+            raise ValueError(f"not a verdict: {', '.join(wrong)}")
+        if not isinstance(data["subjects"], (list, tuple)):
+            raise ValueError(f"not a verdict: subjects is {data['subjects']!r}, expected a list")
+        return cls(**data)
+
+
+def group(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """Return the verdicts with those that differ in nothing but their subjects made into one.
+
+    The order is that of first appearance, for verdicts and for the subjects in them; no subject stands twice.
+    """
+    subjects: dict[Verdict, dict[str, None]] = {}
+    for verdict in verdicts:
+        subjects.setdefault(replace(verdict, subjects=()), {}).update(dict.fromkeys(verdict.subjects))
+    return [replace(verdict, subjects=tuple(names)) for verdict, names in subjects.items()]
+
+
+def faults(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """Return the verdicts that are not ok, the worst first, otherwise in their order."""
+    return sorted((verdict for verdict in verdicts if not verdict.ok), key=lambda verdict: -verdict.status.rank)
+
+
+def worst(verdicts: Iterable[Verdict]) -> Status:
+    """Return the worst status; of nothing C(unknown), since nothing was proved."""
+    return max((verdict.status for verdict in verdicts), key=lambda status: status.rank, default=Status.UNKNOWN)
+
+
+def summary(verdicts: Iterable[Verdict]) -> dict[str, int]:
+    """Return how many subjects have each status; every status is named."""
+    counts: Counter[Status] = Counter()
+    for verdict in verdicts:
+        counts[verdict.status] += len(verdict.subjects)
+    return {status.value: counts[status] for status in Status}
+
+
+def as_result(verdicts: Iterable[Verdict]) -> dict[str, object]:
+    """Return what every verifying module returns: C(verdicts) (grouped), C(faults) of them, C(summary) of subjects."""
+    grouped = group(verdicts)
+    return {
+        "verdicts": [verdict.to_dict() for verdict in grouped],
+        "faults": [verdict.to_dict() for verdict in faults(grouped)],
+        "summary": summary(grouped),
+    }
