@@ -1,0 +1,165 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The fleet: what the inventory says, checked and typed. Nothing further down reads the inventory itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+
+
+@dataclasses.dataclass(frozen=True)
+class Address:
+    """One sending IP of a server and the HELO name that it speaks under.
+
+    ``bind`` is what the server binds where a 1:1 NAT shows ``address`` outside; else it equals ``address``.
+    """
+
+    address: str
+    helo: str
+    bind: str
+
+    @property
+    def family(self) -> int:
+        """4 or 6."""
+        return ipaddress.ip_address(self.address).version
+
+    @property
+    def transport(self) -> str:
+        """The name of the Postfix delivery service that sends from this address."""
+        return "ip-" + ipaddress.ip_address(self.address).compressed.replace(".", "-").replace(":", "-")
+
+
+@dataclasses.dataclass(frozen=True)
+class Server:
+    """A host of the group ``sending_servers``."""
+
+    name: str
+    addresses: tuple[Address, ...]
+    submission: bool = True
+    tls_certificate: str = ""
+    tls_key: str = ""
+
+    @property
+    def hostname(self) -> str:
+        """The name that the server goes by: the HELO name of its first address."""
+        return self.addresses[0].helo
+
+    def first(self, family: int) -> Address | None:
+        """The first address of a family (4 or 6); ordinary mail leaves from it."""
+        return next((address for address in self.addresses if address.family == family), None)
+
+
+@dataclasses.dataclass(frozen=True)
+class SpfPolicy:
+    """What a domain's SPF record says besides the fleet's addresses.
+
+    ``include`` and ``redirect`` name domains of this inventory; ``external`` are other people's records by name,
+    with the number of lookups that each costs (RFC 7208 4.6.4).
+    """
+
+    include: tuple[str, ...] = ()
+    redirect: str = ""
+    external: tuple[tuple[str, int], ...] = ()
+    all: str = "softfail"
+
+
+@dataclasses.dataclass(frozen=True)
+class Dmarc:
+    """A domain's DMARC policy (RFC 9989)."""
+
+    policy: str = "none"
+    subdomain_policy: str = ""
+    rua: tuple[str, ...] = ()
+    dkim_alignment: str = "relaxed"
+    spf_alignment: str = "relaxed"
+
+
+@dataclasses.dataclass(frozen=True)
+class Domain:
+    """A domain that mail is sent from, and the domain of its return paths."""
+
+    name: str
+    path: str
+    bounce_domain: str = ""
+    spf: SpfPolicy = SpfPolicy()
+    dmarc: Dmarc | None = Dmarc()
+
+    @property
+    def auxiliary(self) -> bool:
+        """Whether its SPF comes from another domain of the fleet."""
+        return bool(self.spf.include or self.spf.redirect)
+
+    @property
+    def mail_from(self) -> str:
+        """The domain of the return path: what a receiver evaluates SPF for."""
+        return self.bounce_domain or self.name
+
+
+@dataclasses.dataclass(frozen=True)
+class Provider:
+    """A mailbox provider and its limits: connections of one address at a time, and a pause between deliveries."""
+
+    name: str
+    domains: tuple[str, ...]
+    connections: int = 0
+    delay: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A network of applications that may relay without a login, with the domains that it may use."""
+
+    network: str
+    domains: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class User:
+    """A login of submission, with the domains that it may use. Its hash never comes here."""
+
+    name: str
+    domains: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Dkim:
+    """How keys are made: one for the fleet or one a server, the selector's prefix, and the size in bits."""
+
+    scope: str = "fleet"
+    selector: str = "m"
+    bits: int = 2048
+
+
+@dataclasses.dataclass(frozen=True)
+class Fleet:
+    """All of it: the inventory of the whole group, whatever ``--limit`` says."""
+
+    servers: tuple[Server, ...]
+    domains: tuple[Domain, ...]
+    providers: tuple[Provider, ...] = ()
+    networks: tuple[Network, ...] = ()
+    users: tuple[User, ...] = ()
+    zones: tuple[str, ...] = ()
+    dkim: Dkim = Dkim()
+    unsigned: str = "defer"
+    message_size: int = 26214400
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Every sending IP of the fleet, sorted as addresses are."""
+        found = {address.address for server in self.servers for address in server.addresses}
+        return tuple(sorted(found, key=lambda text: (ipaddress.ip_address(text).version, ipaddress.ip_address(text))))
+
+    @property
+    def mail_domains(self) -> tuple[str, ...]:
+        """Every domain that may stand in a MAIL FROM or From: the sending and the bounce domains."""
+        names = [domain.name for domain in self.domains]
+        return tuple(dict.fromkeys(names + [d.bounce_domain for d in self.domains if d.bounce_domain]))
+
+    def with_bounces(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Sending domains together with their bounce domains: what a login of them may use as MAIL FROM."""
+        bounces = [d.bounce_domain for d in self.domains if d.name in names and d.bounce_domain]
+        return tuple(dict.fromkeys([*names, *bounces]))

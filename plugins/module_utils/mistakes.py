@@ -1,0 +1,48 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Mistakes in what a user wrote: collected, each with its path, and told all at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import typing as t
+
+
+@dataclasses.dataclass(frozen=True)
+class Mistake:
+    """One mistake: where it stands, what was found, what was expected, and the smallest mend."""
+
+    path: str
+    found: str
+    expected: str
+    mend: str = ""
+
+    def __str__(self) -> str:
+        mend = f"; {self.mend}" if self.mend else ""
+        return f"{self.path}: found {self.found}, expected {self.expected}{mend}"
+
+
+class Mistakes(ValueError):
+    """Raised once, with every mistake that was found.
+
+    The message has a line for each, so that a user mends all of them in one go.
+    """
+
+    def __init__(self, mistakes: t.Iterable[Mistake]) -> None:
+        self.mistakes = tuple(mistakes)
+        many = "1 mistake" if len(self.mistakes) == 1 else f"{len(self.mistakes)} mistakes"
+        super().__init__("\n".join([f"{many} in the inventory:", *(f"  {m}" for m in self.mistakes)]))
+
+
+def nearest(name: str, known: t.Iterable[str]) -> str:
+    """A mend that names the known word nearest to a misspelt one.
+
+    :arg name: the word that was found.
+    :arg known: the words that would have been right.
+    :returns: ``did you mean X?``, or an empty string where nothing is near.
+    """
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {close[0]}?" if close else ""

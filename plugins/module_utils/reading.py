@@ -1,0 +1,176 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Reading loosely typed data (what YAML gives) into typed values, noting every mistake with its path.
+
+A reader never raises: it notes the mistake, gives a harmless value, and goes on, so that one run tells everything.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import typing as t
+
+from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistake, nearest
+
+LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\Z")
+HOST_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
+DURATION = re.compile(r"([0-9]+)(s|m|h|d)?\Z")
+MAILBOX = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@(.+)\Z")
+
+
+def show(value: t.Any) -> str:
+    """A value as a mistake shows it: short, and without surprises."""
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def domain_name(text: str, label: re.Pattern[str] = LABEL) -> str | None:
+    """The canonical form of a domain name, or None where it is none.
+
+    :arg text: a name, with or without its final dot, in any case; Unicode names become A-labels (RFC 5890).
+    :arg label: the form that each label must have; ``HOST_LABEL`` for names of hosts (RFC 1123 2.1).
+    :returns: lower case, no final dot, at least two labels, at most 253 octets.
+    """
+    name = text.strip().rstrip(".").lower()
+    if not name.isascii():
+        try:
+            name = name.encode("idna").decode("ascii")
+        except UnicodeError:
+            return None
+    labels = name.split(".")
+    if len(name) > 253 or len(labels) < 2 or not all(label.match(part) for part in labels):
+        return None
+    if labels[-1].isdigit():
+        return None
+    return name
+
+
+class Reader:
+    """Reads values and notes mistakes in ``mistakes``."""
+
+    def __init__(self) -> None:
+        self.mistakes: list[Mistake] = []
+
+    def note(self, path: str, found: t.Any, expected: str, mend: str = "") -> None:
+        """Note one mistake; ``found`` is shown as a literal unless it is a phrase given in angle brackets."""
+        shown = found[1:-1] if isinstance(found, str) and found[:1] == "<" and found[-1:] == ">" else show(found)
+        self.mistakes.append(Mistake(path, shown, expected, mend))
+
+    def mapping(self, value: t.Any, path: str, known: t.Collection[str], required: t.Collection[str] = ()) -> dict:
+        """A mapping whose keys are all known and whose required keys are all there."""
+        if not isinstance(value, dict):
+            self.note(path, value, "a mapping with " + ", ".join(required or known))
+            return {}
+        for key in value:
+            if key not in known:
+                self.note(f"{path}.{key}", f"<the unknown key {key!r}>", "one of " + ", ".join(known), nearest(str(key), known))
+        for key in required:
+            if value.get(key) is None:
+                self.note(f"{path}.{key}", "<nothing>", "a value", f"add {key}")
+        return value
+
+    def items(self, value: t.Any, path: str) -> list[tuple[str, t.Any]]:
+        """The items of a list, each with its path."""
+        if value is None:
+            return []
+        if not isinstance(value, (list, tuple)):
+            self.note(path, value, "a list")
+            return []
+        return [(f"{path}[{index}]", item) for index, item in enumerate(value)]
+
+    def text(self, value: t.Any, path: str, expected: str = "a text") -> str:
+        """A text that is not empty and holds no control character (one could smuggle a line into a file)."""
+        if not isinstance(value, str) or not value or any(ord(c) < 32 or ord(c) == 127 for c in value):
+            self.note(path, value, expected)
+            return ""
+        return value
+
+    def choice(self, value: t.Any, path: str, choices: t.Collection[str], default: str) -> str:
+        """One of some words."""
+        if value is None:
+            return default
+        if value not in choices:
+            self.note(path, value, "one of " + ", ".join(choices), nearest(str(value), choices))
+            return default
+        return value
+
+    def integer(self, value: t.Any, path: str, low: int, high: int, default: int) -> int:
+        """A whole number within bounds, which both belong to it."""
+        if value is None:
+            return default
+        if isinstance(value, str) and value.isdigit():
+            value = int(value)
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            self.note(path, value, f"a whole number from {low} to {high}")
+            return default
+        return value
+
+    def flag(self, value: t.Any, path: str, default: bool) -> bool:
+        """True or false."""
+        if value is None:
+            return default
+        if not isinstance(value, bool):
+            self.note(path, value, "true or false")
+            return default
+        return value
+
+    def duration(self, value: t.Any, path: str) -> str | None:
+        """A time in Postfix' form (postconf(5)): a number and s, m, h or d; a bare number is seconds."""
+        if value is None:
+            return None
+        match = DURATION.match(str(value))
+        if not match or isinstance(value, bool):
+            self.note(path, value, "a time such as 1s, 5m or 2h")
+            return None
+        return match.group(1) + (match.group(2) or "s")
+
+    def domain(self, value: t.Any, path: str) -> str:
+        """A domain that can stand in an address or carry records."""
+        name = domain_name(value) if isinstance(value, str) else None
+        if name is None:
+            self.note(path, value, "a domain name such as example.com")
+            return ""
+        return name
+
+    def host(self, value: t.Any, path: str) -> str:
+        """A fully qualified host name, as a HELO name must be (RFC 5321 4.1.1.1)."""
+        name = domain_name(value, HOST_LABEL) if isinstance(value, str) else None
+        if name is None:
+            self.note(path, value, "a fully qualified host name such as mta1.example.com")
+            return ""
+        return name
+
+    def address(self, value: t.Any, path: str) -> str:
+        """An IP address in its canonical form that mail can leave from."""
+        try:
+            address = ipaddress.ip_address(value if isinstance(value, str) else "")
+        except ValueError:
+            self.note(path, value, "an IPv4 or IPv6 address")
+            return ""
+        if address.is_loopback or address.is_multicast or address.is_unspecified or address.is_link_local:
+            self.note(path, value, "an address that others can reach")
+            return ""
+        return str(address)
+
+    def network(self, value: t.Any, path: str) -> str:
+        """A network in its canonical form; one that covers half of the Internet is a mistake."""
+        try:
+            network = ipaddress.ip_network(value if isinstance(value, str) else "")
+        except ValueError as error:
+            self.note(path, value, "a network such as 10.0.0.0/24", str(error) if isinstance(value, str) else "")
+            return ""
+        if network.prefixlen < (8 if network.version == 4 else 16):
+            self.note(path, value, "a network no wider than /8 (IPv4) or /16 (IPv6)", "name the networks of your applications")
+            return ""
+        return str(network)
+
+    def mailbox(self, value: t.Any, path: str) -> str:
+        """A plain address (local part and domain), without a display name."""
+        match = MAILBOX.match(value) if isinstance(value, str) else None
+        if not match or domain_name(match.group(1)) is None:
+            self.note(path, value, "an address such as postmaster@example.com")
+            return ""
+        return t.cast(str, value)
