@@ -1,0 +1,214 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A folder of DKIM keys: C(<domain>/<selector>.pem), and beside it C(<selector>.json), which holds no secret.
+
+The private key is written first and never again. The file beside it says when the key was made and what its public
+half is: so a date never comes from the clock of a later run, a key that vanished or changed is noticed, and a key
+that its owner encrypted with ansible-vault still has a public half.
+"""
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import stat
+import tempfile
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ansible_collections.mailfleet.sending.plugins.module_utils import dkim_keys
+from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_keys import KeyFault, Public
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A key that shall exist: domain, selector, type, and for RSA its size in bits."""
+
+    domain: str
+    selector: str
+    type: str = "rsa"
+    bits: int = 2048
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A key of the folder; C(created) is its date (YYYY-MM-DD). Both it and C(public) are None where it is to be made."""
+
+    domain: str
+    selector: str
+    type: str
+    bits: int
+    public: str | None
+    created: str | None
+
+
+class KeyFaults(KeyFault):
+    """Every fault of the wanted keys, a line for each."""
+
+    def __init__(self, faults: Iterable[str]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(self.faults))
+
+
+class Store:
+    """The folder, its owner and the changes that were made in it (or would be, when C(dry))."""
+
+    def __init__(self, directory: Path, uid: int | None = None, gid: int | None = None, *, dry: bool = False) -> None:
+        self.directory = directory
+        self.changes: list[str] = []
+        self._uid = -1 if uid is None else uid
+        self._gid = -1 if gid is None else gid
+        self._dry = dry
+
+    def ensure(self, wanted: Iterable[Wanted]) -> list[Stored]:
+        """Return each wanted key in its order, made where there was none.
+
+        Nothing is made while any of them has a fault. A key that is there is never replaced.
+        Raises: KeyFaults with all faults, each naming its file.
+        """
+        wanted = list(wanted)
+        faults = []
+        for key in wanted:
+            try:
+                self._inspect(key)
+            except KeyFault as fault:
+                faults.append(str(fault))
+        names = [(key.domain, key.selector) for key in wanted]
+        faults += [f"{domain}: the selector {selector} is listed {names.count((domain, selector))} times, expected once"
+                   for domain, selector in dict.fromkeys(names) if names.count((domain, selector)) > 1]
+        if faults:
+            raise KeyFaults(faults)
+        return [self._ensure(key) for key in wanted]
+
+    def _ensure(self, key: Wanted) -> Stored:
+        stored = self._inspect(key)
+        folder, private, beside = self._paths(key)
+        self._hold_folder(self.directory)
+        self._hold_folder(folder)
+        if stored is None:
+            self.changes.append(f"{private}: made")
+            if self._dry:
+                return Stored(key.domain, key.selector, key.type, key.bits, None, None)
+            self._write_new(private, dkim_keys.make_private(key.type, key.bits))
+            stored = self._inspect(key)
+            assert stored is not None
+        if not beside.exists():
+            self.changes.append(f"{beside}: made")
+            if not self._dry:
+                data = {name: value for name, value in asdict(stored).items() if name not in ("domain", "selector")}
+                self._write_new(beside, json.dumps(data, indent=1, sort_keys=True).encode() + b"\n")
+        self._hold(private, 0o600)
+        self._hold(beside, 0o600)
+        return stored
+
+    def _paths(self, key: Wanted) -> tuple[Path, Path, Path]:
+        folder = self.directory / key.domain
+        return folder, folder / f"{key.selector}.pem", folder / f"{key.selector}.json"
+
+    def _inspect(self, key: Wanted) -> Stored | None:
+        """Return the key as the folder has it, None where it has none.
+
+        Raises: KeyFault for a bad name, a damaged key, one that is not what is wanted, or one that vanished.
+        """
+        dkim_keys.check_name("domain", key.domain)
+        dkim_keys.check_name("selector", key.selector)
+        folder, private, beside = self._paths(key)
+        for path in (self.directory, folder, private, beside):
+            if path.is_symlink():
+                raise KeyFault(f"{path}: found a symbolic link, expected a file or folder of its own")
+        noted = _read_beside(beside)
+        if not private.exists():
+            if noted is None:
+                if key.type == "rsa" and key.bits not in dkim_keys.RSA_BITS:
+                    raise KeyFault(f"{private}: an RSA key of {key.bits} bits is wanted, expected one of "
+                                   f"{', '.join(map(str, dkim_keys.RSA_BITS))}")
+                return None
+            raise KeyFault(f"{private}: the key is gone, though {beside.name} says that it was made on "
+                           f"{noted['created']}; put it back, or choose another selector")
+        try:
+            content = private.read_bytes()
+            if content.startswith(dkim_keys.VAULT_HEADER):
+                if noted is None:
+                    raise KeyFault(f"it is encrypted with ansible-vault and there is no {beside.name} beside it, "
+                                   "which would hold its public half; decrypt it for the first run")
+                public = Public(noted["type"], noted["bits"], noted["public"])
+            else:
+                public = dkim_keys.read_private(content)
+                if noted is not None and noted["public"] != public.public:
+                    raise KeyFault(f"it is not the key whose public half stands in {beside.name}; put that one back")
+            dkim_keys.require(public, key.type, key.bits)
+        except OSError as error:
+            raise KeyFault(f"{private}: the key cannot be read: {error.strerror}") from error
+        except KeyFault as fault:
+            raise KeyFault(f"{private}: {fault}. A key is never replaced: mend the file, or choose another selector"
+                           ) from fault
+        created = noted["created"] if noted is not None else _date_of(private)
+        return Stored(key.domain, key.selector, public.type, public.bits, public.public, created)
+
+    def _hold_folder(self, path: Path) -> None:
+        if path.is_dir():
+            self._hold(path, 0o700)
+            return
+        self.changes.append(f"{path}: made")
+        if not self._dry:
+            path.mkdir(mode=0o700, parents=True)
+            os.chown(path, self._uid, self._gid, follow_symlinks=False)
+
+    def _hold(self, path: Path, mode: int) -> None:
+        """Give a file or folder its owner and mode, where it has others."""
+        if self._dry and not path.exists():
+            return
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            found = os.fstat(descriptor)
+            if stat.S_IMODE(found.st_mode) != mode:
+                self.changes.append(f"{path}: mode {stat.S_IMODE(found.st_mode):04o} becomes {mode:04o}")
+                if not self._dry:
+                    os.fchmod(descriptor, mode)
+            if self._uid not in (-1, found.st_uid) or self._gid not in (-1, found.st_gid):
+                self.changes.append(f"{path}: owner {found.st_uid}:{found.st_gid} becomes {self._uid}:{self._gid}")
+                if not self._dry:
+                    os.fchown(descriptor, self._uid, self._gid)
+        finally:
+            os.close(descriptor)
+
+    def _write_new(self, path: Path, content: bytes) -> None:
+        """Write a file that appears whole, with its owner, and only where there is none (link does not replace)."""
+        descriptor, name = tempfile.mkstemp(prefix=".new-", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                os.fchown(file.fileno(), self._uid, self._gid)
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(name, path)
+        finally:
+            os.unlink(name)
+
+
+def _read_beside(path: Path) -> dict[str, object] | None:
+    """Return what stands beside a key, None where there is nothing."""
+    try:
+        noted = json.loads(path.read_text("utf-8"))
+        if not isinstance(noted["public"], str) or not isinstance(noted["bits"], int):
+            raise ValueError("public is to be a text, bits a number")
+        if noted["type"] not in dkim_keys.KEY_TYPES:
+            raise ValueError(f"type is {noted['type']!r}")
+        datetime.date.fromisoformat(noted["created"])
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise KeyFault(f"{path}: it cannot be read: {error.strerror}") from error
+    except KeyError as error:
+        raise KeyFault(f"{path}: there is no {error} in it; expected created, type, bits and public") from error
+    except (ValueError, TypeError) as error:
+        raise KeyFault(f"{path}: it is damaged: {error}; put it back, or remove it: the key's file has a date too"
+                       ) from error
+    return noted
+
+
+def _date_of(path: Path) -> str:
+    """Return the day (UTC) on which a file was written: that of a key which came from elsewhere."""
+    return datetime.datetime.fromtimestamp(path.stat().st_mtime, datetime.timezone.utc).date().isoformat()

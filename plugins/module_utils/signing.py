@@ -1,0 +1,125 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which key signs for which domain: published first, seen by every authoritative server, and only then used.
+
+The state is plain data, kept by the caller in a file without secrets:
+``{domain: {selector: {"public", "created", "scope", "server", "seen"}}}``. C(server) is the host that holds a key of
+scope C(server) and None for scope C(fleet); C(seen) is the day (YYYY-MM-DD) on which every authoritative server was
+first seen to serve the key, None before. The state is never changed in place: the functions return a new one.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+State = Mapping[str, Mapping[str, Mapping[str, Any]]]
+
+SCOPES = ("fleet", "server")
+
+
+class StateError(ValueError):
+    """The state or the keys contradict each other."""
+
+
+class Answer(str, Enum):
+    """What becomes of mail with a From in a domain."""
+
+    SIGNED = "signed"
+    DEFERRED = "deferred"
+    ALLOWED = "allowed"
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key that exists: C(public) as p= has it, C(created) as YYYY-MM-DD, C(server) None for scope fleet."""
+
+    domain: str
+    selector: str
+    public: str
+    created: str
+    scope: str = "fleet"
+    server: str | None = None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a domain does on a server (None: on all of them).
+
+    Attributes: C(selector) the key that signs, None unless C(answer) is SIGNED; C(awaited) the selector of a newer key
+    that is not seen yet, or None.
+    """
+
+    domain: str
+    server: str | None
+    answer: Answer
+    selector: str | None = None
+    awaited: str | None = None
+
+
+def register(state: State, keys: Iterable[Key], seen: Iterable[tuple[str, str]], today: str) -> dict[str, Any]:
+    """Return the state with every key in it, and the day noted on which a key was first seen.
+
+    Arguments: C(keys) those that exist now; C(seen) the (domain, selector) pairs that every authoritative server was
+    seen to serve just now; C(today) as YYYY-MM-DD, used only for keys that were never seen before.
+    What was seen once stays seen: an unreachable server later is no reason to stop signing.
+    Keys of the state that are not among C(keys) stay as they are, since a removal is somebody else's decision.
+    Raises: StateError where a selector has another public half or another home than the state says: signatures that
+    are under way would no longer verify.
+    """
+    served = set(seen)
+    new: dict[str, Any] = {domain: {selector: dict(entry) for selector, entry in selectors.items()}
+                           for domain, selectors in state.items()}
+    for key in keys:
+        home = {"scope": key.scope, "server": key.server}
+        if key.scope not in SCOPES or (key.scope == "server") != (key.server is not None):
+            raise StateError(f"{key.selector}._domainkey.{key.domain}: found scope {key.scope!r} with server "
+                             f"{key.server!r}; expected fleet without a server, or server with one")
+        entry = new.setdefault(key.domain, {}).setdefault(
+            key.selector, {"public": key.public, "created": key.created, **home, "seen": None})
+        for name, value in {"public": key.public, **home}.items():
+            if entry[name] != value:
+                raise StateError(f"{key.selector}._domainkey.{key.domain}: found {name} {_short(value)}, the state "
+                                 f"says {_short(entry[name])}; a new key needs a new selector")
+        if entry["seen"] is None and (key.domain, key.selector) in served:
+            entry["seen"] = today
+    return new
+
+
+def decide(keys: Iterable[Key], state: State, domains: Iterable[str], *, unsigned: str = "defer",
+           servers: Iterable[str] = ()) -> list[Decision]:
+    """Return what every domain does, for the fleet and, where keys have scope C(server), for each server.
+
+    Arguments: C(keys) those that exist now; C(state) what C(register) returned; C(domains) that mail is sent from;
+    C(unsigned) "defer" or "allow", for a domain of which no key was seen yet; C(servers) the names of all servers.
+    Where C(servers) is empty there is one decision a domain, with server None; otherwise one a domain and server,
+    made of the fleet's keys and that server's own.
+    The newest key that was seen signs, by (created, selector). So a domain that signs keeps its old key until a new
+    one is seen; one whose first key is not seen yet is deferred, or let through where C(unsigned) says so.
+    Raises: StateError where C(unsigned) is another word, or C(keys) were not registered in the state.
+    """
+    if unsigned not in ("defer", "allow"):
+        raise StateError(f"unsigned is {unsigned!r}, expected defer or allow")
+    without = Answer.DEFERRED if unsigned == "defer" else Answer.ALLOWED
+    keys = list(keys)
+    for key in keys:
+        if key.selector not in state.get(key.domain, {}):
+            raise StateError(f"{key.selector}._domainkey.{key.domain}: the state does not know this key; register first")
+    decisions = []
+    for server in list(servers) or [None]:
+        for domain in domains:
+            own = sorted((key for key in keys if key.domain == domain and key.server in (None, server)),
+                         key=lambda key: (key.created, key.selector))
+            usable = [key for key in own if state[domain][key.selector]["seen"] is not None]
+            signing = usable[-1].selector if usable else None
+            newest = own[-1].selector if own else None
+            decisions.append(Decision(
+                domain, server, Answer.SIGNED if signing else without, signing, newest if newest != signing else None))
+    return decisions
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return repr(text if len(text) <= 24 else f"{text[:12]}…{text[-8:]}")

@@ -1,0 +1,115 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Publish, see, sign: which key signs, in every order in which keys can be made and seen."""
+from __future__ import annotations
+
+import pytest
+from ansible_collections.mailfleet.sending.plugins.module_utils.signing import (
+    Answer,
+    Decision,
+    Key,
+    StateError,
+    decide,
+    register,
+)
+
+OLD = Key("example.com", "m20260101", "OLD", "2026-01-01")
+NEW = Key("example.com", "m20261123", "NEW", "2026-11-23")
+
+
+def run(keys, seen=(), state=None, day="2026-11-23", **options):
+    state = register(state or {}, keys, [("example.com", selector) for selector in seen], day)
+    return state, decide(keys, state, ["example.com"], **options)
+
+
+def test_first_key_unseen_is_deferred():
+    assert run([OLD])[1] == [Decision("example.com", None, Answer.DEFERRED, None, "m20260101")]
+
+
+def test_first_key_unseen_may_be_allowed_by_name():
+    assert run([OLD], unsigned="allow")[1][0].answer is Answer.ALLOWED
+
+
+def test_seen_key_signs():
+    assert run([OLD], ["m20260101"])[1] == [Decision("example.com", None, Answer.SIGNED, "m20260101")]
+
+
+def test_old_key_signs_until_the_new_one_is_seen():
+    state, _ = run([OLD], ["m20260101"])
+    state, (waiting,) = run([OLD, NEW], [], state)
+    assert waiting == Decision("example.com", None, Answer.SIGNED, "m20260101", "m20261123")
+    _, (moved,) = run([NEW, OLD], ["m20261123"], state)
+    assert moved == Decision("example.com", None, Answer.SIGNED, "m20261123")
+
+
+def test_what_was_seen_stays_seen_on_the_first_day():
+    state, _ = run([OLD], ["m20260101"], day="2026-01-02")
+    state, (later,) = run([OLD], [], state, day="2026-11-23")
+    assert later.selector == "m20260101"
+    state, _ = run([OLD], ["m20260101"], state, day="2026-11-24")
+    assert state["example.com"]["m20260101"]["seen"] == "2026-01-02"
+
+
+def test_only_the_new_key_is_seen():
+    assert run([OLD, NEW], ["m20261123"])[1][0] == Decision("example.com", None, Answer.SIGNED, "m20261123")
+
+
+def test_two_keys_of_one_day_go_by_selector():
+    twin = Key("example.com", "m20261123b", "TWIN", "2026-11-23")
+    assert run([twin, NEW], ["m20261123", "m20261123b"])[1][0].selector == "m20261123b"
+
+
+def test_state_is_not_changed_in_place_and_foreign_entries_stay():
+    first = {"gone.example": {"m1": {"public": "X", "created": "2025-01-01", "scope": "fleet", "server": None,
+                                     "seen": "2025-01-02"}}}
+    second = register(first, [OLD], [("example.com", "m20260101")], "2026-11-23")
+    assert set(first) == {"gone.example"} and second["gone.example"] == first["gone.example"]
+    third = register(second, [OLD], [], "2026-11-24")
+    third["example.com"]["m20260101"]["seen"] = None
+    assert second["example.com"]["m20260101"]["seen"] == "2026-11-23"
+
+
+def test_a_selector_cannot_get_another_key():
+    state, _ = run([OLD])
+    with pytest.raises(StateError, match="m20260101._domainkey.example.com: found public 'OTHER'.*new selector"):
+        register(state, [Key("example.com", "m20260101", "OTHER", "2026-01-01")], [], "2026-11-23")
+
+
+def test_a_selector_cannot_move_to_a_server():
+    state, _ = run([OLD])
+    with pytest.raises(StateError, match="found scope 'server'"):
+        register(state, [Key("example.com", "m20260101", "OLD", "2026-01-01", "server", "mta1")], [], "2026-11-23")
+
+
+@pytest.mark.parametrize("scope, server", [("fleet", "mta1"), ("server", None), ("host", "mta1")])
+def test_scope_and_server_must_fit(scope, server):
+    with pytest.raises(StateError, match="expected fleet without a server, or server with one"):
+        register({}, [Key("example.com", "m1", "X", "2026-01-01", scope, server)], [], "2026-11-23")
+
+
+def test_each_server_has_its_own_key():
+    one = Key("example.com", "m1-mta1", "ONE", "2026-01-01", "server", "mta1")
+    two = Key("example.com", "m1-mta2", "TWO", "2026-01-01", "server", "mta2")
+    assert run([one, two], ["m1-mta1"], servers=["mta1", "mta2"])[1] == [
+        Decision("example.com", "mta1", Answer.SIGNED, "m1-mta1"),
+        Decision("example.com", "mta2", Answer.DEFERRED, None, "m1-mta2"),
+    ]
+
+
+def test_moving_from_fleet_to_server_scope_keeps_signing():
+    own = Key("example.com", "m2-mta1", "OWN", "2026-11-23", "server", "mta1")
+    state, _ = run([OLD], ["m20260101"])
+    _, decisions = run([OLD, own], [], state, servers=["mta1", "mta2"])
+    assert [decision.selector for decision in decisions] == ["m20260101", "m20260101"]
+
+
+def test_a_domain_without_any_key():
+    assert decide([], {}, ["example.us"]) == [Decision("example.us", None, Answer.DEFERRED)]
+
+
+def test_unregistered_keys_and_unknown_words_are_mistakes():
+    with pytest.raises(StateError, match="register first"):
+        decide([OLD], {}, ["example.com"])
+    with pytest.raises(StateError, match="expected defer or allow"):
+        decide([], {}, [], unsigned="accept")
