@@ -1,0 +1,52 @@
+# What can be made in a clone of mailfleet.sending; `make help` lists it.
+.DEFAULT_GOAL := help
+.PHONY: help test test-long unit lint sanity ansible newest molecule demo lab-up lab-down clean prepare prepare-lab
+
+PYTHON := .venv/bin/python
+PARTS := $(PYTHON) tools/run_parts.py
+
+help: ## list these targets
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+test: prepare-lab ## everything that must hold: linters, unit tests, sanity, the newest ansible-core, molecule
+	@$(PARTS)
+
+test-long: prepare-lab ## the same with the long forms of the tests
+	@$(PARTS) --long
+
+lint: prepare ## ruff, yamllint, ansible-lint, the linters of documentation and changelog
+	@$(PARTS) lint
+
+unit: prepare ## unit tests: seconds, without Ansible, containers or network
+	@$(PARTS) unit
+
+ansible: prepare ## tests that run ansible-playbook on this host alone
+	@$(PARTS) ansible
+
+sanity: prepare ## ansible-test sanity, nothing ignored
+	@$(PARTS) sanity
+
+newest: prepare-lab ## unit tests and sanity with the newest ansible-core, in a container
+	@$(PARTS) newest
+
+molecule: prepare-lab ## the lab as a test: check, converge, idempotence, verify
+	@$(PARTS) molecule
+
+demo: lab-up ## build the lab and run playbooks/site.yml against its two bare servers
+	@. .venv/bin/activate && ansible-playbook playbooks/site.yml -i lab/inventory </dev/null
+
+lab-up: prepare-lab ## build and start the lab; what is already there is used again
+	@$(PYTHON) lab/lab.py up
+
+lab-down: ## stop the lab and remove its containers and networks
+	@python3 lab/lab.py down
+
+clean: ## remove all that was made here: the lab, its images, caches, .venv
+	@python3 tools/clean.py
+
+prepare:
+	@python3 tools/prepare.py
+
+prepare-lab:
+	@python3 tools/prepare.py --containers
+

@@ -1,0 +1,104 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Prepare a bare Debian host for work in this clone: packages, the virtual environment, the collections path.
+
+Runs before everything else, so it needs nothing but Debian's python3 and changes nothing that is already right:
+`prepare.py` for linters and unit tests, `prepare.py --containers` for the lab as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+REQUIREMENTS = ROOT / "requirements" / "develop.txt"
+LINK = ROOT / ".collections" / "ansible_collections" / "mailfleet" / "sending"
+
+BASE_PACKAGES = ["ca-certificates", "git", "openssh-client", "openssl"]
+CONTAINER_PACKAGES = ["podman", "netavark", "aardvark-dns", "iptables", "runc", "mmdebstrap", "iproute2"]
+
+
+def missing_packages(names: list[str]) -> list[str]:
+    """Return those of the Debian packages `names` that are not installed."""
+    query = ["dpkg-query", "--show", "--showformat", "${Package} ${db:Status-Status}\n", *names]
+    # dpkg-query exits with 1 where it has never heard of one of the names: that is one of the answers.
+    answer = subprocess.run(query, capture_output=True, text=True, check=False).stdout
+    installed = {line.split()[0] for line in answer.splitlines() if line.endswith(" installed")}
+    return [name for name in names if name not in installed]
+
+
+def install_packages(names: list[str]) -> None:
+    """Install those of the Debian packages `names` that are missing, as root or through sudo."""
+    missing = missing_packages(names)
+    if not missing:
+        return
+    print(f"installing Debian packages: {' '.join(missing)}", flush=True)
+    sudo = [] if os.geteuid() == 0 else ["sudo"]
+    apt = [*sudo, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=600"]
+    run([*apt, "update"])
+    run([*apt, "--no-install-recommends", "install", *missing])
+
+
+def prepare_venv() -> None:
+    """Make .venv with the pinned requirements, unless the digest of all that decides them says that it stands."""
+    digest = hashlib.sha256(sys.version.encode())
+    for path in sorted(REQUIREMENTS.parent.glob("*.txt")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    stamp = VENV / "requirements.sha256"
+    if stamp.is_file() and stamp.read_text() == digest.hexdigest():
+        return
+    started = time.monotonic()
+    print("installing the pinned tools into .venv (a minute or two, once)", flush=True)
+    stamp.unlink(missing_ok=True)
+    same_python = (VENV / "bin" / "python").exists() and python_version(VENV / "bin" / "python") == sys.version
+    run([sys.executable, "-m", "venv", *([] if same_python else ["--clear"]), str(VENV)])
+    run([str(VENV / "bin" / "python"), "-m", "pip", "install", "-q", "--no-input", "--disable-pip-version-check",
+         "-r", str(REQUIREMENTS)])
+    stamp.write_text(digest.hexdigest())
+    print(f"installed in {time.monotonic() - started:.0f} s", flush=True)
+
+
+def python_version(python: Path) -> str:
+    """Return what `sys.version` is in the interpreter `python`, or nothing where that does not run."""
+    asked = subprocess.run([str(python), "-c", "import sys; print(sys.version, end='')"],
+                           capture_output=True, text=True, check=False)
+    return asked.stdout
+
+
+def link_collection() -> None:
+    """Let the clone be found as mailfleet.sending, whatever the name of its folder."""
+    LINK.parent.mkdir(parents=True, exist_ok=True)
+    if not LINK.is_symlink():
+        LINK.symlink_to(os.path.relpath(ROOT, LINK.parent), target_is_directory=True)
+
+
+def run(command: list[str]) -> None:
+    """Run a command that nobody can answer; where it fails, say which and stop."""
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, check=False)
+    if done.returncode != 0:
+        sys.exit(f"prepare: exit status {done.returncode} from: {' '.join(command)}")
+
+
+def main() -> None:
+    packages = list(BASE_PACKAGES)
+    # Debian cuts ensurepip out of its python3; an interpreter from elsewhere brings it.
+    if importlib.util.find_spec("ensurepip") is None:
+        packages.append("python3-venv")
+    if "--containers" in sys.argv[1:]:
+        packages += CONTAINER_PACKAGES
+    install_packages(packages)
+    prepare_venv()
+    link_collection()
+
+
+if __name__ == "__main__":
+    main()

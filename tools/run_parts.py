@@ -1,0 +1,184 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Run the parts of `make test` one after another, count their tests, and close with one plain line.
+
+A part that fails does not stop those behind it, and a part that ran no test has failed. Parts tell their tests by
+JUnit files in the folder that MAILFLEET_REPORTS names; a linter has none and counts as one test.
+
+`run_parts.py [--long] [NAME ...]`, a name being that of a part or of a group of them; without one, all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from paths import BIN, CACHE, ROOT
+
+PYTEST = (sys.executable, "-m", "pytest", "--junitxml={reports}/pytest.xml")
+LONG = ("-m", "long or not long")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One program to run; its limit is in seconds, its group a name by which several parts are asked for."""
+
+    name: str
+    command: tuple[str, ...]
+    limit: int
+    group: str = ""
+    counts_as_one: bool = False
+    long: tuple[str, ...] = ()
+    needs: str = "."
+
+
+def linter(name: str, *command: str) -> Part:
+    return Part(name, command, limit=900, group="lint", counts_as_one=True)
+
+
+PARTS = (
+    linter("ruff", "ruff", "check", "."),
+    linter("yamllint", "yamllint", "--strict", "."),
+    linter("ansible-lint", "ansible-lint"),
+    linter("docs", sys.executable, "tools/docs_lint.py"),
+    linter("changelog", "antsibull-changelog", "lint"),
+    Part("unit", (*PYTEST, "tests/unit"), limit=600, long=LONG),
+    Part("ansible", (*PYTEST, "tests/ansible"), limit=900, long=LONG),
+    Part("sanity", (sys.executable, "tools/sanity.py"), limit=1800),
+    Part("newest", (sys.executable, "tools/newest.py"), limit=2400),
+    Part("molecule", ("molecule", "test"), limit=2700, long=("--all",), needs="molecule/default"),
+)
+
+
+@dataclass
+class Result:
+    """What came of a part, in tests and seconds."""
+
+    name: str
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    seconds: float = 0.0
+    note: str = ""
+
+
+def run(part: Part, long: bool) -> Result:
+    """Run one part with its output shown as it comes, and count its tests."""
+    reports = CACHE / "reports" / part.name
+    shutil.rmtree(reports, ignore_errors=True)
+    reports.mkdir(parents=True)
+    command = [word.format(reports=reports) for word in (*part.command, *(part.long if long else ()))]
+    print(f"\n=== {part.name}: {' '.join(command)}", flush=True)
+    started = time.monotonic()
+    status = watch(command, environment(part, reports, long), part.limit)
+    result = Result(part.name) if part.counts_as_one else count(part.name, reports)
+    result.seconds = time.monotonic() - started
+    if part.counts_as_one:
+        result.passed, result.failed = (1, 0) if status == 0 else (0, 1)
+    elif status != 0 and result.failed == 0:
+        result.failed, result.note = 1, f"exit status {status}"
+    elif result.passed + result.failed == 0:
+        result.failed, result.note = 1, "ran no test"
+    if status is None:
+        result.note = f"stopped after {part.limit} s"
+    print(f"=== {line(result)}", flush=True)
+    return result
+
+
+def watch(command: Sequence[str], environ: dict[str, str], limit: int) -> int | None:
+    """Return the exit status of a command that nobody can answer, or None where it took longer than `limit` seconds."""
+    with subprocess.Popen(command, cwd=ROOT, env=environ, stdin=subprocess.DEVNULL, start_new_session=True) as process:
+        try:
+            return process.wait(timeout=limit)
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            # With the limit, an interrupt or a crash nothing of the part lives on, its grandchildren included.
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def environment(part: Part, reports: Path, long: bool) -> dict[str, str]:
+    """Return the environment of a part: this interpreter's tools, this clone's collection, nothing of the user's."""
+    junit = {
+        "ANSIBLE_CALLBACKS_ENABLED": "ansible.builtin.junit",
+        # Of a playbook, only tasks that say that they prove something count as tests, and arguments may be secret.
+        "JUNIT_TEST_CASE_PREFIX": "Prove ",
+        "JUNIT_HIDE_TASK_ARGUMENTS": "true",
+        "JUNIT_OUTPUT_DIR": str(reports),
+    }
+    return {
+        **os.environ,
+        **(junit if part.name == "molecule" else {}),
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        "ANSIBLE_HOME": str(CACHE / "ansible" / part.name),
+        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+        "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".collections"),
+        "HYPOTHESIS_STORAGE_DIRECTORY": str(CACHE / "hypothesis"),
+        "RUFF_CACHE_DIR": str(CACHE / "ruff"),
+        "MAILFLEET_REPORTS": str(reports),
+        "MAILFLEET_LONG": "1" if long else "",
+        "MAILFLEET_PART": part.name,
+    }
+
+
+def count(name: str, reports: Path) -> Result:
+    """Count the test cases of all JUnit files under `reports`."""
+    result = Result(name)
+    for path in sorted(reports.rglob("*.xml")):
+        for case in ElementTree.parse(path).iter("testcase"):
+            if case.find("failure") is not None or case.find("error") is not None:
+                result.failed += 1
+            elif case.find("skipped") is not None:
+                result.skipped += 1
+            else:
+                result.passed += 1
+    return result
+
+
+def line(result: Result) -> str:
+    """Return a result as a row of the table."""
+    figures = f"{result.passed:5} passed {result.failed:4} failed {result.skipped:4} skipped {result.seconds:6.0f} s"
+    return f"{result.name:14}{figures}  {result.note}".rstrip()
+
+
+def chosen(names: Sequence[str]) -> list[Part]:
+    """Return the parts that `names` ask for, in the order in which they run."""
+    known = {name for part in PARTS for name in (part.name, part.group) if name}
+    for name in names:
+        if name not in known:
+            sys.exit(f"no part is called {name}; there are: {', '.join(sorted(known))}")
+    wanted = [part for part in PARTS if not names or part.name in names or part.group in names]
+    return [part for part in wanted if (ROOT / part.needs).exists()]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Run the parts of `make test` and count their tests.")
+    parser.add_argument("--long", action="store_true", help="run the long forms of the tests")
+    parser.add_argument("name", nargs="*", help="a part, or a group of parts; without one, all")
+    arguments = parser.parse_args()
+    results = [run(part, arguments.long) for part in chosen(arguments.name)]
+    passed, failed = sum(result.passed for result in results), sum(result.failed for result in results)
+    skipped, seconds = sum(result.skipped for result in results), sum(result.seconds for result in results)
+    print("\n=== all parts")
+    for result in [*results, Result("together", passed, failed, skipped, seconds)]:
+        print(line(result))
+    # Inside another part (the newest ansible-core) the closing line is for the outer run to say.
+    if "MAILFLEET_PART" not in os.environ:
+        print(f"\n{passed} passed, {failed} failed", flush=True)
+    sys.exit(1 if failed or not passed else 0)
+
+
+if __name__ == "__main__":
+    main()
