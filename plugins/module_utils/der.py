@@ -1,7 +1,9 @@
 # Copyright: mailfleet.sending contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+
 """As much of ASN.1 DER (X.690) as public keys need: nested elements, integers, the two forms of an RSA key."""
+
 from __future__ import annotations
 
 from typing import NamedTuple

@@ -1,7 +1,9 @@
 # Copyright: mailfleet.sending contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+
 """The DKIM key record in DNS (RFC 6376, 3.6.1; RFC 8301; RFC 8463): written, read, compared."""
+
 from __future__ import annotations
 
 import base64

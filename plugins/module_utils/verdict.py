@@ -1,7 +1,9 @@
 # Copyright: mailfleet.sending contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+
 """What a check says about its subjects: one typed value for every check of the collection."""
+
 from __future__ import annotations
 
 from collections import Counter

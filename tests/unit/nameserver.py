@@ -1,0 +1,253 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A real authoritative DNS server inside the test process: UDP and TCP on loopback, with faults on demand.
+
+    with Nameserver({"example.com": {"example.com": {"TXT": ["v=spf1 -all"]}, "www.example.com": {"A": ["192.0.2.1"]}}},
+                    faults={("www.example.com", "AAAA"): "timeout"}) as server:
+        Lookup([server.server]).ask("www.example.com", "A")
+
+Zones and names are written without their last dot, the root as "". SOA and NS are made up where a zone has none. A fault
+is of a (name, type), or of a name (then of all its types), or of "*": see FAULTS.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections import Counter
+
+import dns.flags
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdata
+import dns.rdataclass
+import dns.rdatatype
+import dns.rrset
+
+from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Server
+
+FAULTS = {
+    "timeout": "no answer at all",
+    "first lost": "no answer to the first datagram for this question, then the answer",
+    "servfail": "rcode SERVFAIL",
+    "refused": "rcode REFUSED",
+    "formerr edns": "rcode FORMERR to queries with EDNS, the answer to others",
+    "truncated": "cut over UDP, whole over TCP",
+    "truncated for ever": "cut over UDP and TCP",
+    "truncated, no tcp": "cut over UDP, the TCP connection is closed at once",
+    "wrong id": "the answer under another identifier",
+    "wrong id first": "a datagram with another identifier, then the answer",
+    "other question": "the answer to another question",
+    "garbage": "bytes that are no message",
+    "garbage first": "bytes that are no message, then the answer",
+    "cut": "the first half of the answer, without the bit that says so",
+    "lame": "a referral to the root, without authority",
+}
+TTL = 60
+NEGATIVE_TTL = 30
+
+
+def rdata(rdtype: str, value: object) -> dns.rdata.Rdata:
+    """Return the value as dnspython's, TXT from str, bytes or a list of strings."""
+    if rdtype in ("TXT", "SPF"):
+        strings = value if isinstance(value, (list, tuple)) else cut(value)
+        strings = [item.encode("latin-1") if isinstance(item, str) else item for item in strings]
+        wire = b"".join(bytes([len(item)]) + item for item in strings)
+        kind = dns.rdatatype.from_text(rdtype)
+        return dns.rdata.from_wire(dns.rdataclass.IN, kind, wire, 0, len(wire))
+    text = " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    return dns.rdata.from_text("IN", rdtype, text, origin=dns.name.root, relativize=False)
+
+
+def cut(value: str | bytes) -> list[bytes]:
+    """Return the strings of at most 255 bytes that a long TXT is written as."""
+    data = value.encode("latin-1") if isinstance(value, str) else value
+    return [data[at:at + 255] for at in range(0, len(data), 255)] or [b""]
+
+
+class Nameserver:
+    """See the module. C(latency) is seconds before each answer; C(asked) counts questions by (name, type), C(tcp)
+    those over TCP."""
+
+    def __init__(self, zones: dict[str, dict[str, dict[str, list]]], faults: dict | None = None, latency: float = 0.0,
+                 address: str = "127.0.0.1", port: int = 0) -> None:
+        self.zones = {self._name(zone): {self._name(owner): self._sets(types) for owner, types in names.items()}
+                      for zone, names in zones.items()}
+        self.faults = faults or {}
+        self.latency = latency
+        self.address, self.port = address, port
+        self.asked: Counter[tuple[str, str]] = Counter()
+        self.tcp: Counter[tuple[str, str]] = Counter()
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="nameserver", daemon=True)
+
+    @property
+    def server(self) -> Server:
+        return Server(self.address, self.port)
+
+    @property
+    def queries(self) -> int:
+        """Return how many datagrams and TCP messages were answered, or left unanswered by a fault."""
+        return sum(self.asked.values())
+
+    def change(self, zone: str, owner: str, **types: list) -> None:
+        """Give a name other values while the server runs."""
+        self.zones[self._name(zone)][self._name(owner)] = self._sets(types)
+
+    def __enter__(self) -> Nameserver:
+        self._thread.start()
+        if not self._ready.wait(5):
+            raise RuntimeError("the name server did not start")
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+
+    @staticmethod
+    def _name(text: str) -> dns.name.Name:
+        return dns.name.from_text(text.encode("utf-8") or b".")
+
+    @staticmethod
+    def _sets(types: dict[str, list]) -> dict:
+        return {dns.rdatatype.from_text(rdtype): [rdata(rdtype, value) for value in values]
+                for rdtype, values in types.items()}
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
+        for _attempt in range(20):
+            # The port that UDP was given may be taken over TCP: then another.
+            stream = socket.create_server((self.address, self.port), family=family, backlog=64)
+            datagrams = socket.socket(family, socket.SOCK_DGRAM)
+            try:
+                datagrams.bind((self.address, stream.getsockname()[1]))
+                break
+            except OSError:
+                stream.close()
+                datagrams.close()
+        self.port = stream.getsockname()[1]
+        datagrams.setblocking(False)
+        server = self._loop.run_until_complete(asyncio.start_server(self._connected, sock=stream))
+        transport, _protocol = self._loop.run_until_complete(
+            self._loop.create_datagram_endpoint(lambda: _Datagrams(self), sock=datagrams))
+        self._ready.set()
+        self._loop.run_forever()
+        transport.close()
+        server.close()
+        for task in asyncio.all_tasks(self._loop):
+            task.cancel()
+        self._loop.run_until_complete(asyncio.sleep(0))
+        self._loop.close()
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            length = int.from_bytes(await reader.readexactly(2), "big")
+            for answer in self.answers(await reader.readexactly(length), over_tcp=True):
+                await asyncio.sleep(self.latency)
+                writer.write(len(answer).to_bytes(2, "big") + answer)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return
+        finally:
+            writer.close()
+
+    def answers(self, wire: bytes, over_tcp: bool) -> list[bytes]:
+        """Return what is sent in answer to a query."""
+        query = dns.message.from_wire(wire)
+        question = query.question[0]
+        key = (question.name.to_text(omit_final_dot=True).lower(), dns.rdatatype.to_text(question.rdtype))
+        self.asked[key] += 1
+        self.tcp[key] += over_tcp
+        fault = self.faults.get(key) or self.faults.get(key[0]) or self.faults.get("*")
+        if fault and fault not in FAULTS:
+            raise ValueError(fault)
+        if fault == "timeout" or (fault == "first lost" and self.asked[key] == 1):
+            return []
+        answer = self._answer(query, fault)
+        if fault == "other question":
+            answer.question = [dns.rrset.RRset(dns.name.from_text("other.example."), 1, question.rdtype)]
+        whole = answer.to_wire(max_size=65535)
+        limit = 65535 if over_tcp else max(512, query.payload if query.edns >= 0 else 512)
+        truncated = fault == "truncated for ever" or (str(fault).startswith("truncated") and not over_tcp)
+        if truncated or len(whole) > limit:
+            short = dns.message.make_response(query)
+            short.flags |= dns.flags.TC | dns.flags.AA
+            whole = short.to_wire()
+        elif over_tcp and fault == "truncated, no tcp":
+            return []
+        other = bytes([whole[0] ^ 0xFF]) + whole[1:]
+        return {"wrong id": [other], "wrong id first": [other, whole], "garbage": [whole[:2] + b"\x80rubbish" * 3],
+                "garbage first": [whole[:3] + b"\xc0" * 20, b"", whole], "cut": [whole[:len(whole) // 2 + 6]],
+                }.get(fault, [whole])
+
+    def _answer(self, query: dns.message.Message, fault: str | None) -> dns.message.Message:
+        answer = dns.message.make_response(query)
+        question = query.question[0]
+        if fault == "lame":
+            answer.authority.append(dns.rrset.from_text(".", TTL, "IN", "NS", "a.root.example."))
+            return answer
+        if fault in ("servfail", "refused"):
+            answer.set_rcode(dns.rcode.SERVFAIL if fault == "servfail" else dns.rcode.REFUSED)
+            return answer
+        if fault == "formerr edns" and query.edns >= 0:
+            answer = dns.message.make_response(query)
+            answer.use_edns(False)
+            answer.set_rcode(dns.rcode.FORMERR)
+            return answer
+        at = question.name
+        seen = set()
+        while True:
+            zone = self._zone(at)
+            if zone is None:
+                if not seen:
+                    answer.set_rcode(dns.rcode.REFUSED)
+                return answer
+            answer.flags |= dns.flags.AA
+            names = self.zones[zone]
+            types = names.get(at, {})
+            found = types.get(question.rdtype) or self._made_up(zone, at, question.rdtype)
+            if found:
+                answer.answer.append(dns.rrset.from_rdata_list(at, TTL, found))
+                return answer
+            alias = types.get(dns.rdatatype.CNAME)
+            if not alias or at in seen:
+                break
+            seen.add(at)
+            answer.answer.append(dns.rrset.from_rdata_list(at, TTL, alias))
+            at = alias[0].target
+        if at not in seen and at != zone and not any(owner.is_subdomain(at) for owner in names):
+            answer.set_rcode(dns.rcode.NXDOMAIN)
+        if at not in seen:
+            soa = names.get(zone, {}).get(dns.rdatatype.SOA) or self._made_up(zone, zone, dns.rdatatype.SOA)
+            answer.authority.append(dns.rrset.from_rdata_list(zone, TTL, soa))
+        return answer
+
+    def _zone(self, name: dns.name.Name) -> dns.name.Name | None:
+        """Return the longest zone that holds the name."""
+        return max((zone for zone in self.zones if name.is_subdomain(zone)), key=len, default=None)
+
+    @staticmethod
+    def _made_up(zone: dns.name.Name, at: dns.name.Name, rdtype: int) -> list:
+        if at != zone:
+            return []
+        if rdtype == dns.rdatatype.SOA:
+            return [rdata("SOA", f"ns.invalid. h.invalid. 1 1 1 1 {NEGATIVE_TTL}")]
+        return [rdata("NS", "ns.invalid.")] if rdtype == dns.rdatatype.NS else []
+
+
+class _Datagrams(asyncio.DatagramProtocol):
+    def __init__(self, nameserver: Nameserver) -> None:
+        self.nameserver = nameserver
+
+    def connection_made(self, transport: asyncio.DatagramTransport) -> None:
+        self.transport = transport
+
+    def datagram_received(self, data: bytes, addr: tuple) -> None:
+        for answer in self.nameserver.answers(data, over_tcp=False):
+            asyncio.get_running_loop().call_later(self.nameserver.latency, self.transport.sendto, answer, addr)
