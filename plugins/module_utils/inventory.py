@@ -216,7 +216,9 @@ def _dkim(reader: Reader, variables: dict[str, t.Any]) -> model.Dkim:
         reader.note("sending_dkim_selector", selector, "lower-case letters, digits and - (the key's date is added to it)")
         selector = "m"
     scope = reader.choice(variables.get("sending_dkim_scope"), "sending_dkim_scope", ("fleet", "server"), "fleet")
-    return model.Dkim(scope, selector, reader.integer(variables.get("sending_dkim_bits"), "sending_dkim_bits", 1024, 4096, 2048))
+    # RFC 8301 3.2: at least 1024, 2048 wanted; a record of more than 2048 no longer fits one DNS answer without TCP.
+    bits = reader.choice(variables.get("sending_dkim_bits"), "sending_dkim_bits", (1024, 2048, 3072, 4096), 2048)
+    return model.Dkim(scope, selector, bits)
 
 
 def _check_servers(reader: Reader, fleet: model.Fleet, hosts: dict[str, dict[str, t.Any]]) -> None:

@@ -16,7 +16,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.inventory import
 
 LOOPBACK = "127.0.0.0/8 [::1]/128"
 SNAKEOIL = ("/etc/ssl/certs/ssl-cert-snakeoil.pem", "/etc/ssl/private/ssl-cert-snakeoil.key")
-INSTALLED = ("/etc/postfix/mailfleet/tls.crt", "/etc/postfix/mailfleet/tls.key")
+INSTALLED = ("/etc/ssl/certs/mailfleet.pem", "/etc/ssl/private/mailfleet.key")
 
 # A relay that must break a line or convert a body does so after we signed it, and the signature dies (RFC 6376 5.3).
 LONG_LINE = "REJECT 5.6.0 a line is longer than 998 octets (RFC 5322 2.1.1): send the body as quoted-printable or base64"
@@ -70,6 +70,8 @@ def _inbound(fleet: Fleet, server: Server) -> dict[str, t.Any]:
         "smtpd_relay_restrictions": "permit_mynetworks, reject_unauth_destination",
         "smtpd_recipient_restrictions": "",
         "smtpd_sender_restrictions": "check_client_access {table:networks}",
+        # A domain of ours does not stand for its sub-domains: those may have other owners.
+        "parent_domain_matches_subdomains": "",
         "mailfleet_loopback": "check_sender_access {table:senders_loopback}, reject",
     }
     tables = {"senders_loopback": {"type": "hash", "entries": [["<>", "OK"], *_senders(fleet.mail_domains)]}}

@@ -88,12 +88,13 @@ class Reader:
             return ""
         return value
 
-    def choice(self, value: t.Any, path: str, choices: t.Collection[str], default: str) -> str:
-        """One of some words."""
+    def choice(self, value: t.Any, path: str, choices: t.Collection[t.Any], default: t.Any) -> t.Any:
+        """One of some words or numbers."""
         if value is None:
             return default
-        if value not in choices:
-            self.note(path, value, "one of " + ", ".join(choices), nearest(str(value), choices))
+        if not isinstance(value, (str, int)) or value not in choices:
+            words = [str(choice) for choice in choices]
+            self.note(path, value, "one of " + ", ".join(words), nearest(str(value), words))
             return default
         return value
 

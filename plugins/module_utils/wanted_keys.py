@@ -24,12 +24,10 @@ class Key:
     selector: str
     server: str
     bits: int
-    public: str = ""
-    created: str = ""
 
     def as_dict(self) -> dict[str, t.Any]:
-        """Plain data, as ``dkim_key`` takes it (with ``type`` added)."""
-        return {**dataclasses.asdict(self), "type": "rsa"}
+        """What ``dkim_key`` takes."""
+        return {"domain": self.domain, "selector": self.selector, "bits": self.bits}
 
 
 def wanted_keys(fleet: Fleet, known: KeyState, date: datetime.date) -> tuple[Key, ...]:
@@ -49,10 +47,9 @@ def wanted_keys(fleet: Fleet, known: KeyState, date: datetime.date) -> tuple[Key
 
 def _wanted(fleet: Fleet, known: dict[str, dict[str, t.Any]], domain: str, holder: str, suffix: str, date: datetime.date) -> Key:
     pattern = re.compile(re.escape(fleet.dkim.selector) + r"[0-9]{8}" + re.escape(suffix) + r"\Z")
-    mine = [(entry.get("created", ""), name) for name, entry in known.items() if pattern.match(name) and entry.get("server", "") == holder]
+    mine = [(entry.get("created", ""), name) for name, entry in known.items() if pattern.match(name) and (entry.get("server") or "") == holder]
     if mine:
-        created, selector = max(mine)
-        return Key(domain, selector, holder, fleet.dkim.bits, known[selector].get("public", ""), created)
+        return Key(domain, max(mine)[1], holder, fleet.dkim.bits)
     return Key(domain, f"{fleet.dkim.selector}{date:%Y%m%d}{suffix}", holder, fleet.dkim.bits)
 
 

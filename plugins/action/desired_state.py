@@ -1,0 +1,89 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Makes the desired state: the only place where Ansible's variables become the fleet."""
+
+from __future__ import annotations
+
+import datetime
+import typing as t
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible_collections.mailfleet.sending.plugins.module_utils.desired import desired_state
+from ansible_collections.mailfleet.sending.plugins.module_utils.inventory import read_fleet
+from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistake, Mistakes
+from ansible_collections.mailfleet.sending.plugins.module_utils.records import Record, zone_text
+from ansible_collections.mailfleet.sending.plugins.module_utils.signing import Key, register
+from ansible_collections.mailfleet.sending.plugins.module_utils.state import State, StateError
+
+GROUP = "sending_servers"
+FLEET_WIDE = ("sending_domains", "sending_providers", "sending_networks", "sending_users", "sending_zones",
+              "sending_dkim_scope", "sending_dkim_selector", "sending_dkim_bits", "sending_unsigned", "sending_message_size")
+OF_HOST = ("sending_addresses", "sending_submission", "sending_tls_certificate", "sending_tls_key")
+
+
+class ActionModule(ActionBase):
+    """Reads the variables of the whole group, whatever ``--limit`` says."""
+
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        result = super().run(tmp, task_vars)
+        task_vars = task_vars or {}
+        _checked, arguments = self.validate_argument_spec({
+            "state": {"type": "path", "required": True},
+            "date": {"type": "str"},
+            "keys": {"type": "list", "elements": "dict", "no_log": False},
+        })
+        try:
+            fleet = read_fleet(*self._variables(task_vars))
+            state = State(arguments["state"], dry=self._task.check_mode)
+            known = state.read("keys.json", {})
+            published = [Record.from_dict(entry) for entry in state.read("published.json", [])]
+            date = datetime.date.fromisoformat(arguments["date"]) if arguments["date"] else datetime.date.today()
+            made = [_key(entry, None) for entry in arguments["keys"] or []] + self._keys_of_servers(task_vars)
+            known = register(known, [key for key in made if key.public], (), date.isoformat())
+            desired = desired_state(fleet, known, published, date)
+            if arguments["keys"] is not None:
+                records = [Record.from_dict(entry) for entry in desired["records"]]
+                state.write_json("keys.json", known)
+                state.write_json("records.json", desired["records"])
+                state.write_text("records.zone", zone_text(records, fleet.zones))
+        except (Mistakes, StateError, ValueError) as error:
+            raise AnsibleActionFail(str(error)) from error
+        return {**result, "changed": bool(state.changed), "written": state.changed, **desired}
+
+    def _variables(self, task_vars: dict[str, t.Any]) -> tuple[dict[str, t.Any], dict[str, dict[str, t.Any]]]:
+        hosts = task_vars.get("groups", {}).get(GROUP, [])
+        self._agree(task_vars["hostvars"], hosts)
+        variables = {name: self._templar.template(task_vars[name]) for name in FLEET_WIDE if name in task_vars}
+        return variables, {host: {name: task_vars["hostvars"][host].get(name) for name in OF_HOST} for host in hosts}
+
+    @staticmethod
+    def _agree(hostvars: t.Any, hosts: list[str]) -> None:
+        """A fleet-wide variable that differs from server to server would make the records depend on who is asked."""
+        mistakes = []
+        raw = {host: hostvars.raw_get(host) for host in hosts}
+        for name in FLEET_WIDE:
+            first = next((host for host in hosts if name in raw[host]), None)
+            other = next((host for host in hosts if first and raw[host].get(name) != raw[first].get(name)), None)
+            if other:
+                mistakes.append(Mistake(f"{other}: {name}", "a value of its own", f"the value that {first} has", f"set it once, in group_vars/{GROUP}.yml"))
+        if mistakes:
+            raise Mistakes(mistakes)
+
+    @staticmethod
+    def _keys_of_servers(task_vars: dict[str, t.Any]) -> list[Key]:
+        """With scope ``server`` each server made its own keys and told their public halves."""
+        found = []
+        for host in task_vars.get("groups", {}).get(GROUP, []):
+            made = task_vars["hostvars"][host].get("sending_server_keys") or {}
+            found += [_key(entry, host) for entry in made.get("keys", [])]
+        return found
+
+
+def _key(entry: dict[str, t.Any], server: str | None) -> Key:
+    scope = "server" if server else "fleet"
+    return Key(entry["domain"], entry["selector"], entry["public"] or "", entry["created"] or "", scope, server)

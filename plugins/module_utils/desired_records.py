@@ -1,0 +1,140 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The DNS records that a fleet wants, each with the reason why. The records made here are those that are verified."""
+
+from __future__ import annotations
+
+import ipaddress
+import typing as t
+
+from ansible_collections.mailfleet.sending.plugins.module_utils import spf_compose
+from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_record import format_record
+from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import Dmarc, Domain, Fleet
+from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistake, Mistakes
+from ansible_collections.mailfleet.sending.plugins.module_utils.records import Record
+
+
+def desired_records(fleet: Fleet, keys: t.Iterable[tuple[str, str, str]], former: t.Iterable[str] = ()) -> list[Record]:
+    """Every record that the fleet wants in DNS.
+
+    :arg fleet: the fleet.
+    :arg keys: (domain, selector, public half in base64) of each key that receivers may need.
+    :arg former: addresses or networks that sent mail until now and may still do so until the new ones are proved;
+        SPF lets them pass besides the fleet's own. Empty for the records that stay.
+    :returns: the records, without doubles.
+    :raises Mistakes: where no SPF record within the limits of RFC 7208 can be composed, with the domain's path.
+    """
+    records = [*_names(fleet), *_spf(fleet, tuple(former)), *_bounces(fleet), *_dmarc(fleet)]
+    for domain, selector, public in keys:
+        records.append(Record(f"{selector}._domainkey.{domain}", "TXT", format_record(public),
+                              reason=f"DKIM key {selector} of {domain}: receivers verify signatures with it (RFC 6376)"))
+    return list({record.key: record for record in records}.values())
+
+
+def former_addresses(fleet: Fleet, published: t.Iterable[Record]) -> list[str]:
+    """The networks that SPF records which we published let pass, less what the fleet has now.
+
+    :arg fleet: the fleet as it will be.
+    :arg published: what we published before.
+    :returns: networks in CIDR form; the DNS of a roll-out accepts them until it is proved.
+    """
+    now = set(fleet.addresses)
+    found = {}
+    for record in published:
+        if record.kind == "spf":
+            for term in record.value.split():
+                name, _colon, text = term.partition(":")
+                if name in ("ip4", "ip6"):
+                    network = ipaddress.ip_network(text, strict=False)
+                    found[str(network)] = network
+    return [text for text, network in sorted(found.items()) if network.num_addresses > 1 or str(network[0]) not in now]
+
+
+def _names(fleet: Fleet) -> t.Iterator[Record]:
+    """HELO names resolve to their addresses and back (RFC 5321 4.1.4), and pass SPF themselves (RFC 7208 2.3)."""
+    by_helo: dict[str, list[str]] = {}
+    for server in fleet.servers:
+        for address in server.addresses:
+            by_helo.setdefault(address.helo, []).append(address.address)
+            kind = "A" if address.family == 4 else "AAAA"
+            yield Record(address.helo, kind, address.address, reason=f"HELO name of {address.address}: receivers look it up")
+            pointer = ipaddress.ip_address(address.address).reverse_pointer
+            yield Record(pointer, "PTR", address.helo, reason=f"PTR of {address.address}: receivers refuse senders without one")
+    sending = {domain.name for domain in fleet.domains}
+    for helo, addresses in by_helo.items():
+        if helo not in sending:
+            yield from spf_compose.compose(helo, addresses, all="fail", reason=f"SPF of the HELO name {helo}: judged where MAIL FROM is empty")
+
+
+def _spf(fleet: Fleet, former: tuple[str, ...]) -> t.Iterator[Record]:
+    """SPF of the sending domains and their bounce domains; auxiliary ones take theirs from the main domain."""
+    addresses = [*fleet.addresses, *former]
+    costs: dict[str, int] = {}
+    mistakes = []
+    # Main domains first: what they cost counts in those that include them.
+    for domain in sorted(fleet.domains, key=lambda each: each.auxiliary):
+        for owner, options in _policies(fleet, domain, addresses):
+            try:
+                composed = spf_compose.compose(owner, costs=dict(costs) | dict(domain.spf.external), **options)
+            except spf_compose.CannotCompose as error:
+                mistakes.append(Mistake(f"{domain.path}.spf", f"{error.lookups} lookups", f"at most {spf_compose.MAX_LOOKUPS} (RFC 7208 4.6.4)", str(error)))
+                continue
+            # Counted from a record's own terms, so that an include of it adds the term itself.
+            costs[owner] = spf_compose.tree_lookups(composed, dict(costs) | dict(domain.spf.external))
+            yield from composed
+    if mistakes:
+        raise Mistakes(mistakes)
+
+
+def _policies(fleet: Fleet, domain: Domain, addresses: list[str]) -> t.Iterator[tuple[str, dict[str, t.Any]]]:
+    """What to compose for a domain and its bounce domain. Only our own servers use a bounce domain, so it ends in -all."""
+    spf = domain.spf
+    external = [name for name, _lookups in spf.external]
+    if domain.auxiliary:
+        main = spf.redirect or ", ".join(spf.include)
+        options: dict[str, t.Any] = {"addresses": [], "include": [*spf.include, *external], "redirect": spf.redirect or None, "all": spf.all}
+        yield domain.name, {**options, "reason": f"SPF of {domain.name}: an auxiliary domain, which takes its senders from {main}"}
+    else:
+        yield domain.name, {"addresses": addresses, "include": external, "all": spf.all, "reason": f"SPF of {domain.name}: the fleet's servers send for it (RFC 7208)"}
+    if domain.bounce_domain:
+        reason = f"SPF of {domain.bounce_domain}: the domain of return paths is the one that receivers evaluate"
+        mains = [_bounce_of(fleet, name) for name in spf.include or ([spf.redirect] if spf.redirect else [])]
+        if mains:
+            yield domain.bounce_domain, {"addresses": [], "include": mains, "all": "fail", "reason": reason}
+        else:
+            yield domain.bounce_domain, {"addresses": addresses, "all": "fail", "reason": reason}
+
+
+def _bounce_of(fleet: Fleet, name: str) -> str:
+    return next(domain.mail_from for domain in fleet.domains if domain.name == name)
+
+
+def _bounces(fleet: Fleet) -> t.Iterator[Record]:
+    """Bounces come back to the servers themselves (RFC 5321 4.4: the return path must be able to take mail)."""
+    for domain in fleet.domains:
+        if domain.bounce_domain:
+            for host in dict.fromkeys(server.hostname for server in fleet.servers):
+                yield Record(domain.bounce_domain, "MX", f"10 {host}", reason=f"MX of {domain.bounce_domain}: bounces come back to {host}")
+
+
+def _dmarc(fleet: Fleet) -> t.Iterator[Record]:
+    for domain in fleet.domains:
+        if domain.dmarc:
+            yield Record(f"_dmarc.{domain.name}", "TXT", dmarc_value(domain.dmarc), reason=f"DMARC policy of {domain.name}: large providers demand one (RFC 9989)")
+
+
+def dmarc_value(dmarc: Dmarc) -> str:
+    """The value of a DMARC record (RFC 9989 4.7); what equals the default is left out.
+
+    :arg dmarc: the policy.
+    :returns: the tags, ``v`` first.
+    """
+    tags = ["v=DMARC1", f"p={dmarc.policy}"]
+    if dmarc.subdomain_policy:
+        tags.append(f"sp={dmarc.subdomain_policy}")
+    if dmarc.rua:
+        tags.append("rua=" + ",".join(f"mailto:{address}" for address in dmarc.rua))
+    tags += [f"{tag}=s" for tag, mode in (("adkim", dmarc.dkim_alignment), ("aspf", dmarc.spf_alignment)) if mode == "strict"]
+    return "; ".join(tags)

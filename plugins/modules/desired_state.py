@@ -1,0 +1,94 @@
+#!/usr/bin/python
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: desired_state
+short_description: Make the desired state of a fleet from its inventory
+version_added: 0.1.0
+description:
+  - Reads the variables of the role P(mailfleet.sending.sending#role) of B(every) host in the group C(sending_servers), whatever C(--limit) says,
+    checks them, and makes what everything further down reads - the keys that are wanted, the DNS records, and for each server the layers of Postfix's configuration.
+  - Every mistake of the inventory is told at once, each with its path, and nothing is changed then.
+  - Runs on the controller and connects to no host. Gathered facts play no part.
+options:
+  state:
+    description: The folder of the fleet's state, which holds no secret.
+    type: path
+    required: true
+  keys:
+    description:
+      - The fleet's DKIM keys as M(mailfleet.sending.dkim_key) returned them; with scope C(server) those of the servers are found by themselves.
+      - Without it the inventory is only checked and nothing is written.
+    type: list
+    elements: dict
+  date:
+    description: The date (C(YYYY-MM-DD)) that a key made now gets. Without it, today.
+    type: str
+extends_documentation_fragment:
+  - mailfleet.sending.attributes
+  - mailfleet.sending.attributes.controller
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+author:
+  - mailfleet.sending contributors (@mailfleet)
+"""
+
+EXAMPLES = r"""
+- name: Check the inventory and make the desired state
+  mailfleet.sending.desired_state:
+    state: "{{ inventory_dir }}/state"
+  run_once: true
+"""
+
+RETURN = r"""
+keys:
+  description: The DKIM keys that are wanted; an empty C(server) is a key of the whole fleet.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{"domain": "example.com", "selector": "m20261123", "server": "", "bits": 2048}]
+records:
+  description: The records that the fleet wants, each with its reason.
+  returned: success
+  type: list
+  elements: dict
+additions:
+  description: The records that must be there before the first server changes; SPF lets the former addresses pass too.
+  returned: success
+  type: list
+  elements: dict
+servers:
+  description: For each server its addresses, hostname and layers.
+  returned: success
+  type: dict
+domains:
+  description: The sending domains with the domains of their return paths.
+  returned: success
+  type: list
+  elements: dict
+logins:
+  description: For each login the domains that it may use.
+  returned: success
+  type: dict
+networks:
+  description: The networks that may relay, with the domains that each may use.
+  returned: success
+  type: list
+  elements: dict
+unsigned:
+  description: What becomes of mail whose domain has no key yet.
+  returned: success
+  type: str
+written:
+  description: The files of the state that were written, or would be.
+  returned: success
+  type: list
+  elements: str
+"""

@@ -1,0 +1,77 @@
+#!/usr/bin/python
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: dkim_signing
+short_description: Decide which DKIM key signs on each server
+version_added: 0.1.0
+description:
+  - A key signs only after every authoritative server was seen to serve it. A domain that signs already keeps its old key until then;
+    mail of a domain whose first key was not seen yet is deferred, or let through unsigned where O(unsigned) says so.
+  - Notes in the state the day on which a key was first seen. What was seen once stays so - a name server that is down later is no reason to stop signing.
+  - Runs on the controller and connects to no host.
+options:
+  state:
+    description: The folder of the fleet's state.
+    type: path
+    required: true
+  domains:
+    description: The sending domains.
+    type: list
+    elements: str
+    required: true
+  servers:
+    description: The servers by their names in the inventory.
+    type: list
+    elements: str
+    required: true
+  seen:
+    description: The keys (C(domain), C(selector)) that M(mailfleet.sending.dkim_verify) saw at every authoritative server.
+    type: list
+    elements: dict
+    required: true
+  unsigned:
+    description: What becomes of mail of a domain without a seen key.
+    type: str
+    choices: [defer, allow]
+    default: defer
+  date:
+    description: The date (C(YYYY-MM-DD)) to note. Without it, today.
+    type: str
+extends_documentation_fragment:
+  - mailfleet.sending.attributes
+  - mailfleet.sending.attributes.controller
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+author:
+  - mailfleet.sending contributors (@mailfleet)
+"""
+
+EXAMPLES = r"""
+- name: Decide which key signs
+  mailfleet.sending.dkim_signing:
+    state: "{{ inventory_dir }}/state"
+    domains: [example.com]
+    servers: [mta1.example.com]
+    seen: [{domain: example.com, selector: m20261123}]
+  run_once: true
+"""
+
+RETURN = r"""
+servers:
+  description: For each server the keys that sign, and the domains whose mail is deferred or let through unsigned.
+  returned: success
+  type: dict
+awaited:
+  description: Names of key records that DNS was not seen to serve yet.
+  returned: success
+  type: list
+  elements: str
+"""
