@@ -20,7 +20,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.state import Sta
 
 GROUP = "sending_servers"
 FLEET_WIDE = ("sending_domains", "sending_providers", "sending_networks", "sending_users", "sending_zones",
-              "sending_dkim_scope", "sending_dkim_selector", "sending_dkim_bits", "sending_unsigned", "sending_message_size")
+              "sending_dkim_scope", "sending_dkim_selector", "sending_dkim_bits", "sending_unsigned", "sending_message_size", "sending_dns_ttl")
 OF_HOST = ("sending_addresses", "sending_submission", "sending_tls_certificate", "sending_tls_key")
 
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 import typing as t
 
@@ -30,7 +31,7 @@ def desired_records(fleet: Fleet, keys: t.Iterable[tuple[str, str, str]], former
     for domain, selector, public in keys:
         records.append(Record(f"{selector}._domainkey.{domain}", "TXT", format_record(public),
                               reason=f"DKIM key {selector} of {domain}: receivers verify signatures with it (RFC 6376)"))
-    return list({record.key: record for record in records}.values())
+    return list({record.key: dataclasses.replace(record, ttl=fleet.ttl) for record in records}.values())
 
 
 def former_addresses(fleet: Fleet, published: t.Iterable[Record]) -> list[str]:

@@ -146,6 +146,7 @@ class Fleet:
     dkim: Dkim = Dkim()
     unsigned: str = "defer"
     message_size: int = 26214400
+    ttl: int = 3600
 
     @property
     def addresses(self) -> tuple[str, ...]:

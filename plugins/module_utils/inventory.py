@@ -51,6 +51,7 @@ def read_fleet(variables: dict[str, t.Any], hosts: dict[str, dict[str, t.Any]]) 
         dkim=_dkim(reader, variables),
         unsigned=reader.choice(variables.get("sending_unsigned"), "sending_unsigned", ("defer", "allow"), "defer"),
         message_size=reader.integer(variables.get("sending_message_size"), "sending_message_size", 65536, 2**30, 26214400),
+        ttl=reader.integer(variables.get("sending_dns_ttl"), "sending_dns_ttl", 0, 2**31 - 1, 3600),
     )
     _check_servers(reader, fleet, hosts)
     _check_domains(reader, fleet)
