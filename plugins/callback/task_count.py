@@ -60,11 +60,11 @@ class CallbackModule(CallbackBase):
         self.tasks: dict[tuple[str, str], list[str]] = {}  # names, in the order in which a host finished them
 
     def _count(self, result: t.Any, column: str) -> None:
-        task = result._task
+        task = result.task
         if task.action.removeprefix("ansible.builtin.").removeprefix("ansible.legacy.") in NO_ROUND:
             return
-        # What a loop or a template made of delegate_to is known only from the result.
-        host = result._result.get("_ansible_delegated_vars", {}).get("ansible_delegated_host") or result._host.get_name()
+        # The task in a result has its templates filled in, delegate_to among them.
+        host = task.delegate_to or result.host.get_name()
         host = "controller" if host in CONTROLLER else host
         self.rounds[host, task._role.get_name() if task._role else "", column] += 1
         self.tasks.setdefault((host, column), []).append(task.get_name())
