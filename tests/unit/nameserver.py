@@ -55,17 +55,17 @@ def rdata(rdtype: str, value: object) -> dns.rdata.Rdata:
     """Return the value as dnspython's, TXT from str, bytes or a list of strings."""
     if rdtype in ("TXT", "SPF"):
         strings = value if isinstance(value, (list, tuple)) else cut(value)
-        strings = [item.encode("latin-1") if isinstance(item, str) else item for item in strings]
+        strings = [item.encode("utf-8") if isinstance(item, str) else item for item in strings] or [b""]
         wire = b"".join(bytes([len(item)]) + item for item in strings)
         kind = dns.rdatatype.from_text(rdtype)
         return dns.rdata.from_wire(dns.rdataclass.IN, kind, wire, 0, len(wire))
-    text = " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    text = " ".join(str(item) or "." for item in value) if isinstance(value, (list, tuple)) else str(value)
     return dns.rdata.from_text("IN", rdtype, text, origin=dns.name.root, relativize=False)
 
 
 def cut(value: str | bytes) -> list[bytes]:
     """Return the strings of at most 255 bytes that a long TXT is written as."""
-    data = value.encode("latin-1") if isinstance(value, str) else value
+    data = value.encode("utf-8") if isinstance(value, str) else value
     return [data[at:at + 255] for at in range(0, len(data), 255)] or [b""]
 
 

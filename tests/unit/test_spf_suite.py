@@ -1,0 +1,84 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The openspf suite for RFC 7208 over a real name server, UDP and TCP."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_check import check_host
+from nameserver import Nameserver
+
+SUITE = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "spf" / "rfc7208-tests.yml"
+if not SUITE.exists():
+    pytest.skip(f"the suite is not at {SUITE}", allow_module_level=True)
+SCENARIOS = list(yaml.safe_load_all(SUITE.read_text(encoding="utf-8")))
+CASES = [pytest.param(number, name, id=f"{scenario['description']}-{name}".replace(" ", "_"))
+         for number, scenario in enumerate(SCENARIOS) for name in scenario["tests"]]
+
+
+def zone_and_faults(scenario):
+    """Return the suite's zone data as the name server takes it: SPF doubles as TXT where a name has none."""
+    names, faults = {}, {}
+    for owner, entries in scenario["zonedata"].items():
+        types = names.setdefault(owner, {})
+        for entry in entries:
+            if entry == "TIMEOUT":
+                continue
+            ((rdtype, value),) = entry.items()
+            if value == "TIMEOUT":
+                faults[owner, rdtype] = "timeout"
+            elif rdtype in ("TXT", "SPF"):
+                types.setdefault(rdtype, []).append(value if isinstance(value, list) else [value])
+            elif not (rdtype == "TXT" and value == "NONE"):
+                types.setdefault(rdtype, []).append(value)
+        if "SPF" in types and "TXT" not in types:
+            types["TXT"] = types["SPF"]
+        types.pop("SPF", None)
+        if [["NONE"]] == types.get("TXT"):
+            del types["TXT"]
+        if "TIMEOUT" in entries:
+            faults.update({(owner, rdtype): "timeout" for rdtype in ("A", "AAAA", "MX", "PTR", "TXT") if rdtype not in types})
+    return names, faults
+
+
+@pytest.fixture(scope="module")
+def servers():
+    """Return a function that gives the lookup of a scenario, its server started once."""
+    started = {}
+
+    def lookup(number):
+        if number not in started:
+            names, faults = zone_and_faults(SCENARIOS[number])
+            server = Nameserver({"": names}, faults).__enter__()
+            started[number] = Lookup([server.server], timeout=0.3).__enter__(), server
+        return started[number][0]
+
+    yield lookup
+    for pair in started.values():
+        for item in pair:
+            item.__exit__()
+
+
+@pytest.mark.parametrize("number, name", CASES)
+def test_case(servers, number, name):
+    case = SCENARIOS[number]["tests"][name]
+    helo, sender = case["helo"], case["mailfrom"]
+    domain = sender.rpartition("@")[2] or helo
+    check = check_host(case["host"], domain, sender or f"postmaster@{helo}", helo, servers(number).ask)
+    expected = case["result"] if isinstance(case["result"], list) else [case["result"]]
+    assert check.result.value in expected, check
+    if "explanation" in case:
+        wanted = case["explanation"]
+        assert check.explanation == ("" if wanted == "DEFAULT" else wanted)
+
+
+def test_the_suite_is_whole():
+    tests = [case for scenario in SCENARIOS for case in scenario["tests"].values()]
+    assert len(tests) == 203
+    assert sum("explanation" in case for case in tests) == 22
