@@ -50,14 +50,16 @@ PLAYBOOK = """\
     - {name: Skipped on one, command: "true", when: inventory_hostname == "two"}
     - {name: Skipped include, include_role: {name: included}, when: false}
     - {name: Include, include_role: {name: included}}
-    - name: Tried three times on one
-      command: "false"
-      register: tried
-      until: tried is success
-      retries: 2
-      delay: 0
-      when: inventory_hostname == "one"
-      ignore_errors: true
+    - block:
+        - name: Tried three times on one
+          command: "false"
+          register: tried
+          until: tried is success
+          retries: 2
+          delay: 0
+          when: inventory_hostname == "one"
+      rescue:
+        - {name: Rescue, command: "true"}
     - {name: Nothing, meta: noop}
 
 - name: The controller as a host
@@ -109,9 +111,10 @@ def test_validation_facts_roles_and_retries_count_on_a_server(counted):
     assert sorted(figures["tasks"]) == sorted([
         "Gathering Facts", "checked : Validating arguments against arg spec 'main'", "checked : Task of checked",
         "included : Task of included", "Tried three times on one", "Tried three times on one", "Tried three times on one",
+        "Rescue",
     ])
     assert figures["roles"] == {
-        "": {"executed": 4, "skipped": 1},
+        "": {"executed": 5, "skipped": 1},
         "checked": {"executed": 2, "skipped": 0},
         "included": {"executed": 1, "skipped": 0},
     }
