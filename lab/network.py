@@ -1,0 +1,76 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The lab's network, and the proof that what the host sends to the lab cannot leave by its uplink."""
+from __future__ import annotations
+
+import json
+
+from plan import GATEWAYS, NETWORK, NODES, SUBNETS
+from shell import LabError, attempt, run
+
+
+def _options() -> list[str]:
+    # Without an explicit gateway the host would have no address in the lab, and its packets would take the uplink.
+    options = ["--internal", "--disable-dns", "--ipv6"]
+    for subnet, gateway in zip(SUBNETS, GATEWAYS):
+        options += ["--subnet", str(subnet), "--gateway", gateway]
+    return options
+
+
+def _found() -> dict | None:
+    """What podman knows of the network; None where it has none."""
+    inspected = attempt(["podman", "network", "inspect", NETWORK])
+    return json.loads(inspected.stdout)[0] if inspected.returncode == 0 else None
+
+
+def is_right() -> bool:
+    """Whether the network exists as the plan wants it."""
+    network = _found()
+    if network is None:
+        return False
+    subnets = {(each["subnet"], each.get("gateway")) for each in network["subnets"]}
+    return (network["internal"] and not network["dns_enabled"]
+            and subnets == {(str(subnet), gateway) for subnet, gateway in zip(SUBNETS, GATEWAYS)})
+
+
+def bridge() -> str:
+    """The name of the bridge on the host (podman chooses it); raises LabError where there is no network."""
+    network = _found()
+    if network is None:
+        raise LabError(f"podman has no network {NETWORK}: the lab is not up, 'lab/lab.py up' makes it")
+    return network["network_interface"]
+
+
+def create() -> None:
+    """Make the network; raises LabError where the host already uses these addresses."""
+    run(["podman", "network", "create", *_options(), NETWORK])
+
+
+def remove() -> None:
+    """Remove the network with whatever podman left of its bridge."""
+    if _found() is None:
+        return
+    interface = bridge()
+    run(["podman", "network", "rm", "--force", NETWORK])
+    if attempt(["ip", "link", "show", interface]).returncode == 0:
+        run(["ip", "link", "delete", interface])
+
+
+def check_route() -> int:
+    """Ask the kernel which way each lab address would be reached, sending nothing.
+
+    Returns the number of addresses asked; raises LabError naming all that would not leave by the lab's own bridge.
+    """
+    addresses = [address for node in NODES for address in node.addresses]
+    own, astray = bridge(), []
+    for address in addresses:
+        answer = attempt(["ip", "-j", "route", "get", address])
+        route = json.loads(answer.stdout)[0] if answer.returncode == 0 and answer.stdout.strip() else {}
+        if route.get("dev") != own or "gateway" in route:
+            astray.append(f"{address}: {'by ' + route['dev'] if 'dev' in route else answer.stderr.strip() or 'no route'}")
+    if astray:
+        raise LabError(f"stopped before the first packet: these lab addresses are not reached by the lab's own bridge "
+                       f"{own}:\n  " + "\n  ".join(astray) + "\nEither the lab is not up, or this host routes "
+                       f"{' or '.join(map(str, SUBNETS))} elsewhere: remove that route ('ip route') and try again")
+    return len(addresses)
