@@ -18,7 +18,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils import authres, 
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict
 
 METHODS = ("dkim", "spf", "dmarc", "iprev")
-HOP_CHECKS = ("address", "helo", "ptr", "tls")
+HOP_CHECKS = ("origin", "helo", "ptr", "tls")
 
 _FIELDS = {"authentication-results": authres.parse, "arc-authentication-results": authres.parse_arc}
 _FOLD = re.compile(r"[ \t\r\n]+")
@@ -113,7 +113,7 @@ def gather(message: bytes, expected: Expectation) -> Evidence:
 
 
 def judge(message: bytes, expected: Expectation) -> list[Verdict]:
-    """Return the verdicts on a message: one for each method expected or found, and for address, helo, ptr and tls."""
+    """Return the verdicts on a message: one for each method expected or found, and for origin (the address), helo, ptr and tls."""
     evidence = gather(message, expected)
     if evidence.hop is None:
         return [_no_hop(evidence, expected)]
@@ -232,7 +232,7 @@ def _judge_hop(evidence: Evidence, expected: Expectation) -> list[Verdict]:
         ptr = Status.OK if hop.client_name == expected.helo else Status.WARN
     return [
         verdict(
-            "address", Status.OK if hop.address == expected.address else Status.FAIL,
+            "origin", Status.OK if hop.address == expected.address else Status.FAIL,
             hop.address or "no address", expected.address,
             "the message left from another address, or by another server",
             "check the bind address of the transport, and that nothing between translates addresses"),

@@ -52,7 +52,7 @@ def replaced(old: str, new: str, fields: tuple[str, ...] = GOOD) -> list[str]:
 
 def test_three_fields_of_three_programs_are_merged():
     verdicts = judge(*GOOD)
-    assert statuses(verdicts) == dict.fromkeys(("dkim", "spf", "dmarc", "address", "helo", "ptr", "tls"), "ok")
+    assert statuses(verdicts) == dict.fromkeys(("dkim", "spf", "dmarc", "origin", "helo", "ptr", "tls"), "ok")
     assert verdicts["spf"].source == SPF
     assert verdicts["dkim"].found == "dkim=pass header.d=example.com header.i=@example.com"
     assert verdicts["dkim"].expected == "dkim=pass header.d=example.com by mx.gmail.com"
@@ -140,7 +140,7 @@ def test_an_unreadable_field_does_not_count_and_is_named():
     ("(mta1.example.com [198.51.100.10])", "(unknown [198.51.100.10])", "ptr", "fail", "could not confirm"),
     ("(mta1.example.com [198.51.100.10])", "(host9.example.net [198.51.100.10])", "ptr", "warn", "is not the HELO name"),
     ("from mta1.example.com (", "from localhost.localdomain (", "helo", "fail", "greeted under another name"),
-    ("[198.51.100.10])", "[198.51.100.11])", "address", "fail", "left from another address"),
+    ("[198.51.100.10])", "[198.51.100.11])", "origin", "fail", "left from another address"),
     ("\t(using TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits))\n\tby mx.gmail.com (Postfix) with ESMTPS",
      "\tby mx.gmail.com (Postfix) with ESMTP", "tls", "warn", "offers no TLS"),
 ])
@@ -190,7 +190,7 @@ def test_exim_stamps_iprev_and_no_dmarc():
     expected = replace(
         EXPECTED, authserv_id="mx.freemail.test", receivers=("mx.freemail.test",), methods=("dkim", "spf", "iprev"))
     assert statuses(judge(EXIM_RESULTS, EXIM, MESSAGE, expected=expected)) == dict.fromkeys(
-        ("dkim", "spf", "iprev", "address", "helo", "ptr", "tls"), "ok")
+        ("dkim", "spf", "iprev", "origin", "helo", "ptr", "tls"), "ok")
     found = judge(EXIM_RESULTS.replace("iprev=pass", "iprev=fail"), EXIM, MESSAGE, expected=replace(expected, methods=("dkim",)))
     assert found["iprev"].status is Status.FAIL, "a result that is there is judged, expected or not"
     other = judge(EXIM_RESULTS.replace("ip=198.51.100.10", "ip=198.51.100.99"), EXIM, MESSAGE, expected=expected)

@@ -1,0 +1,374 @@
+#!/usr/bin/python
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: mail_probe
+short_description: Send a message from every address and judge it on arrival
+version_added: 0.1.0
+description:
+  - Submits a message for every address, domain and mailbox through the servers' own Postfix (TLS, login, milter, queue), waits until
+    it lies in the mailbox (junk folder included), and judges it by what its receiver wrote on it.
+  - An C(Authentication-Results) field counts only with the expected authserv-id and only above the C(Received) field by which the
+    receiver took the message. Whatever the message brought along does not count. C(ARC-Authentication-Results) of the same authserv-id
+    counts likewise, which is how Gmail can be read.
+  - Every method of O(mailboxes[].expect) must be there and pass. One that is missing is a fault.
+  - The C(Received) field is judged as well; the address must be the one that was probed, the HELO name as expected, the name of the
+    address confirmed, and TLS used.
+  - Messages are deleted from the mailbox once they were read.
+  - Runs on the controller and changes nothing, so that C(changed) is always false.
+options:
+  submissions:
+    description: Where messages are submitted, one entry for each server.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      server:
+        description: The name of the server, as in O(paths[].server).
+        type: str
+        required: true
+      host:
+        description: The host name or address to connect to.
+        type: str
+        required: true
+      port:
+        description: The port; the server must offer STARTTLS there.
+        type: int
+        default: 587
+      tls_name:
+        description: The name that the server's certificate must bear. Defaults to O(submissions[].host).
+        type: str
+      ca_file:
+        description: Certificates of the authorities to trust. Defaults to those of the controller's system.
+        type: path
+  paths:
+    description: The ways out of the fleet, one entry for each sending address.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      server:
+        description: The name of the server.
+        type: str
+        required: true
+      transport:
+        description: The Postfix transport that sends from the address; the envelope sender is C(probe+<transport>@<bounce domain>).
+        type: str
+        required: true
+      address:
+        description: The address that the receiver must see.
+        type: str
+        required: true
+      helo:
+        description: The HELO name that the receiver must see, and must find as the name of the address.
+        type: str
+        required: true
+  domains:
+    description: The domains that mail is sent from.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      domain:
+        description: The domain of the From field, which DKIM and DMARC must be about.
+        type: str
+        required: true
+      bounce_domain:
+        description: The domain of the envelope sender, which SPF must be about. Defaults to O(domains[].domain).
+        type: str
+  mailboxes:
+    description:
+      - The mailboxes to send to, which are read by IMAP over TLS.
+      - Without any there is one verdict V(unknown), since nothing was proved.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      address:
+        description: The address of the mailbox.
+        type: str
+        required: true
+      authserv_id:
+        description: The name that the receiver signs its C(Authentication-Results) with, such as V(mx.google.com).
+        type: str
+        required: true
+      received_by:
+        description: The names behind C(by) in the receiver's own C(Received) fields. Defaults to O(mailboxes[].authserv_id) alone.
+        type: list
+        elements: str
+      expect:
+        description: The methods whose results must be there and pass. Another that is there must pass as well.
+        type: list
+        elements: str
+        choices: [dkim, spf, dmarc, iprev]
+        default: [dkim, spf, dmarc]
+      families:
+        description: The address families over which the receiver takes mail; paths of another are left out and named in RV(not_checked).
+        type: list
+        elements: str
+        choices: [ipv4, ipv6]
+        default: [ipv4, ipv6]
+      imap:
+        description: How the mailbox is read.
+        type: dict
+        required: true
+        suboptions:
+          host:
+            description: The IMAP server.
+            type: str
+            required: true
+          port:
+            description: The port, on which TLS begins at once.
+            type: int
+            default: 993
+          user:
+            description: The login. Defaults to O(mailboxes[].address).
+            type: str
+          password:
+            description: The password; for Gmail an app password.
+            type: str
+          password_file:
+            description: A file on the controller with the password and nothing else; it may be encrypted with Ansible Vault.
+            type: path
+          tls_name:
+            description: The name that the server's certificate must bear. Defaults to O(mailboxes[].imap.host).
+            type: str
+          ca_file:
+            description: Certificates of the authorities to trust. Defaults to those of the controller's system.
+            type: path
+  login:
+    description:
+      - The login that submits. Without it the action plugin takes V(probe) with the password from O(secrets_directory).
+    type: dict
+    suboptions:
+      user:
+        description: The name.
+        type: str
+        required: true
+      password:
+        description: The password.
+        type: str
+        required: true
+  secrets_directory:
+    description: The fleet's secrets folder on the controller, where M(mailfleet.sending.submission_auth) keeps C(logins/probe).
+    type: path
+  timeout:
+    description: How many seconds to wait for messages to arrive.
+    type: int
+    default: 120
+  text:
+    description: Text to put into the body. With characters beyond ASCII the message is sent in 8 bits.
+    type: str
+    default: ""
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Sends nothing and gives one verdict V(unknown).
+  diff_mode:
+    support: none
+extends_documentation_fragment:
+  - mailfleet.sending.attributes
+  - mailfleet.sending.attributes.controller
+author:
+  - mailfleet.sending contributors (@mailfleet)
+seealso:
+  - module: mailfleet.sending.submission_auth
+  - module: mailfleet.sending.fleet_report
+"""
+
+EXAMPLES = r"""
+- name: Probe one address with a mailbox at Gmail
+  mailfleet.sending.mail_probe:
+    submissions:
+      - server: mta1
+        host: mta1.example.com
+    paths:
+      - server: mta1
+        transport: ip-198-51-100-10
+        address: 198.51.100.10
+        helo: mta1.example.com
+    domains:
+      - domain: example.com
+        bounce_domain: e.example.com
+    mailboxes:
+      - address: someone@gmail.com
+        authserv_id: mx.google.com
+        imap:
+          host: imap.gmail.com
+          password_file: secrets/gmail-app-password
+    secrets_directory: secrets
+  delegate_to: localhost
+  run_once: true
+  become: false
+"""
+
+RETURN = r"""
+verdicts:
+  description:
+    - All verdicts. RV(verdicts[].check) is one of C(submission), C(arrival), C(received), C(dkim), C(spf), C(dmarc), C(iprev), C(origin) (the address),
+      C(helo), C(ptr), C(tls), or C(probe) where nothing was sent.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    check:
+      description: What was checked.
+      type: str
+    subjects:
+      description: Server, address, domain and mailbox, in one text each.
+      type: list
+      elements: str
+    status:
+      description: V(ok), V(warn), V(fail) or V(unknown).
+      type: str
+    found:
+      description: What was found.
+      type: str
+    expected:
+      description: What was expected.
+      type: str
+    cause:
+      description: Why it is not ok.
+      type: str
+    mend:
+      description: What mends it.
+      type: str
+    source:
+      description: The header field or the reply that it was read in.
+      type: str
+faults:
+  description: The verdicts that are not V(ok), the worst first.
+  returned: success
+  type: list
+  elements: dict
+summary:
+  description: How many subjects have which status.
+  returned: success
+  type: dict
+  sample: {ok: 84, warn: 0, unknown: 0, absent: 0, fail: 0}
+paths:
+  description: A line for each message, with the status of each check, empty where it was not judged.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - server: mta1
+      address: 198.51.100.10
+      domain: example.com
+      mailbox: someone@gmail.com
+      dkim: ok
+      spf: ok
+      dmarc: ok
+      iprev: ""
+      origin: ok
+      helo: ok
+      ptr: ok
+      tls: ok
+      arrival: ok
+      seconds: 3.1
+      queue_id: 4ZxYw1abc
+not_checked:
+  description: What was left out, and why.
+  returned: success
+  type: list
+  elements: str
+"""
+
+import secrets
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.mailfleet.sending.plugins.module_utils import probe
+from ansible_collections.mailfleet.sending.plugins.module_utils.mailbox import Account
+from ansible_collections.mailfleet.sending.plugins.module_utils.submission import Endpoint, Login
+from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import as_result
+
+METHODS = ["dkim", "spf", "dmarc", "iprev"]
+FAMILIES = ["ipv4", "ipv6"]
+
+
+def text(**more):
+    return {"type": "str", **more}
+
+
+ARGUMENTS = {
+    "submissions": {"type": "list", "elements": "dict", "required": True, "options": {
+        "server": text(required=True), "host": text(required=True), "port": {"type": "int", "default": 587},
+        "tls_name": text(), "ca_file": {"type": "path"}}},
+    "paths": {"type": "list", "elements": "dict", "required": True, "options": {
+        "server": text(required=True), "transport": text(required=True), "address": text(required=True),
+        "helo": text(required=True)}},
+    "domains": {"type": "list", "elements": "dict", "required": True, "options": {
+        "domain": text(required=True), "bounce_domain": text()}},
+    "mailboxes": {"type": "list", "elements": "dict", "default": [], "options": {
+        "address": text(required=True), "authserv_id": text(required=True),
+        "received_by": {"type": "list", "elements": "str"},
+        "expect": {"type": "list", "elements": "str", "choices": METHODS, "default": METHODS[:3]},
+        "families": {"type": "list", "elements": "str", "choices": FAMILIES, "default": FAMILIES},
+        "imap": {"type": "dict", "required": True, "options": {
+            "host": text(required=True), "port": {"type": "int", "default": 993}, "user": text(),
+            "password": text(no_log=True), "password_file": {"type": "path", "no_log": False},
+            "tls_name": text(), "ca_file": {"type": "path"}}}}},
+    "login": {"type": "dict", "options": {"user": text(required=True), "password": text(required=True, no_log=True)}},
+    "secrets_directory": {"type": "path", "no_log": False},
+    "timeout": {"type": "int", "default": 120},
+    "text": text(default=""),
+}
+
+
+def main():
+    module = AnsibleModule(ARGUMENTS, supports_check_mode=True)
+    try:
+        result = run(module.params, module.check_mode)
+    except ValueError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=False, **result)
+
+
+def run(params, check_mode):
+    paths = [probe.Path(**path) for path in params["paths"]]
+    endpoints = {entry.pop("server"): Endpoint(**known(entry)) for entry in map(dict, params["submissions"])}
+    targets = [target(mailbox) for mailbox in params["mailboxes"]]
+    domains = [probe.Domain(entry["domain"], entry["bounce_domain"] or entry["domain"]) for entry in params["domains"]]
+    without = sorted({path.server for path in paths} - set(endpoints))
+    if without:
+        raise ValueError(f"paths name {', '.join(without)}, which submissions does not; add where to submit there")
+    outcome = probe.plan(secrets.token_hex(8), paths, domains, targets)
+    if not targets:
+        verdicts = [probe.not_sent(paths, "no mailbox is configured", "add a mailbox that can be read by IMAP to mailboxes")]
+    elif check_mode:
+        verdicts = [probe.not_sent(paths, "not sent in check mode", "run without --check")]
+    else:
+        if not params["login"]:
+            raise ValueError("login is missing, and no login was found in secrets_directory; run submission_auth first")
+        probe.travel(outcome, endpoints, Login(**params["login"]), params["timeout"], params["text"])
+        about = [(journey, probe.verdicts(journey, outcome.unreadable, params["timeout"])) for journey in outcome.journeys]
+        result = as_result(verdict for _journey, found in about for verdict in found)
+        return {**result, "paths": [probe.row(*pair) for pair in about], "not_checked": outcome.not_checked}
+    return {**as_result(verdicts), "paths": [], "not_checked": outcome.not_checked}
+
+
+def target(mailbox):
+    imap = mailbox["imap"]
+    if not imap["password"]:
+        raise ValueError(f"the mailbox {mailbox['address']} has no password; give imap.password or imap.password_file")
+    return probe.Target(
+        mailbox["address"],
+        Account(imap["host"], imap["user"] or mailbox["address"], imap["password"], imap["port"], imap["ca_file"] or "", imap["tls_name"] or ""),
+        mailbox["authserv_id"].lower(),
+        tuple(name.lower() for name in mailbox["received_by"] or [mailbox["authserv_id"]]),
+        tuple(mailbox["expect"]),
+        tuple(mailbox["families"]),
+    )
+
+
+def known(entry):
+    return {name: value for name, value in entry.items() if value is not None}
+
+
+if __name__ == "__main__":
+    main()
