@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import der
+from ansible_collections.mailfleet.sending.plugins.module_utils.records import absolute_name
 
 MINIMUM_RSA_BITS = 1024  # RFC 8301, 3.2: verifiers must not accept less
 WANTED_RSA_BITS = 2048  # RFC 8301, 3.2: signers should use at least this
@@ -84,13 +85,13 @@ class KeyRecord:
 def owner(selector: str, domain: str) -> str:
     """Return the absolute name, in lower case, of the record of a selector and domain (RFC 6376, 3.6.2.1).
 
-    Raises: DkimRecordError where the selector is not labels of letters, digits and inner hyphens.
+    Raises: ValueError where the selector is not labels of letters, digits and inner hyphens, or domain is no domain name.
     """
     for label in selector.split("."):
         if not _SELECTOR_LABEL.fullmatch(label) or len(label) > 63:
             raise DkimRecordError(
                 f"selector {selector!r}: found {label!r}; expected letters, digits and inner hyphens, at most 63")
-    return f"{selector}._domainkey.{domain.rstrip('.')}.".lower()
+    return absolute_name(f"{selector}._domainkey.{absolute_name(domain)}")
 
 
 def format_record(public: str, key_type: str = "rsa") -> str:
@@ -105,12 +106,13 @@ def format_record(public: str, key_type: str = "rsa") -> str:
     return value
 
 
-def parse_public(public: str, key_type: str = "rsa") -> KeyRecord:
-    """Return the record that a public half in base64 would have, to compare others with.
+def record_of(public: str) -> str:
+    """Return the value of the record that publishes a public half in base64, its type told by its length.
 
     Raises: DkimRecordError where it is no such key.
     """
-    return parse_record(format_record(public, key_type))
+    # 32 bytes are 44 characters of base64; no RSA key is as short.
+    return format_record(public, "ed25519" if len(_WHITE.sub("", public)) == 44 else "rsa")
 
 
 def parse_record(text: str) -> KeyRecord:

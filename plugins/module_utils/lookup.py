@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -34,6 +34,12 @@ WORKERS = 64
 MAXIMUM_CHAIN = 10
 # One run is one view of DNS: a TTL of 0 would otherwise cost a question for every address of the fleet.
 MINIMUM_HOLD = 5
+# What a module that asks DNS takes: documented by the fragment mailfleet.sending.lookup.
+OPTIONS = {
+    "resolvers": {"type": "list", "elements": "str", "default": []},
+    "timeout": {"type": "float", "default": 5.0},
+    "deadline": {"type": "float", "default": 60.0},
+}
 
 
 @dataclass(frozen=True)
@@ -174,6 +180,23 @@ class Lookup:
         return [outcome for server, outcome in zip(authorities.servers, outcomes)
                 if not (outcome.unroutable and server.name in hosts)] + list(authorities.silent)
 
+    def ask_by(self, authoritative: str, name: str, rdtype: str) -> tuple[list[Outcome], str]:
+        """Return the outcomes of all who were asked, and why the resolvers were asked instead, where they were.
+
+        Arguments: C(authoritative) is "yes" to ask every authoritative server, "no" to ask the resolvers, "auto" to
+        ask them only where no authoritative server says anything, as behind a firewall.
+        """
+        if authoritative == "no":
+            return [self.ask(name, rdtype)], ""
+        outcomes = self.ask_authorities(name, rdtype)
+        if authoritative == "yes" or any(outcome.said for outcome in outcomes):
+            return outcomes, ""
+        from_resolver = self.ask(name, rdtype)
+        if not from_resolver.said:
+            return outcomes, ""
+        silent = "; ".join(map(str, outcomes)) or "none was found"
+        return [from_resolver], f"no authoritative server could be asked ({silent}), {from_resolver.server} was instead"
+
     def _ask_one_of(self, name: str, rdtype: str, server: Server | None) -> tuple[Outcome, str]:
         """Return what the given server, or the first resolver that says anything, says, and the CNAME to follow."""
         if server:
@@ -307,17 +330,36 @@ def _value(item: dns.rdata.Rdata) -> str | Mx:
     return item.to_text()
 
 
-def resolvers(texts: Sequence[str]) -> list[Server]:
+def resolvers(texts: Iterable[str]) -> list[Server]:
     """Return the servers of the texts.
 
     Raises: ValueError that names every text that is no "ip", "ip:port" or "[v6]:port".
     """
-    servers, wrong = [], []
-    for text in texts:
+    return collect(Server.parse, texts)
+
+
+def from_options(options: Mapping[str, object]) -> Lookup:
+    """Return the lookup that a module's options ask for (OPTIONS); C(wait), where there is one, adds to the deadline.
+
+    Raises: ValueError.
+    """
+    for name in ("timeout", "deadline"):
+        if options[name] <= 0:
+            raise ValueError(f"{name}: found {options[name]:g}, expected more than 0 seconds")
+    return Lookup(resolvers(options["resolvers"]), options["timeout"], options["deadline"] + options.get("wait", 0))
+
+
+def collect(make: Callable, items: Iterable) -> list:
+    """Return make(item) of every item.
+
+    Raises: ValueError with the messages of all that could not be made.
+    """
+    made, wrong = [], []
+    for item in items:
         try:
-            servers.append(Server.parse(text))
+            made.append(make(item))
         except ValueError as error:
             wrong.append(str(error))
     if wrong:
         raise ValueError("; ".join(wrong))
-    return servers
+    return made
