@@ -24,6 +24,8 @@ _UNUSUAL_IN_NAME = frozenset('"();@$\\')
 _SPF = re.compile(rb"v=spf1( |$)", re.IGNORECASE)
 _DMARC = re.compile(rb"v[ \t]*=[ \t]*DMARC1[ \t]*(;|$)", re.IGNORECASE)
 _DKIM = re.compile(rb"[ \t]*v[ \t]*=[ \t]*DKIM1[ \t]*(;|$)", re.IGNORECASE)
+_STRINGS = re.compile(r'"((?:[^"\\]|\\.)*)"|((?:[^"\\\s]|\\.)+)', re.DOTALL)
+_OCTETS = re.compile(r"\\(\d{3})|\\(.)|([^\\])", re.DOTALL)
 _DKIM_KEY = re.compile(rb"(^|;)[ \t\r\n]*p[ \t\r\n]*=")
 
 
@@ -50,6 +52,11 @@ def wire_length(name: str) -> int:
 def to_bytes(value: str) -> bytes:
     """The octets of a TXT value; what was not UTF-8 when it was read comes out as it went in."""
     return value.encode("utf-8", "surrogateescape")
+
+
+def to_text(data: bytes) -> str:
+    """A TXT value as text; `to_bytes` makes the same octets of it again."""
+    return data.decode("utf-8", "surrogateescape")
 
 
 def canonical(rtype: str, value: str) -> str:
@@ -160,6 +167,15 @@ def _escaped(octet: int) -> str:
     if octet in b'"\\':
         return "\\" + chr(octet)
     return chr(octet) if 0x20 <= octet < 0x7F else f"\\{octet:03d}"
+
+
+def unquoted(text: str) -> bytes:
+    """The octets of a TXT value that a zone file has as `text`, its strings joined; the inverse of `quoted`."""
+    joined = b""
+    for string, word in _STRINGS.findall(text):
+        for decimal, escaped, plain in _OCTETS.findall(string or word):
+            joined += bytes([int(decimal)]) if decimal else to_bytes(escaped or plain)
+    return joined
 
 
 def zone_of(owner: str, zones: Iterable[str]) -> str | None:

@@ -18,7 +18,9 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.records import (
     quoted,
     to_bytes,
     to_json,
+    to_text,
     txt_strings,
+    unquoted,
     zone_of,
     zone_text,
 )
@@ -64,7 +66,10 @@ def test_a_value_of_another_type_is_refused(rtype, value):
         Record("a.example.", rtype, value)
 
 
-@pytest.mark.parametrize("name", ["", "a..b", ".a", "a b", 'a"b', "ü.example", "x" * 64, ".".join(["x" * 60] * 5), None])
+TOO_LONG = ["x" * 64, ".".join(["x" * 60] * 5)]
+
+
+@pytest.mark.parametrize("name", ["", "a..b", ".a", "a b", 'a"b', "ü.example", *TOO_LONG, None])
 def test_what_is_no_name_is_refused(name):
     with pytest.raises(ValueError, match="is not a domain name"):
         absolute_name(name)
@@ -164,3 +169,14 @@ def test_every_octet_survives_quoting():
     zone = dns.zone.from_text(f"x 1 IN TXT {quoted(data)}", origin="example.", relativize=False, check_origin=False)
     (rdata,) = zone.find_rdataset("x.example.", dns.rdatatype.TXT)
     assert b"".join(rdata.strings) == data
+
+
+@given(st.lists(st.binary(max_size=255), min_size=1))
+def test_quoting_and_back(strings):
+    assert unquoted(quoted(strings)) == b"".join(strings)
+    assert to_bytes(to_text(b"".join(strings))) == b"".join(strings)
+
+
+def test_unquoted_reads_what_others_write():
+    assert unquoted('v=spf1') == b"v=spf1"
+    assert unquoted('"a;b"   c\\;d "\\232\\065"') == b"a;bc;d\xe8A"

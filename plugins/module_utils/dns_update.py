@@ -1,0 +1,324 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Zones read from, and written to, their primary server: DNS UPDATE (RFC 2136) under TSIG (RFC 8945).
+
+What was read is the prerequisite of what is written, so that nobody's change in between is lost: then the zone is read
+and planned anew. Reading is signed with the same key, so that a server with views shows the view that is updated.
+"""
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+import socket
+import traceback
+from collections.abc import Callable, Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from ansible_collections.mailfleet.sending.plugins.module_utils.dns_plan import (
+    Change,
+    Key,
+    Plan,
+    RRset,
+    plan,
+    questions,
+)
+from ansible_collections.mailfleet.sending.plugins.module_utils.records import Record, absolute_name
+
+try:
+    import dns.exception
+    import dns.flags
+    import dns.message
+    import dns.name
+    import dns.query
+    import dns.rcode
+    import dns.rdatatype
+    import dns.rrset
+    import dns.tsig
+    import dns.update
+except ImportError:
+    DNSPYTHON_ERROR = traceback.format_exc()
+else:
+    DNSPYTHON_ERROR = None
+
+ALGORITHMS = ("hmac-sha256", "hmac-sha384", "hmac-sha512", "hmac-sha224", "hmac-sha1", "hmac-md5")
+ATTEMPTS = 4  # of read, plan, update, while somebody else changes the same values
+_WORKERS = 8
+
+
+class DnsError(ValueError):
+    """A zone that could not be read or written; the message names the zone, its server and the mend."""
+
+
+class Unreachable(DnsError):
+    """No answer: the server is down, or the way to it is."""
+
+
+class Refused(DnsError):
+    """The server does not let this key, or this address, do it."""
+
+
+class NotServed(DnsError):
+    """The server is not an authority for the zone or the name."""
+
+
+class BadKey(DnsError):
+    """The server and we do not hold the same key, or not the same time."""
+
+
+class Changed(DnsError):
+    """Somebody else changed a value after it was read."""
+
+
+@dataclass(frozen=True)
+class Zone:
+    """A zone and the server that takes its updates; `secret` is base64, `timeout` in seconds and for each exchange."""
+
+    name: str
+    server: str
+    port: int = 53
+    key_name: str | None = None
+    algorithm: str = "hmac-sha256"
+    secret: str | None = field(default=None, repr=False)
+    timeout: float = 5.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", absolute_name(self.name))
+        if self.algorithm not in ALGORITHMS:
+            raise ValueError(f"zone {self.name}: algorithm {self.algorithm!r} is none of {', '.join(ALGORITHMS)}")
+        if self.key_name:
+            object.__setattr__(self, "key_name", absolute_name(self.key_name))
+            try:
+                base64.b64decode(self.secret or "", validate=True)
+            except (binascii.Error, ValueError):
+                raise ValueError(f"zone {self.name}: the secret of key {self.key_name} is not base64") from None
+            if not self.secret:
+                raise ValueError(f"zone {self.name}: key {self.key_name} has no secret")
+
+    def __str__(self) -> str:
+        return f"zone {self.name} at {self.server} port {self.port}"
+
+    @property
+    def signer(self) -> str:
+        return f"key {self.key_name}" if self.key_name else "this address (no key is given)"
+
+
+def publish(
+    zone: Zone,
+    wanted: Sequence[Record],
+    published: Sequence[Record] = (),
+    *,
+    adopt: Collection[str] = (),
+    phase: str = "expand",
+    check: bool = False,
+) -> Plan:
+    """Brings a zone to what is wanted, in one update; returns the plan that was carried out (with `check`: would be).
+
+    Arguments as `dns_plan.plan`. Raises a DnsError.
+    """
+    for _attempt in range(ATTEMPTS):
+        made = plan(read(zone, questions(wanted, published)), wanted, published, adopt=adopt, phase=phase)
+        if check or not made.changes:
+            return made
+        try:
+            update(zone, made.changes)
+        except Changed as error:
+            last = error
+        else:
+            return made
+    raise last
+
+
+def read(zone: Zone, keys: Iterable[Key]) -> dict[Key, RRset]:
+    """The live RRsets of these owners and types, from the zone's primary; `(owner, "CNAME")` where one stands there.
+
+    Raises a DnsError, NotServed where the server does not answer with authority.
+    """
+    where = _address(zone)
+    soa = _exchange(zone, _query(zone, zone.name, "SOA"), where)
+    _check(zone, soa)
+    if not soa.flags & dns.flags.AA or not _answers(soa, zone.name, "SOA"):
+        raise NotServed(f"{zone}: the server has no authority for it: give the zone's primary, or correct its name")
+
+    def ask(key: Key) -> list[RRset]:
+        response = _exchange(zone, _query(zone, *key), where, udp=True)
+        if response.rcode() != dns.rcode.NXDOMAIN:
+            _check(zone, response)
+        if not response.flags & dns.flags.AA:
+            raise NotServed(f"{zone}: {key[0]} belongs to another zone below it: add that zone to sending_zones")
+        return [*_answers(response, *key), *(_answers(response, key[0], "CNAME") if key[1] != "CNAME" else [])]
+
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        return {(rrset.owner, rrset.type): rrset for found in pool.map(ask, list(keys)) for rrset in found}
+
+
+def update(zone: Zone, changes: Sequence[Change]) -> None:
+    """Sends the changes as one update, whose prerequisites are the values before them.
+
+    Only what does not fit into one message (65,535 octets) goes in several. Raises Changed where a value is no longer
+    what it was, another DnsError where the server does not take it.
+    """
+    message = dns.update.UpdateMessage(dns.name.from_text(zone.name))
+    _sign(zone, message)
+    for change in changes:
+        _prerequisite(message, change)
+    for change in changes:
+        _write(message, change)
+    try:
+        message.to_wire()
+    except dns.exception.TooBig:
+        half = len(changes) // 2
+        update(zone, changes[:half])
+        update(zone, changes[half:])
+        return
+    response = _exchange(zone, message, _address(zone))
+    _check(zone, response)
+    if zone.key_name and not response.had_tsig:
+        raise BadKey(f"{zone}: the answer to the update was not signed with {zone.signer}: ask the server's keeper")
+
+
+def resolve(servers: Sequence[str], keys: Iterable[Key], timeout: float = 5.0) -> dict[Key, list[RRset] | None]:
+    """What resolvers say about owners and types: the RRsets, none ([]), or None where no resolver could tell.
+
+    `servers`: addresses, with a port behind a colon where it is not 53 (an IPv6 address then in brackets); the next one
+    is asked where one does not answer.
+    """
+
+    def ask(key: Key) -> tuple[Key, list[RRset] | None]:
+        for server in servers:
+            address, port = endpoint(server)
+            zone = Zone(".", address, port, timeout=timeout)
+            try:
+                response = _exchange(zone, _query(zone, *key, recursive=True), address, udp=True)
+            except DnsError:
+                continue
+            if response.rcode() in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
+                # An alias is followed: reverse zones smaller than a /24 are made of them (RFC 2317).
+                found = response.resolve_chaining().answer
+                return key, [RRset(*key, found.ttl, _texts(found))] if found else []
+        return key, None
+
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        return dict(pool.map(ask, list(keys)))
+
+
+def endpoint(server: str) -> tuple[str, int]:
+    """Address and port of `198.51.100.4`, `198.51.100.4:5353`, `2001:db8::4` or `[2001:db8::4]:5353`."""
+    text, port = server, "53"
+    if server.startswith("["):
+        text, _bracket, rest = server[1:].partition("]")
+        port = rest.removeprefix(":") or "53"
+    elif server.count(":") == 1:
+        text, _colon, port = server.partition(":")
+    try:
+        address = str(ipaddress.ip_address(text))
+    except ValueError:
+        raise ValueError(f"resolver {server!r}: an IP address, with :port where it is not 53, is expected") from None
+    if not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ValueError(f"resolver {server!r}: {port!r} is not a port")
+    return address, int(port)
+
+
+def _address(zone: Zone) -> str:
+    try:
+        return socket.getaddrinfo(zone.server, zone.port, type=socket.SOCK_STREAM)[0][4][0]
+    except (OSError, UnicodeError) as error:
+        raise Unreachable(f"{zone}: the server has no address ({error}): give its IP address") from None
+
+
+def _sign(zone: Zone, message: dns.message.Message) -> None:
+    if zone.key_name:
+        message.use_tsig(dns.tsig.Key(zone.key_name, zone.secret, _algorithm(zone.algorithm)))
+
+
+def _algorithm(name: str) -> dns.name.Name:
+    return dns.tsig.HMAC_MD5 if name == "hmac-md5" else dns.name.from_text(name)
+
+
+def _query(zone: Zone, owner: str, rtype: str, *, recursive: bool = False) -> dns.message.Message:
+    message = dns.message.make_query(owner, rtype, use_edns=0, payload=1232)
+    if not recursive:
+        message.flags &= ~dns.flags.RD
+    _sign(zone, message)
+    return message
+
+
+def _exchange(zone: Zone, message: dns.message.Message, where: str, *, udp: bool = False) -> dns.message.Message:
+    """One question and its answer; UDP falls back to TCP where the answer is cut off or does not come."""
+
+    def by_tcp() -> dns.message.Message:
+        return dns.query.tcp(message, where, zone.timeout, zone.port)
+
+    def by_udp() -> dns.message.Message:
+        try:
+            return dns.query.udp_with_fallback(message, where, zone.timeout, zone.port, ignore_unexpected=True)[0]
+        except dns.exception.Timeout:
+            return by_tcp()
+
+    return _translated(zone, by_udp if udp else by_tcp)
+
+
+def _translated(zone: Zone, exchange: Callable[[], dns.message.Message]) -> dns.message.Message:
+    """The exchange's outcome, with dnspython's exceptions as ours."""
+    try:
+        return exchange()
+    except dns.tsig.PeerBadTime:
+        raise BadKey(f"{zone}: the server's clock and this one differ too much for TSIG: set both by NTP") from None
+    except (dns.tsig.PeerError, dns.tsig.BadSignature, dns.tsig.BadKey, dns.tsig.BadAlgorithm) as error:
+        raise BadKey(
+            f"{zone}: the server does not take {zone.signer} as it is given here ({type(error).__name__}): compare "
+            "name, algorithm and secret with the server's, and allow the key to update the zone"
+        ) from None
+    except dns.exception.Timeout:
+        raise Unreachable(f"{zone}: no answer within {zone.timeout:g} s: is the server up, and port open?") from None
+    except (OSError, EOFError) as error:
+        why = error or "closed early"
+        raise Unreachable(f"{zone}: no connection ({why}): is the server up, and port open?") from None
+    except dns.exception.DNSException as error:
+        raise DnsError(f"{zone}: the answer cannot be read ({error}): ask the server's keeper") from None
+
+
+def _check(zone: Zone, response: dns.message.Message) -> None:
+    rcode = response.rcode()
+    if rcode == dns.rcode.NOERROR:
+        return
+    name = dns.rcode.to_text(rcode)
+    if rcode in (dns.rcode.NXRRSET, dns.rcode.YXRRSET, dns.rcode.NXDOMAIN, dns.rcode.YXDOMAIN):
+        raise Changed(f"{zone}: values changed {ATTEMPTS} times between reading and writing ({name}): run again")
+    if rcode in (dns.rcode.NOTAUTH, dns.rcode.NOTZONE):
+        raise NotServed(f"{zone}: the server is not its primary ({name}): give the server that takes its updates")
+    if rcode in (dns.rcode.REFUSED, dns.rcode.NOTIMP):
+        raise Refused(f"{zone}: refused ({name}): allow {zone.signer} to read and update the zone, or name its primary")
+    raise DnsError(f"{zone}: the server failed ({name}): see its log")
+
+
+def _answers(response: dns.message.Message, owner: str, rtype: str) -> list[RRset]:
+    name, wanted = dns.name.from_text(owner), dns.rdatatype.from_text(rtype)
+    return [
+        RRset(owner, rtype, rrset.ttl, _texts(rrset))
+        for rrset in response.answer
+        if rrset.name == name and rrset.rdtype == wanted
+    ]
+
+
+def _texts(rrset: dns.rrset.RRset) -> tuple[str, ...]:
+    return tuple(sorted(rdata.to_text() for rdata in rrset))
+
+
+def _prerequisite(message: dns.update.UpdateMessage, change: Change) -> None:
+    owner, rtype = change.key
+    if change.before:
+        message.present(owner, rtype, *change.before.values)
+    else:
+        message.absent(owner, rtype)
+
+
+def _write(message: dns.update.UpdateMessage, change: Change) -> None:
+    owner, rtype = change.key
+    rewritten = change.before.values if change.new_ttl else change.removed
+    for value in rewritten:
+        message.delete(owner, rtype, value)
+    for value in change.after.values if change.after and change.new_ttl else change.added:
+        message.add(owner, change.after.ttl, rtype, value)
