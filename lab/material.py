@@ -88,6 +88,7 @@ def values(node: Node) -> dict[str, str]:
     """What a node's templates may name; a file that names a `secret_` is readable by root alone."""
     known = {
         "hostname": node.hostname,
+        "second_address": node.addresses[1],
         "ca": (CA / "ca.crt").read_text(),
         "authorized_key": (SSH / "id_ed25519.pub").read_text(),
         "secret_host_key": (SSH / f"host_{node.name}").read_text(),

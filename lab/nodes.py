@@ -100,9 +100,11 @@ def archive(node: Node, contents: list[File]) -> bytes:
 
 def options(node: Node) -> list[str]:
     """The options of `podman create`."""
-    addresses = ",".join(f"{'ip6' if ':' in each else 'ip'}={each}" for each in node.addresses)
+    # podman gives one address of each family; the unit lab-addresses sets a second one.
+    first = {"ip6" if ":" in each else "ip": each for each in reversed(node.addresses)}
+    network = ",".join([f"{NETWORK}:interface_name=lab0", *(f"{key}={value}" for key, value in sorted(first.items()))])
     chosen = ["--name", node.container, "--hostname", node.hostname, "--systemd=always", *ulimits(),
-              "--cap-add", "NET_ADMIN,NET_RAW,SYS_ADMIN,AUDIT_WRITE", "--network", f"{NETWORK}:{addresses},interface_name=lab0",
+              "--cap-add", "NET_ADMIN,NET_RAW,SYS_ADMIN,AUDIT_WRITE", "--network", network, "--no-hosts",
               "--sysctl", "net.ipv4.ip_forward=0", "--stop-signal", "SIGRTMIN+3"]
     if node.uplink:
         folder = CACHE / "packages"
