@@ -11,15 +11,13 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
-import stat
-import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ansible_collections.mailfleet.sending.plugins.module_utils import dkim_keys
+from ansible_collections.mailfleet.sending.plugins.module_utils import dkim_keys, owned_files
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_keys import KeyFault, Public
+from ansible_collections.mailfleet.sending.plugins.module_utils.owned_files import Owner
 
 
 @dataclass(frozen=True)
@@ -55,11 +53,10 @@ class KeyFaults(KeyFault):
 class Store:
     """The folder, its owner and the changes that were made in it (or would be, when C(dry))."""
 
-    def __init__(self, directory: Path, uid: int | None = None, gid: int | None = None, *, dry: bool = False) -> None:
+    def __init__(self, directory: Path, owner: Owner = Owner(), *, dry: bool = False) -> None:
         self.directory = directory
         self.changes: list[str] = []
-        self._uid = -1 if uid is None else uid
-        self._gid = -1 if gid is None else gid
+        self._owner = owner
         self._dry = dry
 
     def ensure(self, wanted: Iterable[Wanted]) -> list[Stored]:
@@ -69,10 +66,10 @@ class Store:
         Raises: KeyFaults with all faults, each naming its file.
         """
         wanted = list(wanted)
-        faults = []
+        found, faults = [], []
         for key in wanted:
             try:
-                self._inspect(key)
+                found.append(self._inspect(key))
             except KeyFault as fault:
                 faults.append(str(fault))
         names = [(key.domain, key.selector) for key in wanted]
@@ -80,27 +77,31 @@ class Store:
                    for domain, selector in dict.fromkeys(names) if names.count((domain, selector)) > 1]
         if faults:
             raise KeyFaults(faults)
-        return [self._ensure(key) for key in wanted]
+        stored = [self._ensure(key, there) for key, there in zip(wanted, found, strict=True)]
+        self.changes = list(dict.fromkeys(self.changes))  # a dry run finds the same folder missing for each key
+        return stored
 
-    def _ensure(self, key: Wanted) -> Stored:
-        stored = self._inspect(key)
+    def _ensure(self, key: Wanted, stored: Stored | None) -> Stored:
         folder, private, beside = self._paths(key)
-        self._hold_folder(self.directory)
-        self._hold_folder(folder)
+        for path in (self.directory, folder):
+            self.changes += owned_files.hold_folder(path, 0o700, self._owner, dry=self._dry)
         if stored is None:
             self.changes.append(f"{private}: made")
             if self._dry:
                 return Stored(key.domain, key.selector, key.type, key.bits, None, None)
-            self._write_new(private, dkim_keys.make_private(key.type, key.bits))
+            pem = dkim_keys.make_private(key.type, key.bits)
+            owned_files.write(private, pem, 0o600, self._owner, replace=False)
             stored = self._inspect(key)
             assert stored is not None
         if not beside.exists():
             self.changes.append(f"{beside}: made")
             if not self._dry:
                 data = {name: value for name, value in asdict(stored).items() if name not in ("domain", "selector")}
-                self._write_new(beside, json.dumps(data, indent=1, sort_keys=True).encode() + b"\n")
-        self._hold(private, 0o600)
-        self._hold(beside, 0o600)
+                text = json.dumps(data, indent=1, sort_keys=True) + "\n"
+                owned_files.write(beside, text.encode(), 0o600, self._owner, replace=False)
+        for path in (private, beside):
+            if path.exists():
+                self.changes += owned_files.hold(path, 0o600, self._owner, dry=self._dry)
         return stored
 
     def _paths(self, key: Wanted) -> tuple[Path, Path, Path]:
@@ -146,46 +147,6 @@ class Store:
                            ) from fault
         created = noted["created"] if noted is not None else _date_of(private)
         return Stored(key.domain, key.selector, public.type, public.bits, public.public, created)
-
-    def _hold_folder(self, path: Path) -> None:
-        if path.is_dir():
-            self._hold(path, 0o700)
-            return
-        self.changes.append(f"{path}: made")
-        if not self._dry:
-            path.mkdir(mode=0o700, parents=True)
-            os.chown(path, self._uid, self._gid, follow_symlinks=False)
-
-    def _hold(self, path: Path, mode: int) -> None:
-        """Give a file or folder its owner and mode, where it has others."""
-        if self._dry and not path.exists():
-            return
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-        try:
-            found = os.fstat(descriptor)
-            if stat.S_IMODE(found.st_mode) != mode:
-                self.changes.append(f"{path}: mode {stat.S_IMODE(found.st_mode):04o} becomes {mode:04o}")
-                if not self._dry:
-                    os.fchmod(descriptor, mode)
-            if self._uid not in (-1, found.st_uid) or self._gid not in (-1, found.st_gid):
-                self.changes.append(f"{path}: owner {found.st_uid}:{found.st_gid} becomes {self._uid}:{self._gid}")
-                if not self._dry:
-                    os.fchown(descriptor, self._uid, self._gid)
-        finally:
-            os.close(descriptor)
-
-    def _write_new(self, path: Path, content: bytes) -> None:
-        """Write a file that appears whole, with its owner, and only where there is none (link does not replace)."""
-        descriptor, name = tempfile.mkstemp(prefix=".new-", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                os.fchown(file.fileno(), self._uid, self._gid)
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.link(name, path)
-        finally:
-            os.unlink(name)
 
 
 def _read_beside(path: Path) -> dict[str, object] | None:

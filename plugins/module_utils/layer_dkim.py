@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.mailfleet.sending.plugins.module_utils.opendkim_policy import SENDER, SENDER_MACRO
+
 MILTER = "unix:opendkim/opendkim.sock"  # relative to Postfix's queue directory, where its services are chrooted
 
 
@@ -14,7 +16,8 @@ def dkim_layer() -> dict[str, Any]:
 
     A milter that is dead, slow or confused defers: C(tempfail) is written out since its default differs between Debian
     12 and 13. Mail of the local sendmail passes by smtpd, hence the second list; Postfix's own notices are filtered by
-    no milter unless their class is named. C(milter_mail_macros) has {auth_authen}, which the policy asks for.
+    no milter unless their class is named. The policy asks for two macros: {auth_authen}, the login, and SENDER_MACRO,
+    the same in every message, so that OpenDKIM runs the policy whatever From says.
     """
     return {
         "parameters": {
@@ -23,7 +26,8 @@ def dkim_layer() -> dict[str, Any]:
             "internal_mail_filter_classes": "bounce",
             "milter_default_action": "tempfail",
             "milter_protocol": "6",
-            "milter_mail_macros": "i {mail_addr} {mail_host} {mail_mailer} {auth_authen} {auth_type}",
+            "milter_mail_macros": f"i {{mail_addr}} {{mail_host}} {{mail_mailer}} {{auth_authen}} {{auth_type}} {SENDER_MACRO}",
+            "milter_macro_defaults": f"{SENDER_MACRO}={SENDER}",
             "milter_connect_timeout": "30s",
             "milter_command_timeout": "30s",
             "milter_content_timeout": "300s",

@@ -131,6 +131,7 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_keys import KeyFault
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_store import Store, Wanted
+from ansible_collections.mailfleet.sending.plugins.module_utils.owned_files import Owner
 
 
 def main() -> None:
@@ -153,8 +154,7 @@ def main() -> None:
     try:
         store = Store(
             Path(module.params["directory"]),
-            _number(module, "owner"),
-            _number(module, "group"),
+            Owner(_number(module, "owner"), _number(module, "group")),
             dry=module.check_mode,
         )
         stored = store.ensure(Wanted(**wanted) for wanted in module.params["keys"])
@@ -171,16 +171,16 @@ def main() -> None:
     )
 
 
-def _number(module: AnsibleModule, option: str) -> int | None:
+def _number(module: AnsibleModule, option: str) -> int:
     """Return the number of the owner or group; in check mode a package may have yet to bring it."""
     name = module.params[option]
     try:
         if name is None:
-            return None
+            return -1
         return pwd.getpwnam(name).pw_uid if option == "owner" else grp.getgrnam(name).gr_gid
     except KeyError:
         if module.check_mode:
-            return None
+            return -1
         module.fail_json(msg=f"{option}: found {name!r}, which this host does not know; install the package that makes it")
 
 
