@@ -4,12 +4,12 @@
 
 """Prepare a bare Debian host for work in this clone: packages, the virtual environment, the collections path.
 
-Runs before everything else, so it needs nothing but Debian's python3 and changes nothing that is already right:
-`prepare.py` for linters and unit tests, `prepare.py --containers` for the lab as well.
+Runs before everything else, so it needs nothing but Debian's python3 and changes nothing that is already right.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import importlib.util
 import os
@@ -19,8 +19,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-VENV = ROOT / ".venv"
-REQUIREMENTS = ROOT / "requirements" / "develop.txt"
+REQUIREMENTS = ROOT / "requirements"
 LINK = ROOT / ".collections" / "ansible_collections" / "mailfleet" / "sending"
 
 BASE_PACKAGES = ["ca-certificates", "git", "openssh-client", "openssl"]
@@ -48,21 +47,22 @@ def install_packages(names: list[str]) -> None:
     run([*apt, "--no-install-recommends", "install", *missing])
 
 
-def prepare_venv() -> None:
-    """Make .venv with the pinned requirements, unless the digest of all that decides them says that it stands."""
-    digest = hashlib.sha256(sys.version.encode())
-    for path in sorted(REQUIREMENTS.parent.glob("*.txt")):
+def prepare_venv(venv: Path, requirements: str) -> None:
+    """Make `venv` with a file of pinned requirements, unless the digest of all that decides it says that it stands."""
+    digest = hashlib.sha256(f"{sys.version} {requirements}".encode())
+    for path in sorted(REQUIREMENTS.glob("*.txt")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    stamp = VENV / "requirements.sha256"
+    stamp = venv / "requirements.sha256"
     if stamp.is_file() and stamp.read_text() == digest.hexdigest():
         return
     started = time.monotonic()
-    print("installing the pinned tools into .venv (a minute or two, once)", flush=True)
+    print(f"installing the pinned tools into {os.path.relpath(venv, ROOT)} (a minute or two, once)", flush=True)
     stamp.unlink(missing_ok=True)
-    same_python = (VENV / "bin" / "python").exists() and python_version(VENV / "bin" / "python") == sys.version
-    run([sys.executable, "-m", "venv", *([] if same_python else ["--clear"]), str(VENV)])
-    run([str(VENV / "bin" / "python"), "-m", "pip", "install", "-q", "--no-input", "--disable-pip-version-check",
-         "-r", str(REQUIREMENTS)])
+    python = venv / "bin" / "python"
+    same_python = python.exists() and python_version(python) == sys.version
+    run([sys.executable, "-m", "venv", *([] if same_python else ["--clear"]), str(venv)])
+    run([str(python), "-m", "pip", "install", "-q", "--no-input", "--disable-pip-version-check",
+         "-r", str(REQUIREMENTS / requirements)])
     stamp.write_text(digest.hexdigest())
     print(f"installed in {time.monotonic() - started:.0f} s", flush=True)
 
@@ -89,14 +89,17 @@ def run(command: list[str]) -> None:
 
 
 def main() -> None:
-    packages = list(BASE_PACKAGES)
+    parser = argparse.ArgumentParser(description="Prepare this host for work in the clone.")
+    parser.add_argument("--containers", action="store_true", help="also install what the lab needs")
+    parser.add_argument("--venv", type=Path, default=ROOT / ".venv", help="the virtual environment (default: .venv)")
+    parser.add_argument("--requirements", default="develop.txt", help="a file of requirements/ (default: develop.txt)")
+    arguments = parser.parse_args()
+    packages = BASE_PACKAGES + (CONTAINER_PACKAGES if arguments.containers else [])
     # Debian cuts ensurepip out of its python3; an interpreter from elsewhere brings it.
     if importlib.util.find_spec("ensurepip") is None:
-        packages.append("python3-venv")
-    if "--containers" in sys.argv[1:]:
-        packages += CONTAINER_PACKAGES
+        packages = [*packages, "python3-venv"]
     install_packages(packages)
-    prepare_venv()
+    prepare_venv(arguments.venv, arguments.requirements)
     link_collection()
 
 

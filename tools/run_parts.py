@@ -13,6 +13,7 @@ JUnit files in the folder that MAILFLEET_REPORTS names; a linter has none and co
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shutil
 import signal
@@ -75,7 +76,8 @@ class Result:
 
 def run(part: Part, long: bool) -> Result:
     """Run one part with its output shown as it comes, and count its tests."""
-    reports = CACHE / "reports" / part.name
+    # A part of a part (those with the newest ansible-core) tells its tests to the outer one.
+    reports = Path(os.environ.get("MAILFLEET_REPORTS", CACHE / "reports")) / part.name
     shutil.rmtree(reports, ignore_errors=True)
     reports.mkdir(parents=True)
     command = [word.format(reports=reports) for word in (*part.command, *(part.long if long else ()))]
@@ -104,9 +106,12 @@ def watch(command: Sequence[str], environ: dict[str, str], limit: int) -> int | 
         except subprocess.TimeoutExpired:
             return None
         finally:
-            # With the limit, an interrupt or a crash nothing of the part lives on, its grandchildren included.
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
+            # After the limit or an interrupt nothing of the part lives on: first those that clean up may do so.
+            for ask, seconds in ((signal.SIGTERM, 20), (signal.SIGKILL, 5)):
+                if process.poll() is None:
+                    os.killpg(process.pid, ask)
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        process.wait(timeout=seconds)
 
 
 def environment(part: Part, reports: Path, long: bool) -> dict[str, str]:

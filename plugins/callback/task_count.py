@@ -12,13 +12,14 @@ type: aggregate
 short_description: Count the tasks that each server and the controller went through
 version_added: 1.0.0
 description:
-  - Writes as JSON how many tasks ran and how many were skipped, on the controller and on each server, as a whole and for each role.
-  - Counts everything that costs a round, the validation of a role's arguments, the gathering of facts and retried attempts of a task included.
-    A loop counts as one task.
+  - Writes as JSON how many tasks ran and how many were skipped, on the controller and on each server, as a whole and
+    for each role.
+  - Counts everything that costs a round, the validation of a role's arguments, the gathering of facts and retried
+    attempts of a task included. A loop counts as one task.
   - A task that is delegated to the controller counts as the controller's, once for every host that it ran for.
     One that is delegated to another server counts as that server's.
   - A skipped task is counted apart, since its condition is evaluated but nothing is sent to the host.
-    An include or import of tasks or of a role is not counted, what it brings in is.
+    An include or import of tasks or of a role is not counted, but what it brings in is.
   - Prints nothing.
 requirements:
   - to be enabled by its full name in C(callbacks_enabled)
@@ -102,7 +103,7 @@ class CallbackModule(CallbackBase):
         of_host = {(role, column): rounds for (name, role, column), rounds in self.rounds.items() if name == host}
         columns = ("executed", "skipped")
         return {
-            **{column: sum(rounds for (_role, ours), rounds in of_host.items() if ours == column) for column in columns},
+            **{column: sum(rounds for (role, ours), rounds in of_host.items() if ours == column) for column in columns},
             "roles": {role: {column: of_host.get((role, column), 0) for column in columns}
                       for role in sorted({role for role, _column in of_host})},
             "tasks": self.tasks.get((host, "executed"), []),

@@ -28,6 +28,7 @@ attributes:
   controller:
     description:
       - Runs on the controller and needs no connection to a server.
-      - A task that uses it says C(run_once), C(delegate_to=localhost) and C(become=false), unless an action plugin does so for it.
+      - A task that uses it says C(run_once), C(delegate_to=localhost) and C(become=false), unless an action plugin
+        does so for it.
     support: full
 """
