@@ -4,6 +4,7 @@
 """The lab's containers: their files, their making, and whether they are well."""
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import json
@@ -50,6 +51,7 @@ def host_apt_settings() -> str:
     return "".join(line + "\n" for line in dump.splitlines() if line.startswith("Acquire::Check-"))
 
 
+@functools.cache
 def archive_values(suite: str) -> dict[str, str]:
     """The template values that tell a node where packages come from."""
     upstream = re.findall(r'"(http[^"]*)"', run(["apt-config", "dump", "Acquire::http::Proxy"]))
