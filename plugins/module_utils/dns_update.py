@@ -15,7 +15,7 @@ import socket
 import traceback
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.dns_plan import (
     Change,
@@ -66,6 +66,10 @@ class NotServed(DnsError):
 
 class BadKey(DnsError):
     """The server and we do not hold the same key, or not the same time."""
+
+
+class Unsigned(BadKey):
+    """The answer does not carry the signature that it must."""
 
 
 class Changed(DnsError):
@@ -137,10 +141,12 @@ def read(zone: Zone, keys: Iterable[Key]) -> dict[Key, RRset]:
     Raises a DnsError, NotServed where the server does not answer with authority.
     """
     where = _address(zone)
-    soa = _exchange(zone, _query(zone, zone.name, "SOA"), where)
-    _check(zone, soa)
-    if not soa.flags & dns.flags.AA or not _answers(soa, zone.name, "SOA"):
-        raise NotServed(f"{zone}: the server has no authority for it: give the zone's primary, or correct its name")
+    try:
+        _check_authority(zone, _exchange(zone, _query(zone, zone.name, "SOA"), where))
+    except Unsigned:
+        # Servers sign no answer about a zone that is not theirs: without a key they say what is wrong.
+        _check_authority(zone, _exchange(zone, _query(replace(zone, key_name=None), zone.name, "SOA"), where))
+        raise
 
     def ask(key: Key) -> list[RRset]:
         response = _exchange(zone, _query(zone, *key), where, udp=True)
@@ -170,13 +176,13 @@ def update(zone: Zone, changes: Sequence[Change]) -> None:
         message.to_wire()
     except dns.exception.TooBig:
         half = len(changes) // 2
+        if not half:
+            owner, rtype = changes[0].key
+            raise DnsError(f"{zone}: {owner} {rtype} has too many values for one update: remove some by hand") from None
         update(zone, changes[:half])
         update(zone, changes[half:])
         return
-    response = _exchange(zone, message, _address(zone))
-    _check(zone, response)
-    if zone.key_name and not response.had_tsig:
-        raise BadKey(f"{zone}: the answer to the update was not signed with {zone.signer}: ask the server's keeper")
+    _check(zone, _exchange(zone, message, _address(zone)))
 
 
 def resolve(servers: Sequence[str], keys: Iterable[Key], timeout: float = 5.0) -> dict[Key, list[RRset] | None]:
@@ -257,7 +263,10 @@ def _exchange(zone: Zone, message: dns.message.Message, where: str, *, udp: bool
         except dns.exception.Timeout:
             return by_tcp()
 
-    return _translated(zone, by_udp if udp else by_tcp)
+    response = _translated(zone, by_udp if udp else by_tcp)
+    if message.had_tsig and not response.had_tsig and response.rcode() == dns.rcode.NOERROR:
+        raise Unsigned(f"{zone}: the answer is not signed with {zone.signer}: ask the server's keeper")
+    return response
 
 
 def _translated(zone: Zone, exchange: Callable[[], dns.message.Message]) -> dns.message.Message:
@@ -276,8 +285,17 @@ def _translated(zone: Zone, exchange: Callable[[], dns.message.Message]) -> dns.
     except (OSError, EOFError) as error:
         why = error or "closed early"
         raise Unreachable(f"{zone}: no connection ({why}): is the server up, and port open?") from None
+    except dns.exception.FormError as error:
+        raise Unsigned(f"{zone}: the answer is malformed, or not signed with {zone.signer}: {error}") from None
     except dns.exception.DNSException as error:
         raise DnsError(f"{zone}: the answer cannot be read ({error}): ask the server's keeper") from None
+
+
+def _check_authority(zone: Zone, response: dns.message.Message) -> None:
+    if response.rcode() != dns.rcode.NXDOMAIN:
+        _check(zone, response)
+    if not response.flags & dns.flags.AA or not _answers(response, zone.name, "SOA"):
+        raise NotServed(f"{zone}: the server has no authority for it: give the zone's primary, or correct its name")
 
 
 def _check(zone: Zone, response: dns.message.Message) -> None:
@@ -288,7 +306,7 @@ def _check(zone: Zone, response: dns.message.Message) -> None:
     if rcode in (dns.rcode.NXRRSET, dns.rcode.YXRRSET, dns.rcode.NXDOMAIN, dns.rcode.YXDOMAIN):
         raise Changed(f"{zone}: values changed {ATTEMPTS} times between reading and writing ({name}): run again")
     if rcode in (dns.rcode.NOTAUTH, dns.rcode.NOTZONE):
-        raise NotServed(f"{zone}: the server is not its primary ({name}): give the server that takes its updates")
+        raise NotServed(f"{zone}: not authorized ({name}) for {zone.signer}: give the zone's primary, and its key")
     if rcode in (dns.rcode.REFUSED, dns.rcode.NOTIMP):
         raise Refused(f"{zone}: refused ({name}): allow {zone.signer} to read and update the zone, or name its primary")
     raise DnsError(f"{zone}: the server failed ({name}): see its log")

@@ -206,8 +206,8 @@ def test_an_update_is_whole_or_not_at_all(knot, zone):
         ({"key_name": "unknown"}, BadKey, "key unknown"),
         ({"algorithm": "hmac-sha512"}, BadKey, "compare name, algorithm"),
         ({"key_name": "reader"}, BadKey, "allow the key to update the zone"),  # Knot says BADKEY to this
-        ({"key_name": None, "secret": None}, Refused, "allow this address"),
-        ({"name": "example.org"}, (NotServed, Refused), "zone example.org. at 127.0.0.1"),
+        ({"key_name": None, "secret": None}, NotServed, "not authorized (NOTAUTH) for this address"),
+        ({"name": "example.org"}, Refused, "zone example.org. at 127.0.0.1"),
         ({"name": "mail.example.com"}, NotServed, "no authority"),
     ],
 )
@@ -237,10 +237,10 @@ def test_a_server_that_is_down_or_silent(knot, zone):
 def test_many_records_and_large_answers(knot, zone):
     hosts = [Record(f"m{number}.example.com.", "A", f"198.51.100.{number}") for number in range(1, 255)]
     hosts += [Record(f"m{number}.example.com.", "AAAA", f"2001:db8::{number:x}") for number in range(1, 255)]
-    many = [Record("big.example.com.", "TXT", f"{number} " + "z" * 900) for number in range(40)]
+    many = [Record("big.example.com.", "TXT", f"{number} " + "z" * 900) for number in range(20)]
     made = publish(zone, [*hosts, *many])
     assert len(made.changes) == 509
-    assert len(knot.values("big.example.com.", "TXT")) == 40
+    assert len(knot.values("big.example.com.", "TXT")) == 20
     assert publish(zone, [*hosts, *many], made.published).changes == ()
     publish(zone, [], made.published, phase="contract")
     assert read(zone, [(record.owner, record.type) for record in hosts]) == {}
