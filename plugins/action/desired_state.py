@@ -53,7 +53,16 @@ class ActionModule(ActionBase):
                 state.write_text("records.zone", zone_text(records, fleet.zones))
         except (Mistakes, StateError, ValueError) as error:
             raise AnsibleActionFail(str(error)) from error
+        desired["submissions"] = self._submissions(desired["servers"], task_vars)
         return {**result, "changed": bool(state.changed), "written": state.changed, **desired}
+
+    def _submissions(self, servers: dict[str, t.Any], task_vars: dict[str, t.Any]) -> list[dict[str, t.Any]]:
+        """Where the probe submits: the address under which Ansible reaches the server, the name that its certificate bears."""
+        authority = self._templar.template(task_vars.get("sending_tls_ca")) or None
+        return [
+            {"server": name, "host": task_vars["hostvars"][name].get("ansible_host") or name, "tls_name": server["hostname"], "ca_file": authority}
+            for name, server in servers.items() if server["submission"]
+        ]
 
     def _variables(self, task_vars: dict[str, t.Any]) -> tuple[dict[str, t.Any], dict[str, dict[str, t.Any]]]:
         hosts = task_vars.get("groups", {}).get(GROUP, [])

@@ -29,16 +29,21 @@ class ActionModule(ActionBase):
             "servers": {"type": "list", "elements": "str", "required": True},
             "seen": {"type": "list", "elements": "dict", "required": True},
             "unsigned": {"type": "str", "choices": ["defer", "allow"], "default": "defer"},
+            "untold": {"type": "list", "elements": "dict", "default": []},
             "date": {"type": "str"},
         })
         today = arguments["date"] or datetime.date.today().isoformat()
         try:
             state = State(arguments["state"], dry=self._task.check_mode)
             known = state.read("keys.json", {})
+            if self._task.check_mode:
+                # What a run would make and publish: the answer that the run then gives where DNS serves it.
+                known = _assumed(known, arguments["untold"], today)
             keys = [Key(domain, selector, entry["public"], entry["created"], entry["scope"], entry["server"])
                     for domain, selectors in known.items() for selector, entry in selectors.items()]
             known = register(known, keys, [(entry["domain"], entry["selector"]) for entry in arguments["seen"]], today)
-            state.write_json("keys.json", known)
+            if not self._task.check_mode:
+                state.write_json("keys.json", known)
             decisions = decide(keys, known, arguments["domains"], unsigned=arguments["unsigned"], servers=arguments["servers"])
         except (StateError, FileError) as error:
             raise AnsibleActionFail(str(error)) from error
@@ -52,3 +57,14 @@ class ActionModule(ActionBase):
                 place["deferred" if decision.answer is Answer.DEFERRED else "allowed"].append(decision.domain)
         awaited = sorted({f"{d.awaited}._domainkey.{d.domain}" for d in decisions if d.awaited})
         return {**result, "changed": bool(state.changed), "servers": servers, "awaited": awaited}
+
+
+def _assumed(known: dict[str, t.Any], untold: list[dict[str, t.Any]], today: str) -> dict[str, t.Any]:
+    """The state as it will be when every key is made, published and seen."""
+    assumed = {domain: {selector: {**entry, "seen": entry["seen"] or today} for selector, entry in selectors.items()}
+               for domain, selectors in known.items()}
+    for key in untold:
+        scope = "server" if key["server"] else "fleet"
+        entry = {"public": "", "created": today, "scope": scope, "server": key["server"] or None, "seen": today}
+        assumed.setdefault(key["domain"], {}).setdefault(key["selector"], entry)
+    return assumed

@@ -11,6 +11,7 @@ import typing as t
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.desired_records import desired_records, former_addresses
 from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import Fleet
+from ansible_collections.mailfleet.sending.plugins.module_utils.inventory import PROBE_LOGIN
 from ansible_collections.mailfleet.sending.plugins.module_utils.layer_dkim import dkim_layer
 from ansible_collections.mailfleet.sending.plugins.module_utils.layer_postfix import postfix_layer
 from ansible_collections.mailfleet.sending.plugins.module_utils.layer_throttle import throttle_layer
@@ -28,7 +29,7 @@ def desired_state(fleet: Fleet, known: KeyState, published: t.Iterable[Record], 
     :returns: plain data: ``keys`` (those of the whole fleet), ``records`` (those that stay), ``additions`` (those that
         must be there before the first server changes: the same, and SPF lets the former addresses pass too),
         ``servers`` (by name: addresses, hostname, own keys and the layers of Postfix), ``domains``, and ``untold``:
-        records whose value nobody knows before the key is made.
+        keys whose public half nobody knows before they are made.
     :raises Mistakes: where SPF cannot be composed.
     """
     keys = wanted_keys(fleet, known, date)
@@ -43,7 +44,7 @@ def desired_state(fleet: Fleet, known: KeyState, published: t.Iterable[Record], 
         "keys": [key.as_dict() for key in keys if not key.server],
         "records": [record.to_dict() for record in records],
         "additions": [record.to_dict() for record in additions],
-        "untold": [f"{key.selector}._domainkey.{key.domain} TXT" for key in keys if (key.domain, key.selector) not in {pair[:2] for pair in live}],
+        "untold": [{"domain": key.domain, "selector": key.selector, "server": key.server} for key in keys if (key.domain, key.selector) not in {pair[:2] for pair in live}],
         "servers": {server.name: {**_server(fleet, server), "keys": [key.as_dict() for key in keys if key.server == server.name]}
                     for server in fleet.servers},
         "domains": [{"domain": domain.name, "bounce_domain": domain.mail_from} for domain in fleet.domains],
@@ -53,7 +54,7 @@ def desired_state(fleet: Fleet, known: KeyState, published: t.Iterable[Record], 
             for server in fleet.servers for address in server.addresses
         ],
         "spf_checks": _spf_checks(fleet),
-        "logins": {user.name: list(user.domains) for user in fleet.users},
+        "logins": {PROBE_LOGIN: ["*"], **{user.name: list(user.domains) for user in fleet.users}},
         "networks": [{"network": network.network, "domains": list(network.domains)} for network in fleet.networks],
         "unsigned": fleet.unsigned,
     }

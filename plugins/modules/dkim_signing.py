@@ -39,6 +39,11 @@ options:
     type: str
     choices: [defer, allow]
     default: defer
+  untold:
+    description: Keys (C(domain), C(selector), C(server)) that the run will make. Check mode takes them, and all others, for made and seen.
+    type: list
+    elements: dict
+    default: []
   date:
     description: The date (C(YYYY-MM-DD)) to note. Without it, today.
     type: str

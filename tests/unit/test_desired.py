@@ -71,7 +71,8 @@ def test_every_kind_of_record_is_there_with_its_reason():
 
 
 def test_a_key_that_is_not_made_yet_is_named_as_untold():
-    assert desired(known=KNOWN)["untold"] == ["m20261123._domainkey.example.us TXT", "m20261123._domainkey.example.eu TXT"]
+    assert desired(known=KNOWN)["untold"] == [
+        {"domain": "example.us", "selector": "m20261123", "server": ""}, {"domain": "example.eu", "selector": "m20261123", "server": ""}]
 
 
 def test_nothing_secret_is_in_the_desired_state():
