@@ -1,0 +1,123 @@
+#!/usr/bin/python
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: ptr_verify
+short_description: Verify the reverse names of sending addresses
+version_added: 0.1.0
+description:
+  - Asks for the PTR names of every address, IPv4 and IPv6, and verifies that one of them points back to the address and is
+    the name that the address greets with.
+  - No PTR name is C(absent), a name that does not point back C(fail), a confirmed name other than the HELO name C(warn).
+  - Changes nothing.
+extends_documentation_fragment:
+  - mailfleet.sending.lookup
+  - mailfleet.sending.attributes
+  - mailfleet.sending.attributes.controller
+options:
+  addresses:
+    description: The addresses to verify.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      address:
+        description: An IPv4 or IPv6 address, as receivers see it.
+        type: str
+        required: true
+      helo:
+        description: The name that it greets with. Without it, any confirmed name will do.
+        type: str
+        default: ""
+      bind:
+        description: Taken so that C(sending_addresses) can be given as it is, and of no meaning here.
+        type: str
+        default: ""
+seealso:
+  - module: mailfleet.sending.spf_verify
+  - module: mailfleet.sending.dkim_verify
+author:
+  - mailfleet.sending contributors (@mailfleet)
+"""
+
+EXAMPLES = r"""
+- name: Verify the names of two addresses
+  mailfleet.sending.ptr_verify:
+    addresses:
+      - {address: 198.51.100.10, helo: mta1.example.com}
+      - {address: "2001:db8:61::10", helo: mta1.example.com}
+    resolvers: [198.51.100.4]
+  delegate_to: localhost
+  run_once: true
+  become: false
+  register: ptr
+
+- name: Stop unless all are as they should be
+  ansible.builtin.assert:
+    that: ptr.faults | length == 0
+    fail_msg: "{{ ptr.faults }}"
+"""
+
+RETURN = r"""
+verdicts:
+  description: The verdicts on all addresses. Those that differ in nothing but their subjects are one.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    check: {description: Always C(ptr)., type: str, returned: always, sample: ptr}
+    subjects: {description: The addresses., type: list, elements: str, returned: always, sample: [198.51.100.10]}
+    status: {description: "C(ok), C(warn), C(unknown), C(absent) or C(fail).", type: str, returned: always, sample: ok}
+    found: {description: The PTR names., type: str, returned: always, sample: mta1.example.com.}
+    expected: {description: What should be., type: str, returned: always}
+    cause: {description: "Why the status is not C(ok).", type: str, returned: always, sample: ""}
+    mend: {description: The smallest change that makes it so., type: str, returned: always, sample: ""}
+    source: {description: The questions and who was asked., type: str, returned: always}
+faults:
+  description: The verdicts that are not C(ok), the worst first.
+  returned: success
+  type: list
+  elements: dict
+  sample: []
+summary:
+  description: How many addresses have each status.
+  returned: success
+  type: dict
+  sample: {ok: 2, warn: 0, unknown: 0, absent: 0, fail: 0}
+"""
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible_collections.mailfleet.sending.plugins.module_utils import lookup
+from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import as_result
+from ansible_collections.mailfleet.sending.plugins.module_utils.verify_ptr import Address, verify_ptr
+
+
+def main() -> None:
+    """Run the module."""
+    address = {
+        "address": {"type": "str", "required": True},
+        "helo": {"type": "str", "default": ""},
+        "bind": {"type": "str", "default": ""},
+    }
+    module = AnsibleModule(
+        argument_spec=lookup.OPTIONS | {
+            "addresses": {"type": "list", "elements": "dict", "required": True, "options": address},
+        },
+        supports_check_mode=True,
+    )
+    if lookup.DNSPYTHON_ERROR:
+        module.fail_json(msg=missing_required_lib("dnspython"), exception=lookup.DNSPYTHON_ERROR)
+    try:
+        addresses = lookup.collect(lambda item: Address(item["address"], item["helo"]), module.params["addresses"])
+        with lookup.from_options(module.params) as dns:
+            verdicts = verify_ptr(dns, addresses)
+    except ValueError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=False, **as_result(verdicts))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Reverse names against a real name server."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
+from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status
+from ansible_collections.mailfleet.sending.plugins.module_utils.verify_ptr import Address, verify_ptr
+from nameserver import Nameserver
+
+NET = "100.51.198.in-addr.arpa"
+ZONES = {
+    "example.com": {
+        "mta1.example.com": {"A": ["198.51.100.10", "198.51.100.18"], "AAAA": ["2001:db8:61::10"]},
+        "other.example.com": {"A": ["198.51.100.11", "198.51.100.14", "198.51.100.18"]},
+        "mta2.example.com": {"A": ["198.51.100.99"]},
+        "noaddress.example.com": {"TXT": ["x"]},
+        "silent.example.com": {"A": ["198.51.100.16"]},
+    },
+    NET: {
+        f"10.{NET}": {"PTR": ["MTA1.example.com."]},
+        f"11.{NET}": {"PTR": ["other.example.com."]},
+        f"12.{NET}": {"PTR": ["mta2.example.com."]},
+        f"13.{NET}": {"PTR": ["noaddress.example.com.", "gone.example.com."]},
+        f"14.{NET}": {"PTR": ["mta2.example.com.", "other.example.com."]},
+        f"15.{NET}": {"PTR": [f"mta1.example.com.{NET}."]},
+        f"16.{NET}": {"PTR": ["silent.example.com."]},
+        f"17.{NET}": {"TXT": ["x"]},
+        f"18.{NET}": {"PTR": ["mta1.example.com.", "other.example.com."]},
+        f"20.{NET}": {"CNAME": [f"20.16-31.{NET}."]},
+        f"20.16-31.{NET}": {"PTR": ["mta1.example.com."]},
+    },
+    "1.6.0.0.8.b.d.0.1.0.0.2.ip6.arpa": {
+        "0.1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.1.6.0.0.8.b.d.0.1.0.0.2.ip6.arpa": {"PTR": ["mta1.example.com."]},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def lookup():
+    with Nameserver(ZONES, {"silent.example.com": "servfail", f"19.{NET}": "timeout"}) as server, \
+            Lookup([server.server], timeout=0.3) as lookup:
+        yield lookup
+
+
+@pytest.mark.parametrize("address, helo, status, found, cause, mend", [
+    ("198.51.100.10", "mta1.example.com", "ok", "mta1.example.com.", "", ""),
+    ("198.51.100.10", "MTA1.Example.COM.", "ok", "mta1.example.com.", "", ""),
+    ("198.51.100.18", "mta1.example.com", "ok", "mta1.example.com., other.example.com.", "", ""),
+    ("2001:DB8:61:0::10", "mta1.example.com", "ok", "mta1.example.com.", "", ""),
+    ("198.51.100.11", "", "ok", "other.example.com.", "", ""),
+    ("198.51.100.11", "mta1.example.com", "warn", "other.example.com.",
+     "the address greets as mta1.example.com., which is not its name",
+     f"have the owner of the network set 11.{NET}. PTR mta1.example.com., or greet as other.example.com"),
+    ("198.51.100.12", "mta2.example.com", "fail", "mta2.example.com.", "mta2.example.com. points to 198.51.100.99",
+     "publish mta2.example.com. A 198.51.100.12"),
+    ("198.51.100.12", "mta1.example.com", "fail", "mta2.example.com.", "mta2.example.com. points to 198.51.100.99",
+     f"have the owner of the network set 12.{NET}. PTR mta1.example.com."),
+    ("198.51.100.13", "", "fail", "gone.example.com., noaddress.example.com.",
+     "gone.example.com. has no A record: no such name; noaddress.example.com. has no A record: no data",
+     "publish gone.example.com. A 198.51.100.13"),
+    ("198.51.100.14", "mta2.example.com", "warn", "mta2.example.com., other.example.com.",
+     "mta2.example.com. points to 198.51.100.99", "publish mta2.example.com. A 198.51.100.14"),
+    ("198.51.100.15", "mta1.example.com", "fail", f"mta1.example.com.{NET}.",
+     f"mta1.example.com.{NET}. ends in the reverse zone: the value in the zone lacks its last dot",
+     f"have the owner of the network set 15.{NET}. PTR mta1.example.com."),
+    ("198.51.100.17", "mta1.example.com", "absent", "no data", "the address has no name: no data",
+     f"have the owner of the network set 17.{NET}. PTR mta1.example.com."),
+    ("198.51.100.200", "", "absent", "no such name", "the address has no name: no such name",
+     f"have the owner of the network set 200.{NET}. PTR a name of yours"),
+    ("198.51.100.20", "mta1.example.com", "fail", "mta1.example.com.",
+     "mta1.example.com. points to 198.51.100.10, 198.51.100.18", "publish mta1.example.com. A 198.51.100.20"),
+])
+def test_verdict(lookup, address, helo, status, found, cause, mend):
+    (verdict,) = verify_ptr(lookup, [Address(address, helo)])
+    assert (verdict.status, verdict.found, verdict.cause, verdict.mend) == (Status(status), found, cause, mend)
+    assert verdict.source.startswith(f"PTR {Address(address).pointer}")
+
+
+@pytest.mark.parametrize("address, cause", [("198.51.100.16", "SERVFAIL"), ("198.51.100.19", "no answer within 0.3 s")])
+def test_what_dns_did_not_say_is_unknown_and_names_the_server(lookup, address, cause):
+    (verdict,) = verify_ptr(lookup, [Address(address, "silent.example.com")])
+    server = str(lookup.resolvers[0])
+    assert (verdict.status, verdict.cause) == (Status.UNKNOWN, f"{server} did not say: {cause}")
+    assert verdict.mend == f"make {server} answer, then check again"
+
+
+@pytest.mark.parametrize("address, helo", [("198.51.100.256", ""), ("", ""), ("198.51.100.0/24", ""), ("::1", "a..b")])
+def test_what_cannot_be_an_address(address, helo):
+    with pytest.raises(ValueError):
+        Address(address, helo)
+
+
+def test_queries_are_kept_to_two_for_an_address():
+    names = {f"m{n}.example.com": {"A": [f"198.51.100.{n}"]} for n in range(200)}
+    reverse = {f"{n}.{NET}": {"PTR": [f"m{n}.example.com."]} for n in range(200)}
+    with Nameserver({"example.com": names, NET: reverse}) as server, Lookup([server.server], timeout=5) as lookup:
+        verdicts = verify_ptr(lookup, [Address(f"198.51.100.{n}", f"m{n}.example.com") for n in range(200)] * 2)
+        assert [verdict.status for verdict in verdicts] == [Status.OK] * 200
+        assert server.queries == 400
