@@ -34,6 +34,7 @@ class ActionModule(ActionBase):
         task_vars = task_vars or {}
         _checked, arguments = self.validate_argument_spec({
             "state": {"type": "path", "required": True},
+            "secrets": {"type": "path", "default": ""},
             "date": {"type": "str"},
             "keys": {"type": "list", "elements": "dict", "no_log": False},
         })
@@ -53,6 +54,7 @@ class ActionModule(ActionBase):
                 state.write_text("records.zone", zone_text(records, fleet.zones))
         except (Mistakes, StateError, ValueError) as error:
             raise AnsibleActionFail(str(error)) from error
+        desired["secrets"] = arguments["secrets"]
         desired["submissions"] = self._submissions(desired["servers"], task_vars)
         return {**result, "changed": bool(state.changed), "written": state.changed, **desired}
 

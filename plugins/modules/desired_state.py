@@ -19,6 +19,10 @@ options:
     description: The folder of the fleet's state, which holds no secret.
     type: path
     required: true
+  secrets:
+    description: The folder of the fleet's secrets on the controller. It is not read, only handed on as RV(secrets).
+    type: path
+    default: ""
   keys:
     description:
       - The fleet's DKIM keys as M(mailfleet.sending.dkim_key) returned them; with scope C(server) those of the servers are found by themselves.
@@ -43,7 +47,7 @@ author:
 EXAMPLES = r"""
 - name: Check the inventory and make the desired state
   mailfleet.sending.desired_state:
-    state: "{{ inventory_dir }}/state"
+    state: "{{ inventory_dir }}/.mailfleet/state"
   run_once: true
 """
 
@@ -84,6 +88,15 @@ networks:
   elements: dict
 unsigned:
   description: What becomes of mail whose domain has no key yet.
+  returned: success
+  type: str
+submissions:
+  description: Where the probe submits, one entry for each submission server.
+  returned: success
+  type: list
+  elements: dict
+secrets:
+  description: The folder of the fleet's secrets.
   returned: success
   type: str
 written:

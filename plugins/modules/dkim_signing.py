@@ -62,7 +62,7 @@ author:
 EXAMPLES = r"""
 - name: Decide which key signs
   mailfleet.sending.dkim_signing:
-    state: "{{ inventory_dir }}/state"
+    state: "{{ inventory_dir }}/.mailfleet/state"
     domains: [example.com]
     servers: [mta1.example.com]
     seen: [{domain: example.com, selector: m20261123}]
