@@ -66,7 +66,7 @@ def run(params: Mapping, *, check: bool) -> tuple[dict[str, object], list[str]]:
         "published": [record.to_dict() for record in sorted(after, key=order)],
         "conflicts": [{"zone": name, **each.to_dict()} for name, made in done.items() for each in made.conflicts],
         "manual": manual,
-        "unreachable": [name for name, error in failed.items() if isinstance(error, Unreachable)],
+        "unanswered": [name for name, error in failed.items() if isinstance(error, Unreachable)],
         "diff": [_diff(zones[name], made) for name, made in done.items() if made.changes],
     }
     return result, [str(error) for error in failed.values() if not isinstance(error, Unreachable)]

@@ -94,11 +94,16 @@ options:
         default: ""
   published:
     description:
-      - What was published before, as RV(published) of the previous run returned it.
+      - What was published before, as RV(published) of the previous run returned it. Not used with O(state).
     type: list
     elements: dict
     default: []
     suboptions: *record
+  state:
+    description:
+      - Folder on the controller where what was published is remembered between runs, in the file C(published.json).
+        O(published) is then read from there, and RV(published) is written back, in check mode not.
+    type: path
   adopt:
     description:
       - Owners at which a value that somebody else published may be replaced by the merged one. The merged value keeps
@@ -210,7 +215,8 @@ zones:
       description: Why the zone could not be read or written. It is V(null) where it could.
       type: str
 published:
-  description: The new complete list for O(published). Store it, also where the task changed nothing.
+  description:
+    - The new complete list for O(published). Without O(state), store it, also where the task failed.
   returned: always
   type: list
   elements: dict
@@ -280,7 +286,7 @@ manual:
           description: The live values of the same owner and type, as a zone file has them.
           type: list
           elements: str
-unreachable:
+unanswered:
   description:
     - Names of zones whose server did not answer. The task does not fail for them, the next run goes on from there.
   returned: always
@@ -319,6 +325,7 @@ def main() -> None:
             "zones": {"type": "list", "elements": "dict", "default": [], "options": ZONE},
             "records": {"type": "list", "elements": "dict", "required": True, "options": RECORD},
             "published": {"type": "list", "elements": "dict", "default": [], "options": RECORD},
+            "state": {"type": "path"},
             "adopt": {"type": "list", "elements": "str", "default": []},
             "phase": {"type": "str", "choices": ["expand", "contract"], "default": "expand"},
             "resolvers": {"type": "list", "elements": "str", "default": []},
@@ -332,7 +339,7 @@ def main() -> None:
         result, failures = dns_publish.run(module.params, check=module.check_mode)
     except dns_publish.Mistakes as mistakes:
         module.fail_json(msg=str(mistakes))
-    for zone in result["unreachable"]:
+    for zone in result["unanswered"]:
         module.warn(next(each["error"] for each in result["zones"] if each["name"] == zone))
     if failures:
         module.fail_json(msg="\n".join(failures), **result)
