@@ -343,10 +343,14 @@ def from_options(options: Mapping[str, object]) -> Lookup:
 
     Raises: ValueError.
     """
-    for name in ("timeout", "deadline"):
-        if options[name] <= 0:
-            raise ValueError(f"{name}: found {options[name]:g}, expected more than 0 seconds")
-    return Lookup(resolvers(options["resolvers"]), options["timeout"], options["deadline"] + options.get("wait", 0))
+    def positive(name: str) -> float:
+        if options[name] > 0:
+            return options[name]
+        raise ValueError(f"{name}: found {options[name]:g}, expected more than 0 seconds")
+
+    checks = [lambda: positive("timeout"), lambda: positive("deadline"), lambda: resolvers(options["resolvers"])]
+    timeout, deadline, servers = collect(lambda check: check(), checks)
+    return Lookup(servers, timeout, deadline + options.get("wait", 0))
 
 
 def collect(make: Callable, items: Iterable) -> list:

@@ -85,9 +85,9 @@ def verify_dkim(lookup: Lookup, keys: Sequence[Key], authoritative: str = "auto"
         waiting = [key.owner for key in missing if _waits(found[key][0])]
         elapsed = time.monotonic() - began
         tries.append({"after": round(elapsed, 1), "asked": len(missing), "waiting": waiting})
-        if not waiting or elapsed + pause > wait:
+        if not waiting or elapsed >= wait:
             break
-        sleep(pause)
+        sleep(min(pause, wait - elapsed))
         lookup.forget()
     seen = [{"domain": key.domain, "selector": key.selector, "servers": list(servers)}
             for key, (_verdict, servers) in found.items() if servers]

@@ -1,0 +1,79 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Verdicts: as data, grouped, ordered, counted."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import (
+    Status,
+    Verdict,
+    as_result,
+    faults,
+    group,
+    summary,
+    worst,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+texts = st.text(max_size=5)
+verdicts = st.builds(Verdict, texts, st.lists(texts, max_size=3), st.sampled_from(Status), texts, texts, texts, texts, texts)
+
+
+def of(status, *subjects, **more):
+    return Verdict("spf", subjects or ("a",), status, **more)
+
+
+@given(verdicts)
+def test_a_verdict_survives_json(verdict):
+    assert Verdict.from_dict(json.loads(json.dumps(verdict.to_dict()))) == verdict
+
+
+@pytest.mark.parametrize("data, message", [
+    ({"check": "spf", "status": "ok"}, "subjects is missing"),
+    ({"check": "spf", "subjects": [], "status": "ok", "why": ""}, "why is unknown"),
+    ({"check": "spf", "subjects": "a", "status": "ok"}, "subjects is 'a', expected a list"),
+    ({"check": "spf", "subjects": [], "status": "good"}, "'good' is not a valid Status"),
+])
+def test_what_is_no_verdict(data, message):
+    with pytest.raises(ValueError, match=message):
+        Verdict.from_dict(data)
+
+
+def test_a_text_is_not_a_list_of_subjects():
+    with pytest.raises(TypeError):
+        Verdict("spf", "example.com", Status.OK)
+
+
+def test_equal_verdicts_become_one_with_all_subjects_in_order():
+    grouped = group([of("fail", "b", cause="x"), of("ok", "c"), of("fail", "a", "b", cause="x"), of("fail", "d", cause="y")])
+    assert grouped == [of("fail", "b", "a", cause="x"), of("ok", "c"), of("fail", "d", cause="y")]
+
+
+@given(st.lists(verdicts, max_size=8))
+def test_grouping_loses_no_subject_and_is_done_once(found):
+    grouped = group(found)
+    assert {(subject, verdict.status) for verdict in found for subject in verdict.subjects} == {
+        (subject, verdict.status) for verdict in grouped for subject in verdict.subjects}
+    assert group(grouped) == grouped
+
+
+def test_the_order_of_badness():
+    statuses = ["ok", "warn", "unknown", "absent", "fail"]
+    assert [worst(map(of, statuses[:end])) for end in range(1, 6)] == statuses
+    assert worst([]) is Status.UNKNOWN  # nothing was proved
+    assert [verdict.status for verdict in faults(map(of, statuses))] == statuses[:0:-1]
+
+
+def test_the_result_of_a_module():
+    result = as_result([of("ok", "a"), of("ok", "b"), of("absent", "c", mend="publish it")])
+    assert result["summary"] == {"ok": 2, "warn": 0, "unknown": 0, "absent": 1, "fail": 0}
+    assert [verdict["subjects"] for verdict in result["verdicts"]] == [["a", "b"], ["c"]]
+    assert result["faults"] == [of("absent", "c", mend="publish it").to_dict()]
+    assert type(result["faults"][0]["status"]) is str
+    assert summary([]) == dict.fromkeys(result["summary"], 0)
