@@ -9,6 +9,7 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
+
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_keys import KeyFault, check_name
 
 

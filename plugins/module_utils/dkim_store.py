@@ -32,7 +32,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Stored:
-    """A key of the folder; C(created) is its date (YYYY-MM-DD). Both it and C(public) are None where it is to be made."""
+    """A key of the folder; C(created) is its date (YYYY-MM-DD). It and C(public) are None where it is to be made."""
 
     domain: str
     selector: str
@@ -53,7 +53,7 @@ class KeyFaults(KeyFault):
 class Store:
     """The folder, its owner and the changes that were made in it (or would be, when C(dry))."""
 
-    def __init__(self, directory: Path, owner: Owner = Owner(), *, dry: bool = False) -> None:
+    def __init__(self, directory: Path, owner: Owner = owned_files.KEEP, *, dry: bool = False) -> None:
         self.directory = directory
         self.changes: list[str] = []
         self._owner = owner
@@ -172,4 +172,4 @@ def _read_beside(path: Path) -> dict[str, object] | None:
 
 def _date_of(path: Path) -> str:
     """Return the day (UTC) on which a file was written: that of a key which came from elsewhere."""
-    return datetime.datetime.fromtimestamp(path.stat().st_mtime, datetime.timezone.utc).date().isoformat()
+    return datetime.datetime.fromtimestamp(path.stat().st_mtime, datetime.UTC).date().isoformat()

@@ -26,7 +26,7 @@ def dkim_layer() -> dict[str, Any]:
             "internal_mail_filter_classes": "bounce",
             "milter_default_action": "tempfail",
             "milter_protocol": "6",
-            "milter_mail_macros": f"i {{mail_addr}} {{mail_host}} {{mail_mailer}} {{auth_authen}} {{auth_type}} {SENDER_MACRO}",
+            "milter_mail_macros": " ".join(("i", "{mail_addr}", "{auth_authen}", "{auth_type}", SENDER_MACRO)),
             "milter_macro_defaults": f"{SENDER_MACRO[1:-1]}={SENDER}",
             "milter_connect_timeout": "30s",
             "milter_command_timeout": "30s",

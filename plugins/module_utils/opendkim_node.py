@@ -80,7 +80,7 @@ def apply(policy: Policy, keys: Sequence[KeyFile], retired: Iterable[KeyFile] = 
     publics = _read_keys(keys, report, dry=dry)
     types = sorted({public.type for public in publics.values()}) or ["rsa"]
     if len(types) > 1:
-        raise NodeFault(f"found keys of the types {' and '.join(types)}, expected one: OpenDKIM signs with one algorithm")
+        raise NodeFault(f"found keys of the types {' and '.join(types)}, expected one: OpenDKIM has one algorithm")
     wanted = opendkim_conf.generation(policy, types[0])
     run = _Run(wanted, keys, report, dry=dry)
     installed = shutil.which("opendkim", path="/usr/sbin:/usr/bin") is not None
@@ -279,7 +279,8 @@ def _prove(policy: Policy, publics: dict[str, Public], report: Report) -> None:
 
 def _used_folder(conf: str | None) -> Path | None:
     """Return the generation's folder that a configuration names."""
-    found = re.search(rf"^KeyTable file:({re.escape(opendkim_conf.GENERATIONS)}/[0-9a-f]{{16}})/", conf or "", re.MULTILINE)
+    folder = rf"{re.escape(opendkim_conf.GENERATIONS)}/[0-9a-f]{{16}}"
+    found = re.search(rf"^KeyTable file:({folder})/", conf or "", re.MULTILINE)
     return Path(found.group(1)) if found else None
 
 
@@ -316,7 +317,8 @@ def _systemctl_says(question: str) -> bool:
 
 
 def _systemctl(verb: str) -> None:
-    done = subprocess.run(["systemctl", verb, "--quiet", _SERVICE], capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(["systemctl", verb, "--quiet", _SERVICE],
+                          capture_output=True, text=True, check=False, timeout=120)
     if done.returncode:
         raise NodeFault(f"systemctl {verb} opendkim failed: {done.stderr.strip()}\n{_log()}")
 

@@ -75,7 +75,7 @@ class PolicyMistakes(ValueError):
 def check(policy: Policy) -> None:
     """Raise PolicyMistakes where a domain stands twice, is used but not ours, or a network is none."""
     ours = policy.domains
-    mistakes = [f"{domain}: it stands {ours.count(domain)} times in signing, deferred and allowed_unsigned; expected once"
+    mistakes = [f"{domain}: found {ours.count(domain)} times in signing, deferred and allowed_unsigned, expected once"
                 for domain in dict.fromkeys(ours) if ours.count(domain) > 1]
     users = {f"logins.{login}": domains for login, domains in policy.logins.items()}
     users |= {f"networks {network}": domains for network, domains in policy.networks.items()}

@@ -46,14 +46,12 @@ def probes(policy: Policy) -> list[Probe]:
                      signing=_signing(policy, name)) for name in policy.notices if _signing(policy, name)]
     found.append(_probe("From a domain that is not ours", FOREIGN, "reject", "550 5.7.1"))
     found.append(_probe("From with two addresses", f"{FOREIGN}>, <probe@{FOREIGN}", "reject", "550 5.7.1"))
-    login = next(((name, domain) for name, domains in policy.logins.items() for domain in _others(policy, domains)), None)
-    if login:
-        found.append(_probe(f"login {login[0]} with From {login[1]}", login[1], "reject", "550 5.7.1", login=login[0]))
-    network = next(((name, domain) for name, domains in policy.networks.items() for domain in _others(policy, domains)
-                    if not _inside(name, policy)), None)
-    if network:
-        client = str(ipaddress.ip_network(network[0])[0])
-        found.append(_probe(f"client {client} with From {network[1]}", network[1], "reject", "550 5.7.1", client=client))
+    for login, domain in _strangers(policy, policy.logins)[:1]:
+        found.append(_probe(f"login {login} with From {domain}", domain, "reject", "550 5.7.1", login=login))
+    networks = {name: domains for name, domains in policy.networks.items() if not _inside(name, policy)}
+    for network, domain in _strangers(policy, networks)[:1]:
+        client = str(ipaddress.ip_network(network)[0])
+        found.append(_probe(f"client {client} with From {domain}", domain, "reject", "550 5.7.1", client=client))
     return found
 
 
@@ -96,7 +94,7 @@ def _fault(probe: Probe, outcome: Outcome, publics: Mapping[str, Public]) -> str
     except dkim_signature.SignatureFault as fault:
         return str(fault)
     expected = {"d": probe.signing.domain, "s": probe.signing.selector}
-    wrong = [f"{name}={tags.get(name)}, expected {value}" for name, value in expected.items() if tags.get(name) != value]
+    wrong = [f"{name}={tags.get(name)}, expected {text}" for name, text in expected.items() if tags.get(name) != text]
     signed = tags["h"].lower().split(":")
     wrong += [f"h= without {name}" for name, _value in probe.message.headers if name.lower() not in signed]
     if signed.count("from") != 2:
@@ -131,9 +129,10 @@ def _signing(policy: Policy, name: str) -> Signing | None:
     return next((entry for entry in policy.signing if entry.domain == domain), None)
 
 
-def _others(policy: Policy, domains: tuple[str, ...]) -> list[str]:
-    """Return the domains of ours that a user of the given ones may not use."""
-    return [] if ANY in domains else [domain for domain in policy.domains if domain not in domains]
+def _strangers(policy: Policy, users: Mapping[str, tuple[str, ...]]) -> list[tuple[str, str]]:
+    """Return (user, domain) for every domain of ours that a user may not use."""
+    return [(user, domain) for user, domains in users.items() if ANY not in domains
+            for domain in policy.domains if domain not in domains]
 
 
 def _inside(network: str, policy: Policy) -> bool:

@@ -19,6 +19,9 @@ class Owner:
     gid: int = -1
 
 
+KEEP = Owner()
+
+
 def hold(path: Path, mode: int, owner: Owner, *, dry: bool = False) -> list[str]:
     """Give a file or folder its mode and owner; return what was changed (with C(dry): would be), a line each.
 

@@ -106,7 +106,7 @@ def decide(keys: Iterable[Key], state: State, domains: Iterable[str], *, unsigne
     keys = list(keys)
     for key in keys:
         if key.selector not in state.get(key.domain, {}):
-            raise StateError(f"{key.selector}._domainkey.{key.domain}: the state does not know this key; register first")
+            raise StateError(f"{key.selector}._domainkey.{key.domain}: not in the state; register this key first")
     decisions = []
     for server in list(servers) or [None]:
         for domain in domains:

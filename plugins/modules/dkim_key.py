@@ -9,8 +9,8 @@ module: dkim_key
 short_description: Make private keys for DKIM where there are none
 version_added: 0.1.0
 description:
-  - Makes the private keys that are missing in a folder, one file C(<domain>/<selector>.pem) each, and returns the public
-    halves of all keys asked for.
+  - Makes the private keys that are missing in a folder, one file C(<domain>/<selector>.pem) each, and returns the
+    public halves of all keys asked for.
   - A key that exists is never overwritten and never removed. One that is damaged, of another type or size, or gone
     although it was made once, fails the task, with the file named; nothing is made then.
   - Beside each key C(<selector>.json) holds its date, type and public half, and no secret. The date of a key is the one
@@ -75,7 +75,7 @@ author:
 EXAMPLES = r"""
 - name: Make the keys of the fleet on the controller
   mailfleet.sending.dkim_key:
-    directory: "{{ inventory_dir }}/secrets/dkim"
+    directory: "{{ inventory_dir }}/.mailfleet/secrets/dkim"
     keys:
       - {domain: example.com, selector: m20261123}
       - {domain: example.us, selector: m20261123, bits: 2048}
@@ -129,6 +129,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_keys import KeyFault
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_store import Store, Wanted
 from ansible_collections.mailfleet.sending.plugins.module_utils.owned_files import Owner
@@ -181,7 +182,7 @@ def _number(module: AnsibleModule, option: str) -> int:
     except KeyError:
         if module.check_mode:
             return -1
-        module.fail_json(msg=f"{option}: found {name!r}, which this host does not know; install the package that makes it")
+        module.fail_json(msg=f"{option}: found {name!r}, which this host does not know; install the package it is from")
 
 
 if __name__ == "__main__":

@@ -9,18 +9,18 @@ module: opendkim_config
 short_description: Sign mail with OpenDKIM, and refuse what may not be sent
 version_added: 0.1.0
 description:
-  - Installs keys, tables, policy and C(/etc/opendkim.conf) of OpenDKIM in one call, and proves that the running milter
-    does what they say.
-  - Everything is staged and validated first (C(opendkim -n), and each key read as the user C(opendkim)); one rename switches
-    to it. Then a message is handed to the milter for every domain, and its signature is verified with the public half of
-    the key. Where any of this fails, the configuration of before stands again, OpenDKIM runs with it, and the task fails
-    with the cause. A run that was interrupted is taken up by the next one.
+  - Installs keys, tables, policy and C(/etc/opendkim.conf) of OpenDKIM in one call, and proves that the running
+    milter does what they say.
+  - Everything is staged and validated first (C(opendkim -n), and each key read as the user C(opendkim)); one rename
+    switches to it. Then a message is handed to the milter for every domain, and its signature is verified with the
+    public half of the key. Where any of this fails, the configuration of before stands again, OpenDKIM runs with it,
+    and the task fails with the cause. A run that was interrupted is taken up by the next one.
   - OpenDKIM is restarted only where something changed. The proof is repeated in every run, since keys fail silently.
   - The socket lies in Postfix's chroot, C(/var/spool/postfix/opendkim/opendkim.sock).
-  - A client that is neither logged in nor in a network of O(networks) nor local sends to this server itself, as bounces do.
-    Its mail is neither judged nor signed.
-  - "Everybody else's mail must have exactly one From with exactly one address. Refused with C(550 5.7.1) is a From in a domain
-    that no key covers, or that this login or network may not use; C(451 4.7.5) defers a From in O(deferred)."
+  - A client that is neither logged in nor in a network of O(networks) nor local sends to this server itself, as
+    bounces do. Its mail is neither judged nor signed.
+  - "Everybody else's mail must have exactly one From with exactly one address. Refused with C(550 5.7.1) is a From in a
+    domain that no key covers, or that this login or network may not use; C(451 4.7.5) defers a From in O(deferred)."
   - The policy needs the macro C({mailfleet_sender}), which the layer C(dkim) of Postfix's configuration sets. OpenDKIM
     lets mail with a From that it cannot parse pass unsigned otherwise.
 requirements:
@@ -53,7 +53,8 @@ options:
         required: true
       scope:
         description:
-          - V(fleet) takes the key from O(secrets_directory) on the controller, where C(ansible-vault) may have encrypted it.
+          - V(fleet) takes the key from O(secrets_directory) on the controller, where C(ansible-vault) may have
+            encrypted it.
           - V(server) uses the one that C(dkim_key) made on the server in C(/etc/dkimkeys).
         type: str
         choices: [fleet, server]
@@ -87,7 +88,8 @@ options:
   networks:
     description:
       - The networks whose clients may send without a login, each with the domains that it may use in From.
-      - The narrowest network counts. Local clients may use all domains of ours, unless C(127.0.0.0/8) or C(::1/128) is listed.
+      - The narrowest network counts. Local clients may use all domains of ours, unless C(127.0.0.0/8) or C(::1/128) is
+        listed.
     type: list
     elements: dict
     default: []
@@ -102,7 +104,7 @@ options:
         elements: str
         required: true
   notice_domains:
-    description: Host names below a domain of ours that the server's own notices come from. They are signed by that domain.
+    description: Host names below a domain of ours that the server's own notices come from. That domain signs them.
     type: list
     elements: str
     default: []
@@ -132,7 +134,7 @@ author:
 EXAMPLES = r"""
 - name: Sign with the fleet's keys, and hold mail whose key is not in DNS yet
   mailfleet.sending.opendkim_config:
-    secrets_directory: "{{ inventory_dir }}/secrets"
+    secrets_directory: "{{ inventory_dir }}/.mailfleet/secrets"
     signing:
       - {domain: example.com, selector: m20261123}
     deferred: [example.us]
@@ -166,6 +168,7 @@ unverified:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.mailfleet.sending.plugins.module_utils import opendkim_node
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_keys import KeyFault
 from ansible_collections.mailfleet.sending.plugins.module_utils.opendkim_node import KeyFile, NodeFault

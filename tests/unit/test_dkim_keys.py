@@ -11,6 +11,7 @@ import stat
 import subprocess
 
 import pytest
+
 from ansible_collections.mailfleet.sending.plugins.module_utils import dkim_keys, dkim_record
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_keys import KeyFault
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_store import KeyFaults, Store, Wanted
@@ -32,13 +33,13 @@ def test_rsa_2048_is_pkcs8_and_its_public_half_is_a_record():
     assert pem.startswith(b"-----BEGIN PRIVATE KEY-----\n")
     public = dkim_keys.read_private(pem)
     assert (public.type, public.bits) == ("rsa", 2048)
-    assert dkim_record.parse_public(public.public, "rsa").bits == 2048
+    assert dkim_record.parse_record(f"v=DKIM1; k=rsa; p={public.public}").bits == 2048
 
 
 def test_ed25519_public_half_is_its_32_bytes():
     public = dkim_keys.read_private(dkim_keys.make_private("ed25519"))
     assert (public.type, public.bits, len(base64.b64decode(public.public))) == ("ed25519", 256, 32)
-    assert dkim_record.parse_public(public.public, "ed25519").key_type == "ed25519"
+    assert dkim_record.parse_record(f"v=DKIM1; k=ed25519; p={public.public}").key_type == "ed25519"
 
 
 def test_the_example_key_of_rfc_8463():

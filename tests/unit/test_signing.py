@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ansible_collections.mailfleet.sending.plugins.module_utils.signing import (
     Answer,
     Decision,
@@ -109,7 +110,7 @@ def test_a_domain_without_any_key():
 
 
 def test_unregistered_keys_and_unknown_words_are_mistakes():
-    with pytest.raises(StateError, match="register first"):
+    with pytest.raises(StateError, match="register this key first"):
         decide([OLD], {}, ["example.com"])
     with pytest.raises(StateError, match="expected defer or allow"):
         decide([], {}, [], unsigned="accept")
