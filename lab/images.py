@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from shell import CACHE, LAB, LabError, Progress, run
+from shell import CACHE, LAB, LabError, Progress, attempt, run
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,11 @@ class Image:
         """What the cache is keyed by: everything that decides the content, apart from the archive's own state."""
         recipe = "\n".join([self.suite, *self.packages, *CUSTOMIZE])
         return hashlib.sha256(recipe.encode()).hexdigest()[:16]
+
+    @property
+    def tar(self) -> Path:
+        """Where the cache has it, or will have it."""
+        return CACHE / f"{self.name}-{self.digest}.tar"
 
 
 # The two bare ones come first: they are what the lab's servers start as.
@@ -76,7 +81,7 @@ def host_archive() -> Archive:
     """Read the mirrors from the host's own apt configuration, so that no file of the lab names one."""
     listing = run(["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)",
                       "Created-By: Packages"])
-    releases = {suite for image in IMAGES.values() for suite in (image.suite,)} | {"stable", "oldstable", "testing"}
+    releases = {"bookworm", "trixie", "oldstable", "stable"}
     main = security = None
     for uri, release, component in (line.split() for line in listing.splitlines()):
         if component != "main":
@@ -93,7 +98,7 @@ def host_archive() -> Archive:
 
 def build(image: Image, archive: Archive) -> Path:
     """Make the image's tar in the cache unless it is there; returns its path."""
-    tar = CACHE / f"{image.name}-{image.digest}.tar"
+    tar = image.tar
     if tar.exists():
         return tar
     CACHE.mkdir(parents=True, exist_ok=True)
@@ -123,9 +128,12 @@ def ensure(image: Image, archive: Archive, progress: Progress) -> None:
     """Have the image in podman, built from the present package list."""
     if imported_digest(image) == image.digest:
         return
-    progress.say(f"image {image.name}: {'from the cache' if (CACHE / f'{image.name}-{image.digest}.tar').exists() else 'building'}")
+    progress.say(f"image {image.name}: {'from the cache' if image.tar.exists() else 'building, about a minute'}")
+    older = attempt(["podman", "image", "inspect", "--format", "{{.Id}}", f"localhost/{image.name}"]).stdout.strip()
     tar = build(image, archive)
     run(["podman", "import", "--change", f"LABEL mailfleet.digest={image.digest}", str(tar), f"localhost/{image.name}"])
+    if older:
+        attempt(["podman", "rmi", older])   # refused, and rightly, while a container of the older one is left
     progress.say(f"image {image.name}: ready")
 
 

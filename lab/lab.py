@@ -23,7 +23,7 @@ from shell import CACHE, LAB, RUN, LabError, Progress, attempt, run
 
 INVENTORY = LAB / "inventory"
 # What runs of the collection leave beside the inventory: it describes a world that `reset` and `down` end.
-LEFT_BY_RUNS = ("state", "secrets", "observations.json")
+LEFT_BY_RUNS = ("state", "secrets", "observations.json", ".mailfleet")
 
 
 def in_parallel(action: Callable[[Node], None], which: Iterable[Node]) -> None:
@@ -79,8 +79,8 @@ def wait_for_dns(progress: Progress) -> None:
             query += [zone, "SOA"]
         while (answers := nodes.execute(node("resolver"), query).count("hostmaster.lab.test.")) < len(ZONES):
             if time.monotonic() > deadline:
-                raise LabError(f"{server} answers for {answers} of {len(ZONES)} zones: look at 'podman exec {PREFIX}ns1 "
-                               "journalctl -u knot', and at the same of ns2")
+                raise LabError(f"{server} answers for {answers} of {len(ZONES)} zones: look at "
+                               f"'podman exec {PREFIX}ns1 journalctl -u knot', and at the same of ns2")
             time.sleep(0.2)
     progress.say(f"DNS: {len(ZONES)} zones answered by ns1, ns2 and the resolver")
 
@@ -168,10 +168,8 @@ def down(progress: Progress) -> None:
 def clean(progress: Progress) -> None:
     """down, and remove the images and their cache as well."""
     down(progress)
-    known = run(["podman", "images", "--format", "{{.Repository}}"]).split()
-    for name in images.IMAGES:
-        if f"localhost/{name}" in known:
-            run(["podman", "rmi", "--force", f"localhost/{name}"])
+    for image in set(run(["podman", "images", "--quiet", "--filter", "label=mailfleet.digest"]).split()):
+        run(["podman", "rmi", "--force", image])
     shutil.rmtree(CACHE, ignore_errors=True)
     progress.say("images and cache removed")
 
@@ -198,15 +196,15 @@ def main() -> int:
     parser.add_argument("verb", choices=VERBS)
     verb = VERBS[parser.parse_args().verb]
     if os.geteuid():
-        print("lab.py: the lab makes containers with their own network and needs root: run it with sudo", file=sys.stderr)
+        print("lab.py: the lab makes containers and a network, and needs root: run it with sudo", file=sys.stderr)
         return 1
     try:
-        lock = open("/run/lock/mailfleet-lab.lock", "w", encoding="ascii")   # held until the program ends
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise LabError("another lab.py is at work; wait until it has ended") from None
-        verb(Progress())
+        with open("/run/lock/mailfleet-lab.lock", "w", encoding="ascii") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise LabError("another lab.py is at work; wait until it has ended") from None
+            verb(Progress())
     except LabError as error:
         print(f"lab.py: {error}", file=sys.stderr)
         return 1

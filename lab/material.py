@@ -9,11 +9,12 @@ import secrets
 from pathlib import Path
 
 from plan import NODES, SERVER_CERTIFICATES, Node
-from shell import RUN, attempt, run
+from shell import RUN, run
 
 SSH = RUN / "ssh"
 CA = RUN / "ca"
 TLS = RUN / "tls"
+NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 
 
 def write_secret(path: Path, text: str) -> None:
@@ -41,8 +42,7 @@ def ensure_certificate(name: str, names: tuple[str, ...], addresses: tuple[str, 
     if certificate.exists():
         return
     wanted = ",".join([f"DNS:{each}" for each in names] + [f"IP:{each}" for each in addresses])
-    new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", str(key)]
-    request = run(["openssl", "req", "-new", *new_key, "-subj", f"/CN={name}"])
+    request = run(["openssl", "req", "-new", *NEW_KEY, "-keyout", str(key), "-subj", f"/CN={name}"])
     extensions = TLS / f"{name}.ext"
     extensions.write_text(f"subjectAltName={wanted}\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n")
     signed = run(["openssl", "x509", "-req", "-CA", str(CA / "ca.crt"), "-CAkey", str(CA / "ca.key"), "-days", "3650",
@@ -55,9 +55,8 @@ def ensure_ca() -> None:
     """Make the lab's certificate authority unless it is there."""
     if (CA / "ca.crt").exists():
         return
-    run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "3650",
-         "-subj", "/CN=mailfleet lab CA", "-keyout", str(CA / "ca.key"), "-out", str(CA / "ca.crt"),
-         "-addext", "keyUsage=critical,keyCertSign,cRLSign"])
+    run(["openssl", "req", "-x509", *NEW_KEY, "-days", "3650", "-subj", "/CN=mailfleet lab CA",
+         "-keyout", str(CA / "ca.key"), "-out", str(CA / "ca.crt"), "-addext", "keyUsage=critical,keyCertSign,cRLSign"])
 
 
 def ensure_all() -> None:

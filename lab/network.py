@@ -68,7 +68,7 @@ def check_route() -> int:
         answer = attempt(["ip", "-j", "route", "get", address])
         route = json.loads(answer.stdout)[0] if answer.returncode == 0 and answer.stdout.strip() else {}
         if route.get("dev") != own or "gateway" in route:
-            astray.append(f"{address}: {'by ' + route['dev'] if 'dev' in route else answer.stderr.strip() or 'no route'}")
+            astray.append(f"{address}: by {route['dev']}" if "dev" in route else f"{address}: {answer.stderr.strip()}")
     if astray:
         raise LabError(f"stopped before the first packet: these lab addresses are not reached by the lab's own bridge "
                        f"{own}:\n  " + "\n  ".join(astray) + "\nEither the lab is not up, or this host routes "

@@ -124,7 +124,8 @@ def definition(node: Node) -> str:
 def present() -> dict[str, tuple[str, str]]:
     """The containers of the lab, each with its state and the definition it was made from."""
     listing = json.loads(run(["podman", "ps", "--all", "--format", "json", "--filter", f"name=^{PREFIX}"]) or "[]")
-    return {each["Names"][0]: (each["State"], (each["Labels"] or {}).get("mailfleet.definition", "")) for each in listing}
+    return {each["Names"][0]: (each["State"], (each["Labels"] or {}).get("mailfleet.definition", ""))
+            for each in listing}
 
 
 def create(node: Node) -> None:
@@ -173,7 +174,7 @@ def wait(node: Node) -> None:
     deadline = time.monotonic() + UP_WITHIN
     while down := units_down(node):
         if time.monotonic() > deadline:
-            journal = attempt([*PODMAN, "exec", node.container, "journalctl", "--no-pager", "--lines=15", "--priority=4"])
+            journal = attempt([*PODMAN, "exec", node.container, "journalctl", "--no-pager", "--lines=15", "-p4"])
             raise LabError(f"{node.container}: {', '.join(down)} after {UP_WITHIN:.0f} s\n{journal.stdout}")
         time.sleep(0.3)
 

@@ -41,9 +41,12 @@ class Node:
         return PREFIX + self.name
 
 
-def _receiver(name: str, hostname: str, last: str, image: str, trees: tuple[str, ...], units: tuple[str, ...]) -> Node:
-    return Node(name, hostname, image, (f"198.51.100.{last}", f"2001:db8:61::{last}"), ("all", *trees, "mailboxes", name),
-                (*units, "dovecot"), certificate=(hostname,))
+def _receiver(name: str, hostname: str, last: int, image: str, trees: tuple[str, ...], units: tuple[str, ...]) -> Node:
+    addresses = (f"198.51.100.{last}", f"2001:db8:61::{last}")
+    # Only root can write the compiled rule: Dovecot's own unit has /etc read-only.
+    compiled = ("sievec", "/etc/dovecot/sieve/junk.sieve")
+    return Node(name, hostname, image, addresses, ("all", *trees, "mailboxes", name), (*units, "dovecot"), (compiled,),
+                certificate=(hostname,))
 
 
 _JUDGES = ("opendkim", "opendmarc", "postfix")
@@ -59,11 +62,11 @@ NODES = (
          ("all", "mta"), ("lab-addresses",), prepare=(("apt-get", "-qq", "update"),), bare=True),
     Node("mta2", "mta2.example.com", "mailfleet-debian12", ("198.51.100.20", "198.51.100.21", "2001:db8:61::20"),
          ("all", "mta"), ("lab-addresses",), prepare=(("apt-get", "-qq", "update"),), bare=True),
-    Node("app", "app.example.com", "mailfleet-dns", ("198.51.100.30", "2001:db8:61::30"), ("all", "app"),
+    Node("app", "app.example.com", "mailfleet-debian12", ("198.51.100.30", "2001:db8:61::30"), ("all", "app"),
          prepare=(("update-ca-certificates",),)),
-    _receiver("gmail", "mx.gmail.com", "40", "mailfleet-postfix", ("judge",), _JUDGES),
-    _receiver("orange", "mx.orange.fr", "41", "mailfleet-postfix", ("judge",), _JUDGES),
-    _receiver("freemail", "mx.freemail.test", "42", "mailfleet-exim", (), ("exim4",)),
+    _receiver("gmail", "mx.gmail.com", 40, "mailfleet-postfix", ("judge",), _JUDGES),
+    _receiver("orange", "mx.orange.fr", 41, "mailfleet-postfix", ("judge",), _JUDGES),
+    _receiver("freemail", "mx.freemail.test", 42, "mailfleet-exim", (), ("exim4",)),
 )
 
 # Served by both name servers; those that take updates by TSIG are marked in nodes/ns1/etc/knot/knot.conf.
