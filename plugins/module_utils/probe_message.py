@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import datetime
 import email.utils
 import re
 from dataclasses import dataclass
@@ -39,11 +40,12 @@ def build(probe: Probe, seconds: float, text: str = "") -> bytes:
     `seconds` is the time since 1970 that the Date says; `text` is put into the body, and may hold any characters: it is sent
     as it is, in 8 bits. Both fields of one-click unsubscribe (RFC 8058) are there, as they are in bulk mail.
     """
+    sent = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
     lines = [
         f"From: Probe <probe@{probe.domain}>",
         f"To: <{probe.recipient}>",
         f"Subject: Probe {probe.nonce} from {probe.address}",
-        f"Date: {email.utils.formatdate(seconds)}",
+        f"Date: {email.utils.format_datetime(sent)}",
         f"Message-ID: <probe.{probe.nonce}@{probe.domain}>",
         f"{NONCE_FIELD}: {probe.nonce}",
         "Auto-Submitted: auto-generated",
@@ -55,7 +57,8 @@ def build(probe: Probe, seconds: float, text: str = "") -> bytes:
         "",
         f"{probe.server} sent this message from {probe.address} for {probe.domain},",
         "to see by what its receiver writes on it whether mail arrives as it should.",
-        "It is deleted when it was read. If you find it, nobody did, and you may delete it.",
+        "It is deleted once it was read. If you find it, nobody read it,",
+        "and you may delete it.",
         *(["", *text.splitlines()] if text else []),
     ]
     return ("\r\n".join(lines) + "\r\n").encode()

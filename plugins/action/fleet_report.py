@@ -1,0 +1,72 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Prints the report on a fleet as text, and writes it as JSON."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import tempfile
+from typing import Any
+
+from ansible import constants as C
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ansible_collections.mailfleet.sending.plugins.module_utils import report
+
+ARGUMENTS = {
+    "desired": {"type": "dict", "default": {}},
+    "verdicts": {"type": "list", "elements": "dict", "default": []},
+    "probe": {"type": "dict", "default": {}},
+    "published": {"type": "dict", "default": {}},
+    "path": {"type": "path"},
+    "fail": {"type": "bool", "default": True},
+}
+
+
+class ActionModule(ActionBase):
+    """Prints by itself: a callback would show the text as one long string with escaped newlines."""
+
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result = super().run(tmp, task_vars)
+        _checked, arguments = self.validate_argument_spec(ARGUMENTS)
+        try:
+            made = report.make(arguments["desired"], arguments["verdicts"], arguments["probe"], arguments["published"])
+        except ValueError as error:
+            raise AnsibleActionFail(f"the report cannot be made: {error}") from error
+        display = Display()
+        *lines, conclusion = report.text(made).splitlines()
+        display.display("\n" + "\n".join(lines) + "\n")
+        display.display(conclusion, color=C.COLOR_OK if made.proved else C.COLOR_ERROR)
+        path = self._write(made, arguments["path"])
+        result |= {"changed": False, "proved": made.proved, "summary": made.counts, "conclusion": conclusion, "path": path}
+        if arguments["fail"] and not made.proved:
+            result |= {"failed": True, "msg": f"{conclusion}; the faults are listed above{f' and in {path}' if path else ''}"}
+        return result
+
+    def _write(self, made: report.Report, path: str | None) -> str:
+        """Write the JSON file at once; return its path, "" where none is written."""
+        if not path or self._task.check_mode:
+            return ""
+        path = self._loader.path_dwim(path)
+        now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+        staged = ""
+        try:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with tempfile.NamedTemporaryFile("w", dir=os.path.dirname(path), delete=False, encoding="utf-8") as stream:
+                staged = stream.name
+                json.dump({"made": now, **made.to_dict()}, stream, indent=2, ensure_ascii=False)
+                stream.write("\n")
+            os.chmod(staged, 0o644)
+            os.replace(staged, path)
+        except OSError as error:
+            if staged:
+                os.unlink(staged)
+            raise AnsibleActionFail(f"the report cannot be written to {path}: {error}; give another path") from error
+        return path

@@ -1,0 +1,84 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A probe's message and its plan; sending and reading are tested against real servers."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+
+from ansible_collections.mailfleet.sending.plugins.module_utils import mailbox, probe, probe_message
+from ansible_collections.mailfleet.sending.plugins.module_utils.mailbox import Account
+from ansible_collections.mailfleet.sending.plugins.module_utils.submission import Reply
+
+PROBE = probe_message.Probe("abcdef0123456789", 7, "example.com", "probe@gmail.com", "mta1", "198.51.100.10")
+PATHS = [probe.Path("mta1", "ip-198-51-100-10", "198.51.100.10", "mta1.example.com"),
+         probe.Path("mta1", "ip-2001-db8--10", "2001:db8::10", "mta1.example.com")]
+DOMAINS = [probe.Domain("example.com", "e.example.com"), probe.Domain("example.us", "e.example.us")]
+
+
+def target(address: str, **more) -> probe.Target:
+    return probe.Target(address, Account("imap.test", "probe", "secret"), "mx.test", ("mx.test",), ("dkim",), **more)
+
+
+def test_the_message_is_complete_and_plain():
+    raw = probe_message.build(PROBE, 1795464000.0)
+    message = email.message_from_bytes(raw, policy=email.policy.default)
+    assert not message.defects and raw.isascii()
+    assert b"\n" not in raw.replace(b"\r\n", b"") and max(map(len, raw.split(b"\r\n"))) < 78
+    assert message["From"].addresses[0].addr_spec == "probe@example.com"
+    assert message["To"].addresses[0].addr_spec == "probe@gmail.com"
+    assert message["Date"].datetime.timestamp() == 1795464000.0
+    assert message["Message-ID"] == "<probe.abcdef0123456789-7@example.com>"
+    assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert message["List-Unsubscribe"].startswith("<https://example.com/")
+    assert "abcdef0123456789-7" in message["Subject"]
+    assert probe_message.nonce_of(raw) == PROBE.nonce == "abcdef0123456789-7"
+
+
+def test_eight_bits_are_sent_as_they_are():
+    raw = probe_message.build(PROBE, 0.0, "Grüße\nzwei Zeilen")
+    assert "Grüße\r\nzwei Zeilen\r\n".encode() in raw
+    assert email.message_from_bytes(raw)["Content-Transfer-Encoding"] == "8bit"
+
+
+def test_a_nonce_counts_once_and_in_the_header_alone():
+    raw = probe_message.build(PROBE, 0.0)
+    line = b"X-Mailfleet-Probe: abcdef0123456789-7\r\n"
+    assert probe_message.nonce_of(raw.replace(line, b"") + line) == ""
+    assert probe_message.nonce_of(line + raw) == ""
+    assert probe_message.nonce_of(b"X-Mailfleet-Probe: (x)\r\n\r\n") == ""
+
+
+def test_every_address_domain_and_mailbox_gets_a_message_of_its_own():
+    outcome = probe.plan("abcdef0123456789", PATHS, DOMAINS, [target("a@x.test"), target("b@x.test", families=("ipv4",))])
+    assert [(j.sender, j.target.address) for j in outcome.journeys] == [
+        ("probe+ip-198-51-100-10@e.example.com", "a@x.test"), ("probe+ip-198-51-100-10@e.example.us", "a@x.test"),
+        ("probe+ip-198-51-100-10@e.example.com", "b@x.test"), ("probe+ip-198-51-100-10@e.example.us", "b@x.test"),
+        ("probe+ip-2001-db8--10@e.example.com", "a@x.test"), ("probe+ip-2001-db8--10@e.example.us", "a@x.test")]
+    assert len({journey.probe.nonce for journey in outcome.journeys}) == 6
+    assert outcome.not_checked == ["2001:db8::10 to b@x.test: the mailbox takes no mail over ipv6"]
+    assert "secret" not in repr(outcome)
+
+
+def test_a_row_says_unknown_of_what_nobody_saw():
+    (journey, *_others) = probe.plan("abcdef0123456789", PATHS, DOMAINS, [target("a@x.test")]).journeys
+    journey.reply = Reply(False, "554 5.7.1 no")
+    (refused,) = probe.verdicts(journey, {}, 5)
+    assert (refused.check, refused.status.value, refused.found) == ("submission", "fail", "554 5.7.1 no")
+    journey.reply = Reply(True, "250 2.0.0 Ok: queued as 4ZxYw1")
+    (missing,) = probe.verdicts(journey, {}, 5)
+    assert (missing.status.value, missing.found) == ("fail", "did not arrive within 5 s") and "4ZxYw1" in missing.cause
+    (unread,) = probe.verdicts(journey, {"a@x.test": "searching INBOX: gone"}, 5)
+    assert (unread.status.value, unread.found) == ("unknown", "searching INBOX: gone")
+    row = probe.row(journey, [missing])
+    assert (row["dkim"], row["spf"], row["ptr"], row["arrival"], row["address"]) == ("unknown", "", "unknown", "fail", "198.51.100.10")
+
+
+def test_the_junk_folder_is_the_marked_one_or_else_one_of_a_usual_name():
+    gmail = [b'(\\HasNoChildren) "/" "INBOX"', b'(\\All \\HasNoChildren) "/" "[Gmail]/All Mail"', b'(\\HasNoChildren \\Junk) "/" "[Gmail]/Spam"']
+    assert mailbox._folders(gmail) == [("INBOX", False), ('"[Gmail]/Spam"', True)]
+    plain = [b'() "." INBOX', b'() "." Spam', b'() NIL "Bulk Mail"', b'() "." Notes', None, b"nonsense"]
+    assert mailbox._folders(plain) == [("INBOX", False), ("Spam", True), ('"Bulk Mail"', True)]
+    assert mailbox._folders([(b'(\\Junk) "/" {4}', b'a "b'), b""]) == [("INBOX", False), ('"a \\"b"', True)]
