@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import images
 import material
@@ -26,12 +27,11 @@ INVENTORY = LAB / "inventory"
 LEFT_BY_RUNS = ("state", "secrets", "observations.json", ".mailfleet")
 
 
-def in_parallel(action: Callable[[Node], None], which: Iterable[Node]) -> None:
-    """Do something to several nodes at once; the first failure is raised after all have ended."""
+def in_parallel(action: Callable[[Node], Any], which: Iterable[Node]) -> list[Any]:
+    """Do something to several nodes at once; returns the results, raises the first failure after all have ended."""
     with ThreadPoolExecutor(max_workers=4) as pool:
         waiting = [pool.submit(action, each) for each in which]
-    for done in waiting:
-        done.result()
+    return [done.result() for done in waiting]
 
 
 def is_well(each: Node, present: dict[str, tuple[str, str]], progress: Progress) -> bool:
@@ -60,11 +60,14 @@ def is_well(each: Node, present: dict[str, tuple[str, str]], progress: Progress)
 def make(which: list[Node], progress: Progress) -> None:
     """Make nodes anew: all are set up and the way to them proved before any of them may send a packet."""
     present = nodes.present()
-    for each in which:
+
+    def remake(each: Node) -> None:
         if each.container in present:
             nodes.remove(each.container)
         nodes.create(each)
-    progress.say(f"way to {network.check_route()} addresses: all by the lab's bridge")
+
+    in_parallel(remake, which)
+    check_route(progress)
     in_parallel(nodes.start, which)
     in_parallel(nodes.wait, which)
     progress.say(f"running: {', '.join(each.name for each in which)}")
@@ -100,10 +103,14 @@ def up(progress: Progress) -> None:
         network.create()
         progress.say("network: made")
         present = {}
-    wanting = [each for each in NODES if not is_well(each, present, progress)]
-    if len(wanting) < len(NODES):
+    well = in_parallel(lambda each: is_well(each, present, progress), NODES)
+    wanting = [each for each, is_so in zip(NODES, well) if not is_so]
+    if any(well):
         progress.say(f"used again: {', '.join(each.name for each in NODES if each not in wanting)}")
-    make(wanting, progress)
+    if wanting:
+        make(wanting, progress)
+    else:
+        check_route(progress)
     wait_for_dns(progress)
     in_parallel(nodes.prepare, wanting)
     progress.say(f"the lab is up: inventory {os.path.relpath(INVENTORY)}")
@@ -113,6 +120,10 @@ def reset(progress: Progress) -> None:
     """Bare servers, starting zones, empty mailboxes; what earlier runs left beside the inventory goes."""
     network.check_route()
     material.ensure_all()
+    lasting = [each for each in NODES if not each.bare]
+    for each, down in zip(lasting, in_parallel(nodes.units_down, lasting)):
+        if down:
+            raise LabError(f"{each.name}: {', '.join(down)}: 'lab/lab.py up' mends that")
     primary, secondary = node("ns1"), node("ns2")
     nodes.put(primary, [each for each in nodes.files(primary, int(time.time())) if each.path.endswith(".zone")])
     nodes.execute(primary, ["knotc", "--blocking", "--force", "zone-purge", "+journal", "--"])
@@ -143,9 +154,9 @@ def forget_runs() -> None:
 def status(progress: Progress) -> None:
     """Say how each node is; raises LabError where one is not well."""
     present, unwell = nodes.present(), 0
-    for each in NODES:
+    for each, down in zip(NODES, in_parallel(nodes.units_down, NODES)):
         state, made_from = present.get(each.container, ("absent", ""))
-        faults = nodes.units_down(each) if state == "running" else [state]
+        faults = down if state == "running" else [state]
         if made_from and made_from != nodes.definition(each):
             faults.append("of an older definition")
         unwell += bool(faults)

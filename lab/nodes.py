@@ -14,6 +14,7 @@ import subprocess
 import tarfile
 import time
 from dataclasses import dataclass
+from ipaddress import ip_address
 from string import Template
 
 import images
@@ -104,7 +105,9 @@ def options(node: Node) -> list[str]:
     """The options of `podman create`."""
     # podman gives one address of each family; the unit lab-addresses sets a second one.
     first = {"ip6" if ":" in each else "ip": each for each in reversed(node.addresses)}
-    network = ",".join([f"{NETWORK}:interface_name=lab0", *(f"{key}={value}" for key, value in sorted(first.items()))])
+    # A MAC of its own keeps a node that was made anew reachable: the neighbours remember the old one for a while.
+    settings = {"interface_name": "lab0", "mac": "02:00:" + ip_address(first["ip"]).packed.hex(":"), **first}
+    network = f"{NETWORK}:" + ",".join(f"{key}={value}" for key, value in settings.items())
     chosen = ["--name", node.container, "--hostname", node.hostname, "--systemd=always", *ulimits(),
               "--cap-add", "NET_ADMIN,NET_RAW,SYS_ADMIN,AUDIT_WRITE", "--network", network, "--no-hosts",
               "--sysctl", "net.ipv4.ip_forward=0", "--stop-signal", "SIGRTMIN+3"]
