@@ -39,7 +39,7 @@ attributes:
     support: none
     details: There is nothing to compare.
 notes:
-  - A verdict is C(unknown) where DNS did not say (no answer, SERVFAIL, REFUSED, no authority, rubbish), and names the server
-    that did not. It is C(absent) only where DNS said that there is no such name or record.
+  - A verdict is C(unknown) where DNS did not say (no answer, SERVFAIL, REFUSED, no authority, rubbish), and names
+    the server that did not. It is C(absent) only where DNS said that there is no such name or record.
   - Bad verdicts do not fail the task. A task that should, asserts that RV(ignore:faults) is empty.
 """

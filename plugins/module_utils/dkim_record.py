@@ -85,7 +85,7 @@ class KeyRecord:
 def owner(selector: str, domain: str) -> str:
     """Return the absolute name, in lower case, of the record of a selector and domain (RFC 6376, 3.6.2.1).
 
-    Raises: ValueError where the selector is not labels of letters, digits and inner hyphens, or domain is no domain name.
+    Raises: ValueError where the selector is not labels of letters, digits and inner hyphens, or the domain no name.
     """
     for label in selector.split("."):
         if not _SELECTOR_LABEL.fullmatch(label) or len(label) > 63:

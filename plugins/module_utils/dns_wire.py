@@ -85,8 +85,8 @@ def _udp(server: Server, wire: bytes, parse: Callable[[bytes], Answer], end: flo
                 except TimeoutError:
                     break
                 # The header of an answer: the query's identifier, then the bit that says it is one.
-                if data[:2] != wire[:2] or len(data) < 12 or not data[2] & 0x80:
-                    heard = "it sent an answer with another identifier, or none" if len(data) >= 12 else "it sent rubbish"
+                if len(data) < 12 or data[:2] != wire[:2] or not data[2] & 0x80:
+                    heard = "it sent an answer with another identifier, or none"
                     continue
                 if data[2] & 0x02:
                     raise _Truncated

@@ -94,7 +94,9 @@ class _End(NamedTuple):
     exp: Modifier | None = None
 
 
-def check_host(ip: str, domain: str, sender: str, helo: str, ask: Ask, receiver: str = "unknown", now: int = 0) -> Check:
+def check_host(
+    ip: str, domain: str, sender: str, helo: str, ask: Ask, receiver: str = "unknown", now: int = 0
+) -> Check:
     """Return what a receiver finds (RFC 7208, 4).
 
     Arguments: C(ip) the client's address; C(domain) whose record decides; C(sender) the MAIL FROM address, or
@@ -145,7 +147,8 @@ class _Evaluation:
             missing = "no TXT record begins with v=spf1" if outcome.kind is Kind.VALUES else outcome.kind.value
             return _End(Result.NONE, chain, f"{domain} has no SPF record: {missing}", outcome.source)
         if len(texts) > 1:
-            raise _Stop(Result.PERMERROR, chain, f"{domain} has {len(texts)} SPF records, one is allowed", outcome.source)
+            cause = f"{domain} has {len(texts)} SPF records, one is allowed"
+            raise _Stop(Result.PERMERROR, chain, cause, outcome.source)
         try:
             record = parse_record(texts[0])
         except SpfSyntaxError as error:

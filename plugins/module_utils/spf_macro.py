@@ -60,7 +60,8 @@ def _value(macro: Macro, message: Message, domain: str, validated: Callable[[], 
         case "d":
             value = domain
         case "i":
-            value = str(message.ip) if message.ip.version == 4 else ".".join(message.ip.exploded.replace(":", "").upper())
+            nibbles = message.ip.exploded.replace(":", "").upper()
+            value = str(message.ip) if message.ip.version == 4 else ".".join(nibbles)
         case "p":
             value = validated()
         case "v":

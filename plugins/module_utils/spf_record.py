@@ -168,7 +168,8 @@ def _term(text: str, position: int) -> Mechanism | Modifier:
         network = _network(name, rest, at)
         return Mechanism(qualifier or "+", name, None, network, 32, 128, text, position)
     if name not in _TAKES_DOMAIN and name != "all":
-        raise _wrong(position, f"{text[:40]!r} is no mechanism (all, include, a, mx, ptr, ip4, ip6, exists) or modifier")
+        known = "all, include, a, mx, ptr, ip4, ip6, exists"
+        raise _wrong(position, f"{text[:40]!r} is no mechanism ({known}) or modifier")
     prefix4, prefix6 = 32, 128
     if name in _TAKES_CIDR and (slash := rest.find("/", len(rest.rstrip("0123456789/")))) >= 0:
         prefix4, prefix6 = _prefixes(rest[slash:], at + slash)

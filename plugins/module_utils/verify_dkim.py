@@ -108,7 +108,8 @@ def _verify(lookup: Lookup, key: Key, authoritative: str) -> tuple[Verdict, tupl
     cause = kinds[0].cause
     if len(kinds) > 1:
         servers = {kind: ", ".join(item.server for item in judged if item == kind) for kind in kinds}
-        cause = "the name servers differ: " + "; ".join(f"{servers[kind]}: {kind.cause or kind.found}" for kind in kinds)
+        said = "; ".join(f"{servers[kind]}: {kind.cause or kind.found}" for kind in kinds)
+        cause = f"the name servers differ: {said}"
     if instead and status is Status.OK:
         status, cause = Status.WARN, instead
     elif instead:

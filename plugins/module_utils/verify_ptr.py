@@ -47,8 +47,8 @@ class Address:
 def verify_ptr(lookup: Lookup, addresses: Sequence[Address]) -> list[Verdict]:
     """Return a verdict on each address.
 
-    It is ok where one of its PTR names points back to it and is the HELO name; C(warn) where another name does (RFC 5321,
-    4.1.4 lets nobody refuse mail for that, yet some do); C(fail) where none does (RFC 1912, 2.1).
+    It is ok where one of its PTR names points back to it and is the HELO name; C(warn) where another name does (RFC
+    5321, 4.1.4 lets nobody refuse mail for that, yet some do); C(fail) where none does (RFC 1912, 2.1).
     """
     return lookup.each(lambda address: _verify(lookup, address), dict.fromkeys(addresses))
 

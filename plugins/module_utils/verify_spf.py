@@ -32,8 +32,8 @@ _WRITTEN = {"mailfrom": "MAIL FROM", "helo": "HELO"}
 class Sender:
     """One thing to check: an address, and the domain that it uses as an identity.
 
-    C(identity) is "mailfrom", the domain of the return path, or "helo", the HELO name; C(helo) the name that the address
-    greets with, the domain itself where it is left out. Domains are kept in lower case without their last dot.
+    C(identity) is "mailfrom", the domain of the return path, or "helo", the HELO name; C(helo) the name that the
+    address greets with, the domain itself where it is left out. Domains are kept in lower case without their last dot.
     Raises: ValueError where a value cannot be what it should.
     """
 

@@ -40,11 +40,11 @@ options:
         default: ""
   authoritative:
     description:
-      - V(yes) asks every authoritative server of each domain, found through the resolvers; one that does not answer makes
-        the verdict C(unknown).
+      - V(yes) asks every authoritative server of each domain, found through the resolvers; one that does not answer
+        makes the verdict C(unknown).
       - V(no) asks the resolvers only.
-      - V(auto) asks the authoritative servers, and the resolvers where none of those says anything, as behind a firewall. The
-        verdict then is C(warn) at best and says so, and the key does not count as seen.
+      - V(auto) asks the authoritative servers, and the resolvers where none of those says anything, as behind a
+        firewall. The verdict then is C(warn) at best and says so, and the key does not count as seen.
     type: str
     choices: ["yes", "no", auto]
     default: auto
@@ -137,6 +137,7 @@ tries:
 """
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+
 from ansible_collections.mailfleet.sending.plugins.module_utils import lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import as_result
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_dkim import Key, verify_dkim

@@ -9,9 +9,10 @@ module: ptr_verify
 short_description: Verify the reverse names of sending addresses
 version_added: 0.1.0
 description:
-  - Asks for the PTR names of every address, IPv4 and IPv6, and verifies that one of them points back to the address and is
-    the name that the address greets with.
-  - No PTR name is C(absent), a name that does not point back C(fail), a confirmed name other than the HELO name C(warn).
+  - Asks for the PTR names of every address, IPv4 and IPv6, and verifies that one of them points back to the address and
+    is the name that the address greets with.
+  - No PTR name is C(absent), a name that does not point back C(fail), a confirmed name other than the HELO name
+    C(warn).
   - Changes nothing.
 extends_documentation_fragment:
   - mailfleet.sending.lookup
@@ -90,6 +91,7 @@ summary:
 """
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+
 from ansible_collections.mailfleet.sending.plugins.module_utils import lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import as_result
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_ptr import Address, verify_ptr

@@ -9,9 +9,10 @@ module: spf_verify
 short_description: Verify that SPF passes the sending addresses
 version_added: 0.1.0
 description:
-  - Evaluates SPF as a receiver does (RFC 7208, every mechanism, modifier, macro and limit) for each address that sends and
-    each domain that it sends under, and says which term of which record decided.
-  - Only the result C(pass) is C(ok). No record is C(absent), a DNS server that did not say is C(unknown), all else C(fail).
+  - Evaluates SPF as a receiver does (RFC 7208, every mechanism, modifier, macro and limit) for each address that sends
+    and each domain that it sends under, and says which term of which record decided.
+  - Only the result C(pass) is C(ok). No record is C(absent), a DNS server that did not say is C(unknown), all else
+    C(fail).
   - The mend of a verdict is the record to publish, with all addresses that it lacks.
   - Changes nothing.
 extends_documentation_fragment:
@@ -21,7 +22,8 @@ extends_documentation_fragment:
 options:
   domains:
     description:
-      - The domains of return paths. Each is verified with each of O(addresses), and so is the HELO name of each address.
+      - The domains of return paths. Each is verified with each of O(addresses), and so is the HELO name of each
+        address.
     type: list
     elements: str
     default: []
@@ -141,9 +143,15 @@ summary:
 """
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+
 from ansible_collections.mailfleet.sending.plugins.module_utils import lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import as_result
-from ansible_collections.mailfleet.sending.plugins.module_utils.verify_spf import IDENTITIES, Sender, of_fleet, verify_spf
+from ansible_collections.mailfleet.sending.plugins.module_utils.verify_spf import (
+    IDENTITIES,
+    Sender,
+    of_fleet,
+    verify_spf,
+)
 
 
 def main() -> None:

@@ -8,8 +8,8 @@
                     faults={("www.example.com", "AAAA"): "timeout"}) as server:
         Lookup([server.server]).ask("www.example.com", "A")
 
-Zones and names are written without their last dot, the root as "". SOA and NS are made up where a zone has none. A fault
-is of a (name, type), or of a name (then of all its types), or of "*": see FAULTS.
+Zones and names are written without their last dot, the root as "". SOA and NS are made up where a zone has none. A
+fault is of a (name, type), or of a name (then of all its types), or of "*": see FAULTS.
 """
 
 from __future__ import annotations
@@ -66,17 +66,25 @@ def rdata(rdtype: str, value: object) -> dns.rdata.Rdata:
 def cut(value: str | bytes) -> list[bytes]:
     """Return the strings of at most 255 bytes that a long TXT is written as."""
     data = value.encode("utf-8") if isinstance(value, str) else value
-    return [data[at:at + 255] for at in range(0, len(data), 255)] or [b""]
+    return [data[at : at + 255] for at in range(0, len(data), 255)] or [b""]
 
 
 class Nameserver:
     """See the module. C(latency) is seconds before each answer; C(asked) counts questions by (name, type), C(tcp)
     those over TCP."""
 
-    def __init__(self, zones: dict[str, dict[str, dict[str, list]]], faults: dict | None = None, latency: float = 0.0,
-                 address: str = "127.0.0.1", port: int = 0) -> None:
-        self.zones = {self._name(zone): {self._name(owner): self._sets(types) for owner, types in names.items()}
-                      for zone, names in zones.items()}
+    def __init__(
+        self,
+        zones: dict[str, dict[str, dict[str, list]]],
+        faults: dict | None = None,
+        latency: float = 0.0,
+        address: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
+        self.zones = {
+            self._name(zone): {self._name(owner): self._sets(types) for owner, types in names.items()}
+            for zone, names in zones.items()
+        }
         self.faults = faults or {}
         self.latency = latency
         self.address, self.port = address, port
@@ -115,8 +123,10 @@ class Nameserver:
 
     @staticmethod
     def _sets(types: dict[str, list]) -> dict:
-        return {dns.rdatatype.from_text(rdtype): [rdata(rdtype, value) for value in values]
-                for rdtype, values in types.items()}
+        return {
+            dns.rdatatype.from_text(rdtype): [rdata(rdtype, value) for value in values]
+            for rdtype, values in types.items()
+        }
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -135,7 +145,8 @@ class Nameserver:
         datagrams.setblocking(False)
         server = self._loop.run_until_complete(asyncio.start_server(self._connected, sock=stream))
         transport, _protocol = self._loop.run_until_complete(
-            self._loop.create_datagram_endpoint(lambda: _Datagrams(self), sock=datagrams))
+            self._loop.create_datagram_endpoint(lambda: _Datagrams(self), sock=datagrams)
+        )
         self._ready.set()
         self._loop.run_forever()
         transport.close()
@@ -182,9 +193,13 @@ class Nameserver:
         elif over_tcp and fault == "truncated, no tcp":
             return []
         other = bytes([whole[0] ^ 0xFF]) + whole[1:]
-        return {"wrong id": [other], "wrong id first": [other, whole], "garbage": [whole[:2] + b"\x80rubbish" * 3],
-                "garbage first": [whole[:3] + b"\xc0" * 20, b"", whole], "cut": [whole[:len(whole) // 2 + 6]],
-                }.get(fault, [whole])
+        return {
+            "wrong id": [other],
+            "wrong id first": [other, whole],
+            "garbage": [whole[:2] + b"\x80rubbish" * 3],
+            "garbage first": [whole[:3] + b"\xc0" * 20, b"", whole],
+            "cut": [whole[: len(whole) // 2 + 6]],
+        }.get(fault, [whole])
 
     def _answer(self, query: dns.message.Message, fault: str | None) -> dns.message.Message:
         answer = dns.message.make_response(query)

@@ -10,6 +10,11 @@ import base64
 
 import dkim
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ansible_collections.mailfleet.sending.plugins.module_utils import der
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_record import (
     DkimRecordError,
@@ -18,10 +23,6 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_record impo
     parse_record,
     record_of,
 )
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 def public(key, form=serialization.PublicFormat.SubjectPublicKeyInfo):
@@ -55,7 +56,11 @@ def test_what_is_published():
 def test_every_tag():
     record = parse_record(f"v=DKIM1;h=sha1 : sha256;k=rsa;n=a note;p={RSA};s=email:*;t= y:s ;x_new=1;g=*")
     assert (record.hashes, record.services, record.flags, record.notes) == (
-        ("sha1", "sha256"), ("email", "*"), ("y", "s"), "a note")
+        ("sha1", "sha256"),
+        ("email", "*"),
+        ("y", "s"),
+        "a note",
+    )
     assert record.testing and record.strict and record.for_email and record.sha256 and not record.revoked
     assert record.unknown == ("x_new",)
 
@@ -66,47 +71,66 @@ def test_defaults():
     assert record.for_email and record.sha256 and not record.testing and not record.strict
 
 
-@pytest.mark.parametrize("text, attribute", [
-    ("v=DKIM1; p=", "revoked"), ("p=", "revoked"), ("v=DKIM1; p= ;", "revoked"), ("t=y; p=", "testing"),
-    ("t=s:y; p=", "strict"),
-])
+@pytest.mark.parametrize(
+    "text, attribute",
+    [
+        ("v=DKIM1; p=", "revoked"),
+        ("p=", "revoked"),
+        ("v=DKIM1; p= ;", "revoked"),
+        ("t=y; p=", "testing"),
+        ("t=s:y; p=", "strict"),
+    ],
+)
 def test_flags(text, attribute):
     assert getattr(parse_record(text), attribute)
 
 
-@pytest.mark.parametrize("text, attribute", [
-    ("h=sha1; p=", "sha256"), ("s=other; p=", "for_email"), ("t=Y; p=", "testing"), ("t=; p=", "strict"),
-])
+@pytest.mark.parametrize(
+    "text, attribute",
+    [
+        ("h=sha1; p=", "sha256"),
+        ("s=other; p=", "for_email"),
+        ("t=Y; p=", "testing"),
+        ("t=; p=", "strict"),
+    ],
+)
 def test_flags_that_are_not_set(text, attribute):
     assert not getattr(parse_record(text), attribute)
 
 
-@pytest.mark.parametrize("text, position, message", [
-    ("", 0, "'' is no tag=value"),
-    ("v=DKIM1", 7, "there is no p= tag"),
-    ("v=DKIM1; P=", 11, "there is no p= tag"),
-    ("v=DKIM2; p=", 2, "v= is 'DKIM2'; expected DKIM1 as the first tag, or none"),
-    ("v=dkim1; p=", 2, "v= is 'dkim1'; expected DKIM1 as the first tag, or none"),
-    ("k=rsa; v=DKIM1; p=", 9, "v= is 'DKIM1'; expected DKIM1 as the first tag, or none"),
-    ("p=; p=", 3, "the tag p= stands twice"),
-    ("p=;;", 3, "'' is no tag=value"),
-    ("p=;rubbish", 3, "'rubbish' is no tag=value"),
-    ("=x; p=", 0, "'' is no tag name"),
-    ("1=x; p=", 0, "'1' is no tag name"),
-    ("x-new=1; p=", 0, "'x-new' is no tag name"),
-    ('"v=DKIM1; p="', 0, "'\"v' is no tag name"),
-    ("v=DKIM1; n=caf\u00e9; p=", 14, "the value of n= holds '\u00e9'"),
-    ("v=DKIM1; n=\0; p=", 11, "the value of n= holds '\\x00'"),
-    ("k=; p=", 2, "k= is ''; expected the name of a key type, such as rsa"),
-    ("h=sha1:; p=", 2, "h= holds ''; expected names separated by colons"),
-    ("p=MIIB", 2, "p= holds no rsa key: "),
-    ("p=MIIBI", 2, "p= is not base64: "),
-    ("p=AAAA\\;", 2, "p= is not base64: found '\\\\' at its character 4"),
-    (f"k=ed25519; p={RSA}", 13, "p= holds no ed25519 key: it has 162 bytes; RFC 8463 wants the 32 of the key itself"),
-    (f"k=rsa; p={ED25519}", 9, "p= holds no rsa key: "),
-    (f"p={CURVE}", 2, "p= holds no rsa key: it is a key of another algorithm"),
-    (f"p={RSA[:-40]}", 2, "p= holds no rsa key: "),
-])
+@pytest.mark.parametrize(
+    "text, position, message",
+    [
+        ("", 0, "'' is no tag=value"),
+        ("v=DKIM1", 7, "there is no p= tag"),
+        ("v=DKIM1; P=", 11, "there is no p= tag"),
+        ("v=DKIM2; p=", 2, "v= is 'DKIM2'; expected DKIM1 as the first tag, or none"),
+        ("v=dkim1; p=", 2, "v= is 'dkim1'; expected DKIM1 as the first tag, or none"),
+        ("k=rsa; v=DKIM1; p=", 9, "v= is 'DKIM1'; expected DKIM1 as the first tag, or none"),
+        ("p=; p=", 3, "the tag p= stands twice"),
+        ("p=;;", 3, "'' is no tag=value"),
+        ("p=;rubbish", 3, "'rubbish' is no tag=value"),
+        ("=x; p=", 0, "'' is no tag name"),
+        ("1=x; p=", 0, "'1' is no tag name"),
+        ("x-new=1; p=", 0, "'x-new' is no tag name"),
+        ('"v=DKIM1; p="', 0, "'\"v' is no tag name"),
+        ("v=DKIM1; n=caf\u00e9; p=", 14, "the value of n= holds '\u00e9'"),
+        ("v=DKIM1; n=\0; p=", 11, "the value of n= holds '\\x00'"),
+        ("k=; p=", 2, "k= is ''; expected the name of a key type, such as rsa"),
+        ("h=sha1:; p=", 2, "h= holds ''; expected names separated by colons"),
+        ("p=MIIB", 2, "p= holds no rsa key: "),
+        ("p=MIIBI", 2, "p= is not base64: "),
+        ("p=AAAA\\;", 2, "p= is not base64: found '\\\\' at its character 4"),
+        (
+            f"k=ed25519; p={RSA}",
+            13,
+            "p= holds no ed25519 key: it has 162 bytes; RFC 8463 wants the 32 of the key itself",
+        ),
+        (f"k=rsa; p={ED25519}", 9, "p= holds no rsa key: "),
+        (f"p={CURVE}", 2, "p= holds no rsa key: it is a key of another algorithm"),
+        (f"p={RSA[:-40]}", 2, "p= holds no rsa key: "),
+    ],
+)
 def test_what_is_no_record(text, position, message):
     with pytest.raises(DkimRecordError) as caught:
         parse_record(text)
@@ -118,30 +142,45 @@ def test_another_key_type_is_read_but_not_measured():
     assert (record.key_type, record.bits, record.public) == ("falcon", 0, b"\0\0\0")
 
 
-@pytest.mark.parametrize("value, key_type", [("", "rsa"), (" ", "ed25519"), ("x", "rsa"), (PKCS1[:-4], "rsa"), (RSA, "ed25519")])
+@pytest.mark.parametrize(
+    "value, key_type", [("", "rsa"), (" ", "ed25519"), ("x", "rsa"), (PKCS1[:-4], "rsa"), (RSA, "ed25519")]
+)
 def test_what_cannot_be_published(value, key_type):
     with pytest.raises(DkimRecordError):
         format_record(value, key_type)
 
 
-@pytest.mark.parametrize("selector, domain, name", [
-    ("M20261123", "Example.COM", "m20261123._domainkey.example.com."),
-    ("a.b", "example.com.", "a.b._domainkey.example.com."),
-])
+@pytest.mark.parametrize(
+    "selector, domain, name",
+    [
+        ("M20261123", "Example.COM", "m20261123._domainkey.example.com."),
+        ("a.b", "example.com.", "a.b._domainkey.example.com."),
+    ],
+)
 def test_owner(selector, domain, name):
     assert owner(selector, domain) == name
 
 
-@pytest.mark.parametrize("selector, domain", [
-    ("", "example.com"), ("a_b", "example.com"), ("-a", "example.com"), ("a..b", "example.com"), ("a" * 64, "example.com"),
-    ("a", ""), ("a", "a..b"), ("a", ".".join(["b" * 60] * 4)), ("é", "example.com"),
-])
+@pytest.mark.parametrize(
+    "selector, domain",
+    [
+        ("", "example.com"),
+        ("a_b", "example.com"),
+        ("-a", "example.com"),
+        ("a..b", "example.com"),
+        ("a" * 64, "example.com"),
+        ("a", ""),
+        ("a", "a..b"),
+        ("a", ".".join(["b" * 60] * 4)),
+        ("é", "example.com"),
+    ],
+)
 def test_what_is_no_owner(selector, domain):
     with pytest.raises(ValueError):
         owner(selector, domain)
 
 
-@given(st.text(max_size=200) | st.text("v=DKIM1;kprsath: \t\"\\AB/+\n*", max_size=60))
+@given(st.text(max_size=200) | st.text('v=DKIM1;kprsath: \t"\\AB/+\n*', max_size=60))
 def test_any_text_is_a_record_or_a_mistake_with_its_position(text):
     try:
         parse_record(text)
@@ -167,7 +206,7 @@ tags = st.lists(st.sampled_from(["n=x", "h=sha256", "s=email", "t=s", "x=1", "k=
 
 @given(tags, st.sampled_from([RSA, PKCS1]), st.integers(1, 60), st.sampled_from(["", " ", "\t"]))
 def test_dkimpy_reads_the_same_key(others, key, width, white):
-    folded = white.join(key[at:at + width] for at in range(0, len(key), width)) if white else key
+    folded = white.join(key[at : at + width] for at in range(0, len(key), width)) if white else key
     text = "; ".join(["v=DKIM1", *filter(None, others), f"p={folded}"]) + (";" if "" in others else "")
     record = parse_record(text)
     theirs, bits, _kind, _seqtlsrpt = dkim.evaluate_pk(b"name", text.encode())[:4]

@@ -12,10 +12,11 @@ import threading
 import time
 
 import pytest
+from nameserver import NEGATIVE_TTL, TTL, Nameserver
+
 from ansible_collections.mailfleet.sending.plugins.module_utils import lookup as lookup_module
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup, absolute, resolvers
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind, Mx, Server
-from nameserver import NEGATIVE_TTL, TTL, Nameserver
 
 ZONE = {
     "example.com": {"TXT": ["v=spf1 -all", ["one ", "value"]], "MX": ["10 MX1.example.com.", "20 ."]},
@@ -55,23 +56,26 @@ def run():
         item.__exit__()
 
 
-@pytest.mark.parametrize("name, rdtype, kind, values, chain", [
-    ("a.example.com", "A", Kind.VALUES, ("192.0.2.1", "192.0.2.2"), ()),
-    ("A.EXAMPLE.com.", "AAAA", Kind.VALUES, ("2001:db8::1",), ()),
-    ("example.com", "TXT", Kind.VALUES, ("v=spf1 -all", "one value"), ()),
-    ("example.com", "MX", Kind.VALUES, (Mx(10, "mx1.example.com."), Mx(20, ".")), ()),
-    ("1.2.0.192.in-addr.arpa", "PTR", Kind.VALUES, ("a.example.com.",), ()),
-    ("alias.example.com", "A", Kind.VALUES, ("192.0.2.1", "192.0.2.2"), ("a.example.com.",)),
-    ("out.example.com", "TXT", Kind.VALUES, ("far",), ("target.example.net.",)),
-    ("a.example.com", "TXT", Kind.NO_DATA, (), ()),
-    ("alias.example.com", "TXT", Kind.NO_DATA, (), ("a.example.com.",)),
-    ("empty.example.com", "A", Kind.NO_DATA, (), ()),
-    ("none.example.com", "A", Kind.NO_NAME, (), ()),
-    ("nowhere.example.com", "A", Kind.NO_NAME, (), ("none.example.com.",)),
-    ("utf8.example.com", "TXT", Kind.VALUES, ("v=café \0",), ()),
-    ("latin.example.com", "TXT", Kind.VALUES, ("café",), ()),
-    ("huge.example.com", "TXT", Kind.VALUES, ("x" * 60000,), ()),
-])
+@pytest.mark.parametrize(
+    "name, rdtype, kind, values, chain",
+    [
+        ("a.example.com", "A", Kind.VALUES, ("192.0.2.1", "192.0.2.2"), ()),
+        ("A.EXAMPLE.com.", "AAAA", Kind.VALUES, ("2001:db8::1",), ()),
+        ("example.com", "TXT", Kind.VALUES, ("v=spf1 -all", "one value"), ()),
+        ("example.com", "MX", Kind.VALUES, (Mx(10, "mx1.example.com."), Mx(20, ".")), ()),
+        ("1.2.0.192.in-addr.arpa", "PTR", Kind.VALUES, ("a.example.com.",), ()),
+        ("alias.example.com", "A", Kind.VALUES, ("192.0.2.1", "192.0.2.2"), ("a.example.com.",)),
+        ("out.example.com", "TXT", Kind.VALUES, ("far",), ("target.example.net.",)),
+        ("a.example.com", "TXT", Kind.NO_DATA, (), ()),
+        ("alias.example.com", "TXT", Kind.NO_DATA, (), ("a.example.com.",)),
+        ("empty.example.com", "A", Kind.NO_DATA, (), ()),
+        ("none.example.com", "A", Kind.NO_NAME, (), ()),
+        ("nowhere.example.com", "A", Kind.NO_NAME, (), ("none.example.com.",)),
+        ("utf8.example.com", "TXT", Kind.VALUES, ("v=café \0",), ()),
+        ("latin.example.com", "TXT", Kind.VALUES, ("café",), ()),
+        ("huge.example.com", "TXT", Kind.VALUES, ("x" * 60000,), ()),
+    ],
+)
 def test_outcome(run, name, rdtype, kind, values, chain):
     server, lookup = run()
     outcome = lookup.ask(name, rdtype)
@@ -86,18 +90,21 @@ def test_a_name_that_nobody_can_publish_is_no_such_name(run, name):
     assert server.queries == 0
 
 
-@pytest.mark.parametrize("fault, cause", [
-    ("timeout", "no answer within 0.4 s"),
-    ("servfail", "SERVFAIL"),
-    ("refused", "REFUSED"),
-    ("wrong id", "it sent an answer with another identifier, or none"),
-    ("other question", "it answered another question"),
-    ("garbage", "it sent what is no DNS message"),
-    ("cut", "it sent what is no DNS message"),
-    ("lame", "it refers to other servers instead of answering"),
-    ("truncated for ever", "its answer is truncated over TCP too"),
-    ("truncated, no tcp", "it closed the TCP connection before its answer ended"),
-])
+@pytest.mark.parametrize(
+    "fault, cause",
+    [
+        ("timeout", "no answer within 0.4 s"),
+        ("servfail", "SERVFAIL"),
+        ("refused", "REFUSED"),
+        ("wrong id", "it sent an answer with another identifier, or none"),
+        ("other question", "it answered another question"),
+        ("garbage", "it sent what is no DNS message"),
+        ("cut", "it sent what is no DNS message"),
+        ("lame", "it refers to other servers instead of answering"),
+        ("truncated for ever", "its answer is truncated over TCP too"),
+        ("truncated, no tcp", "it closed the TCP connection before its answer ended"),
+    ],
+)
 def test_did_not_say(run, fault, cause):
     server, lookup = run({"a.example.com": fault})
     outcome = lookup.ask("a.example.com", "A")
@@ -203,7 +210,8 @@ def test_questions_run_side_by_side_and_may_nest(run):
     server, lookup = run(latency=0.05, timeout=3)
     began = time.monotonic()
     outcomes = lookup.each(
-        lambda outer: lookup.each(lambda inner: lookup.ask(f"{outer}.{inner}.example.com", "A"), range(10)), range(20))
+        lambda outer: lookup.each(lambda inner: lookup.ask(f"{outer}.{inner}.example.com", "A"), range(10)), range(20)
+    )
     assert all(outcome.kind is Kind.NO_NAME for inner in outcomes for outcome in inner)
     assert server.queries == 200
     assert time.monotonic() - began < 200 * 0.05 / 4  # 10 s one after another
@@ -227,8 +235,11 @@ DELEGATION = {
         "ns2.example.com": {"A": ["127.0.0.2"], "AAAA": ["::1"]},
         "alias.example.com": {"CNAME": ["elsewhere.example.net."]},
     },
-    "example.net": {"example.net": {"NS": ["ns3.example.net.", "ns4.example.net."]},
-                    "elsewhere.example.net": {"TXT": ["there"]}, "ns3.example.net": {"A": ["127.0.0.9"]}},
+    "example.net": {
+        "example.net": {"NS": ["ns3.example.net.", "ns4.example.net."]},
+        "elsewhere.example.net": {"TXT": ["there"]},
+        "ns3.example.net": {"A": ["127.0.0.9"]},
+    },
 }
 
 
@@ -236,8 +247,10 @@ DELEGATION = {
 def two(run):
     """Return two authoritative servers on one port, the second with another value, and a lookup that asks them."""
     first, _ = run(zones=DELEGATION)
-    other = {"example.com": DELEGATION["example.com"] | {"example.com": {
-        "NS": ["ns1.example.com.", "ns2.example.com."], "TXT": ["other"]}}}
+    other = {
+        "example.com": DELEGATION["example.com"]
+        | {"example.com": {"NS": ["ns1.example.com.", "ns2.example.com."], "TXT": ["other"]}}
+    }
     second, _ = run(zones=other, address="127.0.0.2", port=first.port)
     with Lookup([first.server], timeout=0.4, authority_port=first.port) as lookup:
         yield first, second, lookup
@@ -249,10 +262,13 @@ def test_authorities_are_found_and_asked(two):
     assert authorities.zone == "example.com."
     assert {server.address for server in authorities.servers} == {"127.0.0.1", "127.0.0.2", "::1"}
     assert authorities.silent == ()
-    outcomes = {outcome.server: outcome.values for outcome in lookup.ask_authorities("example.com", "TXT")
-                if outcome.said}
-    assert outcomes == {f"ns1.example.com. (127.0.0.1:{first.port})": ("here",),
-                        f"ns2.example.com. (127.0.0.2:{first.port})": ("other",)}
+    outcomes = {
+        outcome.server: outcome.values for outcome in lookup.ask_authorities("example.com", "TXT") if outcome.said
+    }
+    assert outcomes == {
+        f"ns1.example.com. (127.0.0.1:{first.port})": ("here",),
+        f"ns2.example.com. (127.0.0.2:{first.port})": ("other",),
+    }
 
 
 def test_an_authoritative_alias_is_followed_through_the_resolver(two):
@@ -274,16 +290,24 @@ def test_name_servers_that_cannot_be_found_are_named(two):
     first.faults["ns3.example.net", "A"] = "servfail"
     silent = lookup.authorities("www.example.net").silent
     assert {(outcome.name, outcome.cause) for outcome in silent} == {
-        ("ns3.example.net.", "SERVFAIL"), ("ns4.example.net.", "the name server has no address")}
+        ("ns3.example.net.", "SERVFAIL"),
+        ("ns4.example.net.", "the name server has no address"),
+    }
     first.faults["*"] = "timeout"
     lookup.forget()
     assert lookup.authorities("www.example.net").silent[0].kind is Kind.SILENT
 
 
-@pytest.mark.parametrize("text, server", [
-    ("192.0.2.1", Server("192.0.2.1")), ("192.0.2.1:5353", Server("192.0.2.1", 5353)), ("2001:DB8::1", Server("2001:db8::1")),
-    ("[2001:db8::1]:5353", Server("2001:db8::1", 5353)), ("[2001:db8::1]", Server("2001:db8::1")),
-])
+@pytest.mark.parametrize(
+    "text, server",
+    [
+        ("192.0.2.1", Server("192.0.2.1")),
+        ("192.0.2.1:5353", Server("192.0.2.1", 5353)),
+        ("2001:DB8::1", Server("2001:db8::1")),
+        ("[2001:db8::1]:5353", Server("2001:db8::1", 5353)),
+        ("[2001:db8::1]", Server("2001:db8::1")),
+    ],
+)
 def test_resolver_texts(text, server):
     assert Server.parse(text) == server
     assert Server.parse(str(server)) == server

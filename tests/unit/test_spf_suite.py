@@ -10,16 +10,20 @@ from pathlib import Path
 
 import pytest
 import yaml
+from nameserver import Nameserver
+
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_check import check_host
-from nameserver import Nameserver
 
 SUITE = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "spf" / "rfc7208-tests.yml"
 if not SUITE.exists():
     pytest.skip(f"the suite is not at {SUITE}", allow_module_level=True)
 SCENARIOS = list(yaml.safe_load_all(SUITE.read_text(encoding="utf-8")))
-CASES = [pytest.param(number, name, id=f"{scenario['description']}-{name}".replace(" ", "_"))
-         for number, scenario in enumerate(SCENARIOS) for name in scenario["tests"]]
+CASES = [
+    pytest.param(number, name, id=f"{scenario['description']}-{name}".replace(" ", "_"))
+    for number, scenario in enumerate(SCENARIOS)
+    for name in scenario["tests"]
+]
 
 
 def zone_and_faults(scenario):
@@ -40,10 +44,12 @@ def zone_and_faults(scenario):
         if "SPF" in types and "TXT" not in types:
             types["TXT"] = types["SPF"]
         types.pop("SPF", None)
-        if [["NONE"]] == types.get("TXT"):
+        if types.get("TXT") == [["NONE"]]:
             del types["TXT"]
         if "TIMEOUT" in entries:
-            faults.update({(owner, rdtype): "timeout" for rdtype in ("A", "AAAA", "MX", "PTR", "TXT") if rdtype not in types})
+            faults.update(
+                {(owner, rdtype): "timeout" for rdtype in ("A", "AAAA", "MX", "PTR", "TXT") if rdtype not in types}
+            )
     return names, faults
 
 

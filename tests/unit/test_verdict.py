@@ -9,6 +9,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import (
     Status,
     Verdict,
@@ -18,11 +21,11 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import (
     summary,
     worst,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 texts = st.text(max_size=5)
-verdicts = st.builds(Verdict, texts, st.lists(texts, max_size=3), st.sampled_from(Status), texts, texts, texts, texts, texts)
+verdicts = st.builds(
+    Verdict, texts, st.lists(texts, max_size=3), st.sampled_from(Status), texts, texts, texts, texts, texts
+)
 
 
 def of(status, *subjects, **more):
@@ -34,12 +37,15 @@ def test_a_verdict_survives_json(verdict):
     assert Verdict.from_dict(json.loads(json.dumps(verdict.to_dict()))) == verdict
 
 
-@pytest.mark.parametrize("data, message", [
-    ({"check": "spf", "status": "ok"}, "subjects is missing"),
-    ({"check": "spf", "subjects": [], "status": "ok", "why": ""}, "why is unknown"),
-    ({"check": "spf", "subjects": "a", "status": "ok"}, "subjects is 'a', expected a list"),
-    ({"check": "spf", "subjects": [], "status": "good"}, "'good' is not a valid Status"),
-])
+@pytest.mark.parametrize(
+    "data, message",
+    [
+        ({"check": "spf", "status": "ok"}, "subjects is missing"),
+        ({"check": "spf", "subjects": [], "status": "ok", "why": ""}, "why is unknown"),
+        ({"check": "spf", "subjects": "a", "status": "ok"}, "subjects is 'a', expected a list"),
+        ({"check": "spf", "subjects": [], "status": "good"}, "'good' is not a valid Status"),
+    ],
+)
 def test_what_is_no_verdict(data, message):
     with pytest.raises(ValueError, match=message):
         Verdict.from_dict(data)
@@ -51,7 +57,9 @@ def test_a_text_is_not_a_list_of_subjects():
 
 
 def test_equal_verdicts_become_one_with_all_subjects_in_order():
-    grouped = group([of("fail", "b", cause="x"), of("ok", "c"), of("fail", "a", "b", cause="x"), of("fail", "d", cause="y")])
+    grouped = group(
+        [of("fail", "b", cause="x"), of("ok", "c"), of("fail", "a", "b", cause="x"), of("fail", "d", cause="y")]
+    )
     assert grouped == [of("fail", "b", "a", cause="x"), of("ok", "c"), of("fail", "d", cause="y")]
 
 
@@ -59,7 +67,8 @@ def test_equal_verdicts_become_one_with_all_subjects_in_order():
 def test_grouping_loses_no_subject_and_is_done_once(found):
     grouped = group(found)
     assert {(subject, verdict.status) for verdict in found for subject in verdict.subjects} == {
-        (subject, verdict.status) for verdict in grouped for subject in verdict.subjects}
+        (subject, verdict.status) for verdict in grouped for subject in verdict.subjects
+    }
     assert group(grouped) == grouped
 
 

@@ -12,13 +12,14 @@ from contextlib import ExitStack
 
 import dkim
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from nameserver import Nameserver
+
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_record import format_record
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_dkim import Key, verify_dkim
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
-from nameserver import Nameserver
 
 OWNER = "m1._domainkey.example.com"
 
@@ -40,15 +41,19 @@ class Servers:
     def __init__(self, stack, first, second=None):
         self.first = stack.enter_context(Nameserver(self.zones(first)))
         self.second = stack.enter_context(
-            Nameserver(self.zones(first if second is None else second), address="127.0.0.2", port=self.first.port))
-        self.lookup = stack.enter_context(
-            Lookup([self.first.server], timeout=0.3, authority_port=self.first.port))
+            Nameserver(self.zones(first if second is None else second), address="127.0.0.2", port=self.first.port)
+        )
+        self.lookup = stack.enter_context(Lookup([self.first.server], timeout=0.3, authority_port=self.first.port))
 
     @staticmethod
     def zones(names):
         return {
-            "example.com": {"example.com": {"NS": ["ns1.example.com.", "ns2.example.com."]},
-                            "ns1.example.com": {"A": ["127.0.0.1"]}, "ns2.example.com": {"A": ["127.0.0.2"]}, **names},
+            "example.com": {
+                "example.com": {"NS": ["ns1.example.com.", "ns2.example.com."]},
+                "ns1.example.com": {"A": ["127.0.0.1"]},
+                "ns2.example.com": {"A": ["127.0.0.2"]},
+                **names,
+            },
             "example.net": {"key.example.net": {"TXT": [RECORD]}},
         }
 
@@ -59,8 +64,9 @@ class Servers:
 @pytest.fixture
 def servers():
     with ExitStack() as stack:
-        yield lambda *values: Servers(stack, *[{OWNER: {"TXT": value}} if isinstance(value, list) else value
-                                               for value in values])
+        yield lambda *values: Servers(
+            stack, *[{OWNER: {"TXT": value}} if isinstance(value, list) else value for value in values]
+        )
 
 
 def one(findings):
@@ -80,21 +86,28 @@ def test_a_key_that_both_serve_is_seen(servers):
     assert run.first.asked[OWNER, "TXT"] == run.second.asked[OWNER, "TXT"] == 1
 
 
-@pytest.mark.parametrize("value, status, cause", [
-    ([f"k=rsa; p={PUBLIC}"], "ok", ""),
-    ([f"v=DKIM1; p={public(RSA, serialization.PublicFormat.PKCS1)}"], "ok", ""),
-    ([f"v=DKIM1; h=sha1:sha256; s=email; t=s; n=notes; x=1; p={PUBLIC[:100]} \t{PUBLIC[100:]};"], "ok", ""),
-    ([f"v=DKIM1; t=y; p={PUBLIC}"], "warn", "t=y says that the domain only tests DKIM"),
-    ([format_record(OTHER)], "fail", "another key is published"),
-    ([format_record(ED25519, "ed25519")], "fail", "another key is published"),
-    (["v=DKIM1; p="], "fail", "the key is revoked: p= is empty"),
-    ([f"v=DKIM1; h=sha1; p={PUBLIC}"], "fail", "h= does not allow sha256"),
-    ([f"v=DKIM1; s=tlsrpt; p={PUBLIC}"], "fail", "s= does not allow email"),
-    ([RECORD, format_record(OTHER)], "fail", "verifiers may take any one of several values (RFC 6376, 3.6.2.2)"),
-    ([f'"{RECORD}"'], "fail", "no key record, at character 1: '\"v' is no tag name"),
-    ([RECORD[:200]], "fail", "no key record, at character 19: p= "),
-    (["v=spf1 -all"], "fail", "no key record, at character 3: v= is 'spf1 -all'; expected DKIM1 as the first tag, or none"),
-])
+@pytest.mark.parametrize(
+    "value, status, cause",
+    [
+        ([f"k=rsa; p={PUBLIC}"], "ok", ""),
+        ([f"v=DKIM1; p={public(RSA, serialization.PublicFormat.PKCS1)}"], "ok", ""),
+        ([f"v=DKIM1; h=sha1:sha256; s=email; t=s; n=notes; x=1; p={PUBLIC[:100]} \t{PUBLIC[100:]};"], "ok", ""),
+        ([f"v=DKIM1; t=y; p={PUBLIC}"], "warn", "t=y says that the domain only tests DKIM"),
+        ([format_record(OTHER)], "fail", "another key is published"),
+        ([format_record(ED25519, "ed25519")], "fail", "another key is published"),
+        (["v=DKIM1; p="], "fail", "the key is revoked: p= is empty"),
+        ([f"v=DKIM1; h=sha1; p={PUBLIC}"], "fail", "h= does not allow sha256"),
+        ([f"v=DKIM1; s=tlsrpt; p={PUBLIC}"], "fail", "s= does not allow email"),
+        ([RECORD, format_record(OTHER)], "fail", "verifiers may take any one of several values (RFC 6376, 3.6.2.2)"),
+        ([f'"{RECORD}"'], "fail", "no key record, at character 1: '\"v' is no tag name"),
+        ([RECORD[:200]], "fail", "no key record, at character 19: p= "),
+        (
+            ["v=spf1 -all"],
+            "fail",
+            "no key record, at character 3: v= is 'spf1 -all'; expected DKIM1 as the first tag, or none",
+        ),
+    ],
+)
 def test_what_is_published(servers, value, status, cause):
     verdict = one(verify_dkim(servers(value).lookup, [Key("example.com", "m1", PUBLIC)], "yes"))
     assert verdict.status == status and verdict.cause.startswith(cause) and bool(cause) == bool(verdict.cause)
@@ -103,9 +116,14 @@ def test_what_is_published(servers, value, status, cause):
         assert f'publish {OWNER}. TXT "{RECORD}"' in verdict.mend
 
 
-@pytest.mark.parametrize("key, status, cause", [
-    (OTHER, "ok", ""), (SHORT, "warn", "RSA keys should have 2048 bits"), (ED25519, "ok", ""),
-])
+@pytest.mark.parametrize(
+    "key, status, cause",
+    [
+        (OTHER, "ok", ""),
+        (SHORT, "warn", "RSA keys should have 2048 bits"),
+        (ED25519, "ok", ""),
+    ],
+)
 def test_without_an_expected_key_any_valid_one_will_do(servers, key, status, cause):
     record = format_record(key, "ed25519" if key == ED25519 else "rsa")
     found = verify_dkim(servers([record]).lookup, [Key("example.com", "m1")], "yes")
@@ -118,30 +136,39 @@ def test_a_key_that_verifiers_refuse(servers):
     number = (1 << 511) | 1
     der = b"\x30\x48\x02\x41\x00" + number.to_bytes(64, "big") + b"\x02\x03\x01\x00\x01"
     verdict = one(verify_dkim(servers([f"p={base64.b64encode(der).decode()}"]).lookup, [Key("example.com", "m1")]))
-    assert (verdict.status, verdict.cause) == (
-        Status.FAIL, "verifiers refuse RSA keys under 1024 bits (RFC 8301, 3.2)")
+    assert (verdict.status, verdict.cause) == (Status.FAIL, "verifiers refuse RSA keys under 1024 bits (RFC 8301, 3.2)")
 
 
-@pytest.mark.parametrize("second, status, cause", [
-    ({}, "absent", "no such name"),
-    ({OWNER: {"A": ["192.0.2.1"]}}, "absent", "no data"),
-    ([format_record(OTHER)], "fail", "another key is published"),
-])
+@pytest.mark.parametrize(
+    "second, status, cause",
+    [
+        ({}, "absent", "no such name"),
+        ({OWNER: {"A": ["192.0.2.1"]}}, "absent", "no data"),
+        ([format_record(OTHER)], "fail", "another key is published"),
+    ],
+)
 def test_where_the_servers_differ(servers, second, status, cause):
     run = servers([RECORD], second)
     found = verify_dkim(run.lookup, [Key("example.com", "m1", PUBLIC)], "auto")
     first, other = run.names()
     assert one(found).status == status
-    assert one(found).cause == (f"the name servers differ: {first}: rsa key of 2048 bits, SHA-256 "
-                                f"{one(found).expected[-17:]}; {other}: {cause}")
+    assert one(found).cause == (
+        f"the name servers differ: {first}: rsa key of 2048 bits, SHA-256 {one(found).expected[-17:]}; {other}: {cause}"
+    )
     assert one(found).mend == f'publish {OWNER}. TXT "{RECORD}"'
     assert found.seen == ()
 
 
-@pytest.mark.parametrize("fault, cause", [
-    ("timeout", "no answer within 0.3 s"), ("servfail", "SERVFAIL"), ("refused", "REFUSED"),
-    ("lame", "lame: it does not answer with authority"), ("garbage", "it sent what is no DNS message"),
-])
+@pytest.mark.parametrize(
+    "fault, cause",
+    [
+        ("timeout", "no answer within 0.3 s"),
+        ("servfail", "SERVFAIL"),
+        ("refused", "REFUSED"),
+        ("lame", "lame: it does not answer with authority"),
+        ("garbage", "it sent what is no DNS message"),
+    ],
+)
 def test_one_server_that_does_not_say(servers, fault, cause):
     run = servers([RECORD])
     run.second.faults[OWNER] = fault
@@ -194,8 +221,9 @@ def test_waiting_ends_when_the_last_server_serves_the_key(servers):
     def sleep(seconds):
         pauses.append(seconds)
         if len(pauses) == 3:
-            run.second.zones[run.second._name("example.com")][run.second._name(OWNER)] = \
-                run.second._sets({"TXT": [RECORD]})
+            run.second.zones[run.second._name("example.com")][run.second._name(OWNER)] = run.second._sets(
+                {"TXT": [RECORD]}
+            )
 
     found = verify_dkim(run.lookup, [Key("example.com", "m1", PUBLIC)], "yes", wait=60, sleep=sleep)
     assert pauses == [1, 2, 4]
@@ -211,7 +239,9 @@ def test_waiting_ends_with_the_time(servers):
     assert 0.4 < time.monotonic() - began < 1
     assert [verdict.status for verdict in found.verdicts] == [Status.FAIL, Status.ABSENT]
     assert [item["asked"] for item in found.tries] == [2, 2] and found.tries[-1]["waiting"] == [
-        f"{OWNER}.", "m2._domainkey.example.com."]
+        f"{OWNER}.",
+        "m2._domainkey.example.com.",
+    ]
 
 
 def test_only_what_is_missing_is_asked_again(servers):
@@ -221,10 +251,17 @@ def test_only_what_is_missing_is_asked_again(servers):
     assert run.second.asked["m2._domainkey.example.com", "TXT"] == 2
 
 
-@pytest.mark.parametrize("arguments", [
-    ("example.com", "bad_selector"), ("example.com", ""), ("example.com", "m1", "no base64!"), ("example.com", "m1", "AAAA"),
-    ("example..com", "m1"), ("", "m1"),
-])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("example.com", "bad_selector"),
+        ("example.com", ""),
+        ("example.com", "m1", "no base64!"),
+        ("example.com", "m1", "AAAA"),
+        ("example..com", "m1"),
+        ("", "m1"),
+    ],
+)
 def test_what_cannot_be_a_key(arguments):
     with pytest.raises(ValueError):
         Key(*arguments)
@@ -232,8 +269,9 @@ def test_what_cannot_be_a_key(arguments):
 
 def test_a_signature_under_the_published_record_verifies(servers):
     """dkimpy, another program, takes the record that is published and expected here."""
-    pem = RSA.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL,
-                            serialization.NoEncryption())
+    pem = RSA.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    )
     message = b"From: a@example.com\r\nSubject: s\r\n\r\nbody\r\n"
     signed = dkim.sign(message, b"m1", b"example.com", pem) + message
     run = servers([RECORD])

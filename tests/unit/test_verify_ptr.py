@@ -7,10 +7,11 @@
 from __future__ import annotations
 
 import pytest
+from nameserver import Nameserver
+
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_ptr import Address, verify_ptr
-from nameserver import Nameserver
 
 NET = "100.51.198.in-addr.arpa"
 ZONES = {
@@ -42,39 +43,95 @@ ZONES = {
 
 @pytest.fixture(scope="module")
 def lookup():
-    with Nameserver(ZONES, {"silent.example.com": "servfail", f"19.{NET}": "timeout"}) as server, \
-            Lookup([server.server], timeout=0.3) as lookup:
+    with (
+        Nameserver(ZONES, {"silent.example.com": "servfail", f"19.{NET}": "timeout"}) as server,
+        Lookup([server.server], timeout=0.3) as lookup,
+    ):
         yield lookup
 
 
-@pytest.mark.parametrize("address, helo, status, found, cause, mend", [
-    ("198.51.100.10", "mta1.example.com", "ok", "mta1.example.com.", "", ""),
-    ("198.51.100.10", "MTA1.Example.COM.", "ok", "mta1.example.com.", "", ""),
-    ("198.51.100.18", "mta1.example.com", "ok", "mta1.example.com., other.example.com.", "", ""),
-    ("2001:DB8:61:0::10", "mta1.example.com", "ok", "mta1.example.com.", "", ""),
-    ("198.51.100.11", "", "ok", "other.example.com.", "", ""),
-    ("198.51.100.11", "mta1.example.com", "warn", "other.example.com.",
-     "the address greets as mta1.example.com., which is not its name",
-     f"have the owner of the network set 11.{NET}. PTR mta1.example.com., or greet as other.example.com"),
-    ("198.51.100.12", "mta2.example.com", "fail", "mta2.example.com.", "mta2.example.com. points to 198.51.100.99",
-     "publish mta2.example.com. A 198.51.100.12"),
-    ("198.51.100.12", "mta1.example.com", "fail", "mta2.example.com.", "mta2.example.com. points to 198.51.100.99",
-     f"have the owner of the network set 12.{NET}. PTR mta1.example.com."),
-    ("198.51.100.13", "", "fail", "gone.example.com., noaddress.example.com.",
-     "gone.example.com. has no A record: no such name; noaddress.example.com. has no A record: no data",
-     "publish gone.example.com. A 198.51.100.13"),
-    ("198.51.100.14", "mta2.example.com", "warn", "mta2.example.com., other.example.com.",
-     "mta2.example.com. points to 198.51.100.99", "publish mta2.example.com. A 198.51.100.14"),
-    ("198.51.100.15", "mta1.example.com", "fail", f"mta1.example.com.{NET}.",
-     f"mta1.example.com.{NET}. ends in the reverse zone: the value in the zone lacks its last dot",
-     f"have the owner of the network set 15.{NET}. PTR mta1.example.com."),
-    ("198.51.100.17", "mta1.example.com", "absent", "no data", "the address has no name: no data",
-     f"have the owner of the network set 17.{NET}. PTR mta1.example.com."),
-    ("198.51.100.200", "", "absent", "no such name", "the address has no name: no such name",
-     f"have the owner of the network set 200.{NET}. PTR a name of yours"),
-    ("198.51.100.20", "mta1.example.com", "fail", "mta1.example.com.",
-     "mta1.example.com. points to 198.51.100.10, 198.51.100.18", "publish mta1.example.com. A 198.51.100.20"),
-])
+@pytest.mark.parametrize(
+    "address, helo, status, found, cause, mend",
+    [
+        ("198.51.100.10", "mta1.example.com", "ok", "mta1.example.com.", "", ""),
+        ("198.51.100.10", "MTA1.Example.COM.", "ok", "mta1.example.com.", "", ""),
+        ("198.51.100.18", "mta1.example.com", "ok", "mta1.example.com., other.example.com.", "", ""),
+        ("2001:DB8:61:0::10", "mta1.example.com", "ok", "mta1.example.com.", "", ""),
+        ("198.51.100.11", "", "ok", "other.example.com.", "", ""),
+        (
+            "198.51.100.11",
+            "mta1.example.com",
+            "warn",
+            "other.example.com.",
+            "the address greets as mta1.example.com., which is not its name",
+            f"have the owner of the network set 11.{NET}. PTR mta1.example.com., or greet as other.example.com",
+        ),
+        (
+            "198.51.100.12",
+            "mta2.example.com",
+            "fail",
+            "mta2.example.com.",
+            "mta2.example.com. points to 198.51.100.99",
+            "publish mta2.example.com. A 198.51.100.12",
+        ),
+        (
+            "198.51.100.12",
+            "mta1.example.com",
+            "fail",
+            "mta2.example.com.",
+            "mta2.example.com. points to 198.51.100.99",
+            f"have the owner of the network set 12.{NET}. PTR mta1.example.com.",
+        ),
+        (
+            "198.51.100.13",
+            "",
+            "fail",
+            "gone.example.com., noaddress.example.com.",
+            "gone.example.com. has no A record: no such name; noaddress.example.com. has no A record: no data",
+            "publish gone.example.com. A 198.51.100.13",
+        ),
+        (
+            "198.51.100.14",
+            "mta2.example.com",
+            "warn",
+            "mta2.example.com., other.example.com.",
+            "mta2.example.com. points to 198.51.100.99",
+            "publish mta2.example.com. A 198.51.100.14",
+        ),
+        (
+            "198.51.100.15",
+            "mta1.example.com",
+            "fail",
+            f"mta1.example.com.{NET}.",
+            f"mta1.example.com.{NET}. ends in the reverse zone: the value in the zone lacks its last dot",
+            f"have the owner of the network set 15.{NET}. PTR mta1.example.com.",
+        ),
+        (
+            "198.51.100.17",
+            "mta1.example.com",
+            "absent",
+            "no data",
+            "the address has no name: no data",
+            f"have the owner of the network set 17.{NET}. PTR mta1.example.com.",
+        ),
+        (
+            "198.51.100.200",
+            "",
+            "absent",
+            "no such name",
+            "the address has no name: no such name",
+            f"have the owner of the network set 200.{NET}. PTR a name of yours",
+        ),
+        (
+            "198.51.100.20",
+            "mta1.example.com",
+            "fail",
+            "mta1.example.com.",
+            "mta1.example.com. points to 198.51.100.10, 198.51.100.18",
+            "publish mta1.example.com. A 198.51.100.20",
+        ),
+    ],
+)
 def test_verdict(lookup, address, helo, status, found, cause, mend):
     (verdict,) = verify_ptr(lookup, [Address(address, helo)])
     assert (verdict.status, verdict.found, verdict.cause, verdict.mend) == (Status(status), found, cause, mend)

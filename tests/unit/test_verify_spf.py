@@ -7,10 +7,11 @@
 from __future__ import annotations
 
 import pytest
+from nameserver import Nameserver
+
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, group
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_spf import Sender, of_fleet, verify_spf
-from nameserver import Nameserver
 
 RECORDS = {
     "example.com": "v=spf1 ip4:198.51.100.10 ip4:198.51.100.11 ip6:2001:db8:61::10 -all",
@@ -23,68 +24,146 @@ RECORDS = {
     "loop.example": "v=spf1 include:loop.example -all",
     "bounds.example": "v=spf1 a:none1.example a:none2.example a:none3.example -all",
 }
-ZONES = {"": {**{name: {"TXT": [text, "another text"]} for name, text in RECORDS.items()},
-              "two.example": {"TXT": ["v=spf1 -all", "v=spf1 +all"]}, "txt.example": {"TXT": ["another text"]}}}
+ZONES = {
+    "": {
+        **{name: {"TXT": [text, "another text"]} for name, text in RECORDS.items()},
+        "two.example": {"TXT": ["v=spf1 -all", "v=spf1 +all"]},
+        "txt.example": {"TXT": ["another text"]},
+    }
+}
 ZONES[""]["mta1.example.com"]["A"] = ["198.51.100.10"]
 
 
 @pytest.fixture(scope="module")
 def lookup():
-    with Nameserver(ZONES, {"servfail.example": "servfail", "silent.example": "timeout"}) as server, \
-            Lookup([server.server], timeout=0.3) as lookup:
+    with (
+        Nameserver(ZONES, {"servfail.example": "servfail", "silent.example": "timeout"}) as server,
+        Lookup([server.server], timeout=0.3) as lookup,
+    ):
         yield lookup
 
 
-@pytest.mark.parametrize("address, domain, status, found, cause, mend", [
-    ("198.51.100.10", "example.com", "ok", "pass by example.com: ip4:198.51.100.10", "", ""),
-    ("198.51.100.10", "Example.US.", "ok",
-     "pass by example.us: include:example.com > example.com: ip4:198.51.100.10", "", ""),
-    ("2001:db8:61::10", "redirect.example", "ok",
-     "pass by redirect.example: redirect=example.com > example.com: ip6:2001:db8:61::10", "", ""),
-    ("198.51.100.10", "mta1.example.com", "ok", "pass by mta1.example.com: a", "", ""),
-    ("198.51.100.20", "example.com", "fail", "fail by example.com: -all",
-     "the address is not among those that the record passes",
-     f'publish example.com. TXT "v=spf1 ip4:198.51.100.20 {RECORDS["example.com"][7:]}" instead of '
-     f'"{RECORDS["example.com"]}"'),
-    ("198.51.100.20", "example.us", "fail", "softfail by example.us: ~all",
-     "the address is not among those that the record passes",
-     'publish example.us. TXT "v=spf1 ip4:198.51.100.20 include:example.com ~all" instead of '
-     '"v=spf1 include:example.com ~all"'),
-    ("198.51.100.20", "redirect.example", "fail", "fail by redirect.example: redirect=example.com > example.com: -all",
-     "the address is not among those that the record passes",
-     f'publish example.com. TXT "v=spf1 ip4:198.51.100.20 {RECORDS["example.com"][7:]}" instead of '
-     f'"{RECORDS["example.com"]}"'),
-    ("198.51.100.20", "neutral.example", "fail", "neutral by neutral.example: no mechanism matches",
-     "the address is not among those that the record passes",
-     'publish neutral.example. TXT "v=spf1 ip4:198.51.100.20" instead of "v=spf1"'),
-    ("2001:db8:61::10", "none.example", "absent", "none", "none.example has no SPF record: no such name",
-     'publish none.example. TXT "v=spf1 ip6:2001:db8:61::10 -all"'),
-    ("198.51.100.10", "txt.example", "absent", "none",
-     "txt.example has no SPF record: no TXT record begins with v=spf1",
-     'publish txt.example. TXT "v=spf1 ip4:198.51.100.10 -all"'),
-    ("198.51.100.10", "two.example", "fail", "permerror", "two.example has 2 SPF records, one is allowed",
-     "correct the record of two.example"),
-    ("198.51.100.10", "syntax.example", "fail", "permerror",
-     "the record of syntax.example is wrong at character 11: found ':198.51.100.300', expected a colon and an IPv4 "
-     "address, and at most /0 to /32 after it", "correct the record of syntax.example"),
-    ("198.51.100.10", "loop.example", "fail",
-     "permerror by " + " > ".join(["loop.example: include:loop.example"] * 11), "more than 10 terms look up",
-     "correct the record of loop.example"),
-    ("198.51.100.10", "bounds.example", "fail", "permerror by bounds.example: a:none3.example",
-     "more than 2 lookups found nothing: a:none1.example: A none1.example: no such name; a:none2.example: "
-     "A none2.example: no such name; a:none3.example: A none3.example: no such name",
-     "correct the record of bounds.example"),
-])
+@pytest.mark.parametrize(
+    "address, domain, status, found, cause, mend",
+    [
+        ("198.51.100.10", "example.com", "ok", "pass by example.com: ip4:198.51.100.10", "", ""),
+        (
+            "198.51.100.10",
+            "Example.US.",
+            "ok",
+            "pass by example.us: include:example.com > example.com: ip4:198.51.100.10",
+            "",
+            "",
+        ),
+        (
+            "2001:db8:61::10",
+            "redirect.example",
+            "ok",
+            "pass by redirect.example: redirect=example.com > example.com: ip6:2001:db8:61::10",
+            "",
+            "",
+        ),
+        ("198.51.100.10", "mta1.example.com", "ok", "pass by mta1.example.com: a", "", ""),
+        (
+            "198.51.100.20",
+            "example.com",
+            "fail",
+            "fail by example.com: -all",
+            "the address is not among those that the record passes",
+            f'publish example.com. TXT "v=spf1 ip4:198.51.100.20 {RECORDS["example.com"][7:]}" instead of '
+            f'"{RECORDS["example.com"]}"',
+        ),
+        (
+            "198.51.100.20",
+            "example.us",
+            "fail",
+            "softfail by example.us: ~all",
+            "the address is not among those that the record passes",
+            'publish example.us. TXT "v=spf1 ip4:198.51.100.20 include:example.com ~all" instead of '
+            '"v=spf1 include:example.com ~all"',
+        ),
+        (
+            "198.51.100.20",
+            "redirect.example",
+            "fail",
+            "fail by redirect.example: redirect=example.com > example.com: -all",
+            "the address is not among those that the record passes",
+            f'publish example.com. TXT "v=spf1 ip4:198.51.100.20 {RECORDS["example.com"][7:]}" instead of '
+            f'"{RECORDS["example.com"]}"',
+        ),
+        (
+            "198.51.100.20",
+            "neutral.example",
+            "fail",
+            "neutral by neutral.example: no mechanism matches",
+            "the address is not among those that the record passes",
+            'publish neutral.example. TXT "v=spf1 ip4:198.51.100.20" instead of "v=spf1"',
+        ),
+        (
+            "2001:db8:61::10",
+            "none.example",
+            "absent",
+            "none",
+            "none.example has no SPF record: no such name",
+            'publish none.example. TXT "v=spf1 ip6:2001:db8:61::10 -all"',
+        ),
+        (
+            "198.51.100.10",
+            "txt.example",
+            "absent",
+            "none",
+            "txt.example has no SPF record: no TXT record begins with v=spf1",
+            'publish txt.example. TXT "v=spf1 ip4:198.51.100.10 -all"',
+        ),
+        (
+            "198.51.100.10",
+            "two.example",
+            "fail",
+            "permerror",
+            "two.example has 2 SPF records, one is allowed",
+            "correct the record of two.example",
+        ),
+        (
+            "198.51.100.10",
+            "syntax.example",
+            "fail",
+            "permerror",
+            "the record of syntax.example is wrong at character 11: found ':198.51.100.300', expected a colon and an "
+            "IPv4 address, and at most /0 to /32 after it",
+            "correct the record of syntax.example",
+        ),
+        (
+            "198.51.100.10",
+            "loop.example",
+            "fail",
+            "permerror by " + " > ".join(["loop.example: include:loop.example"] * 11),
+            "more than 10 terms look up",
+            "correct the record of loop.example",
+        ),
+        (
+            "198.51.100.10",
+            "bounds.example",
+            "fail",
+            "permerror by bounds.example: a:none3.example",
+            "more than 2 lookups found nothing: a:none1.example: A none1.example: no such name; a:none2.example: "
+            "A none2.example: no such name; a:none3.example: A none3.example: no such name",
+            "correct the record of bounds.example",
+        ),
+    ],
+)
 def test_verdict(lookup, address, domain, status, found, cause, mend):
     (verdict,) = verify_spf(lookup, [Sender(address, domain)])
     assert (verdict.status, verdict.found, verdict.cause, verdict.mend) == (Status(status), found, cause, mend)
     assert verdict.subjects == (f"{address} MAIL FROM {domain.lower().removesuffix('.')}",)
 
 
-@pytest.mark.parametrize("domain, found, cause", [
-    ("silent.example", "temperror", "no answer within 0.3 s"),
-    ("broken.example", "temperror by broken.example: include:servfail.example", "SERVFAIL"),
-])
+@pytest.mark.parametrize(
+    "domain, found, cause",
+    [
+        ("silent.example", "temperror", "no answer within 0.3 s"),
+        ("broken.example", "temperror by broken.example: include:servfail.example", "SERVFAIL"),
+    ],
+)
 def test_what_dns_did_not_say_is_unknown_and_names_the_server(lookup, domain, found, cause):
     (verdict,) = verify_spf(lookup, [Sender("198.51.100.10", domain)])
     assert (verdict.status, verdict.found) == (Status.UNKNOWN, found)
@@ -97,8 +176,8 @@ def test_a_mend_has_all_addresses_that_a_record_lacks(lookup):
     mends = {verdict.found: verdict.mend for verdict in verdicts if verdict.mend}
     assert mends == {
         "fail by example.com: -all": 'publish example.com. TXT "v=spf1 ip4:198.51.100.20/31 ip4:198.51.100.22 '
-                                     f'ip6:2001:db8:61::20 {RECORDS["example.com"][7:]}" instead of '
-                                     f'"{RECORDS["example.com"]}"',
+        f'ip6:2001:db8:61::20 {RECORDS["example.com"][7:]}" instead of '
+        f'"{RECORDS["example.com"]}"',
         "softfail by example.us: ~all": "mend the record of example.com, which that of example.us includes",
     }
     assert [len(verdict.subjects) for verdict in verdicts if verdict.mend] == [4, 4]
@@ -108,21 +187,35 @@ def test_the_mended_record_passes(lookup):
     (verdict,) = verify_spf(lookup, [Sender("198.51.100.20", "example.com")])
     text = verdict.mend.split('"')[1]
     with Nameserver({"": {"example.com": {"TXT": [text]}}}) as server, Lookup([server.server]) as mended:
-        assert {verdict.status for verdict in verify_spf(mended, [
-            Sender(address, "example.com") for address in ("198.51.100.20", "198.51.100.10", "2001:db8:61::10")
-        ])} == {Status.OK}
+        assert {
+            verdict.status
+            for verdict in verify_spf(
+                mended,
+                [Sender(address, "example.com") for address in ("198.51.100.20", "198.51.100.10", "2001:db8:61::10")],
+            )
+        } == {Status.OK}
 
 
 def test_the_fleet_is_every_address_with_every_domain_and_its_helo_name():
     senders = of_fleet(["example.com", "example.us"], [("198.51.100.10", "mta1.example.com"), ("198.51.100.11", "")])
     assert list(map(str, senders)) == [
-        "198.51.100.10 MAIL FROM example.com", "198.51.100.11 MAIL FROM example.com",
-        "198.51.100.10 MAIL FROM example.us", "198.51.100.11 MAIL FROM example.us",
-        "198.51.100.10 HELO mta1.example.com"]
+        "198.51.100.10 MAIL FROM example.com",
+        "198.51.100.11 MAIL FROM example.com",
+        "198.51.100.10 MAIL FROM example.us",
+        "198.51.100.11 MAIL FROM example.us",
+        "198.51.100.10 HELO mta1.example.com",
+    ]
 
 
-@pytest.mark.parametrize("arguments", [("198.51.100.300", "example.com"), ("198.51.100.10", ""),
-                                       ("198.51.100.10", "a..b"), ("198.51.100.10", "a.b", "other")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("198.51.100.300", "example.com"),
+        ("198.51.100.10", ""),
+        ("198.51.100.10", "a..b"),
+        ("198.51.100.10", "a.b", "other"),
+    ],
+)
 def test_what_cannot_be_a_sender(arguments):
     with pytest.raises(ValueError):
         Sender(*arguments)
