@@ -1,6 +1,6 @@
 # What can be made in a clone of mailfleet.sending; `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help test test-long unit lint sanity ansible newest molecule demo lab-up lab-down clean prepare prepare-lab
+.PHONY: help test test-long unit lint ansible integration sanity newest molecule demo lab-up lab-down clean prepare prepare-lab
 
 PYTHON := .venv/bin/python
 PARTS := $(PYTHON) tools/run_parts.py
@@ -14,7 +14,7 @@ test: prepare-lab ## everything that must hold: linters, unit tests, sanity, the
 test-long: prepare-lab ## the same with the long forms of the tests
 	@$(PARTS) --long
 
-lint: prepare ## ruff, yamllint, ansible-lint, the linters of documentation and changelog
+lint: prepare ## ruff, yamllint, ansible-lint, the linters of documentation, READMEs of roles and changelog
 	@$(PARTS) lint
 
 unit: prepare ## unit tests: seconds, without Ansible, containers or network
@@ -22,6 +22,9 @@ unit: prepare ## unit tests: seconds, without Ansible, containers or network
 
 ansible: prepare ## tests that run ansible-playbook on this host alone
 	@$(PARTS) ansible
+
+integration: prepare-lab ## tests that talk to real daemons, in a container
+	@$(PARTS) integration
 
 sanity: prepare ## ansible-test sanity, nothing ignored
 	@$(PARTS) sanity

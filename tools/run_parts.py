@@ -28,6 +28,7 @@ from xml.etree import ElementTree
 from paths import BIN, CACHE, ROOT
 
 PYTEST = (sys.executable, "-m", "pytest", "--junitxml={reports}/pytest.xml")
+DNS_FILES = "python_files=test_dns_*.py"
 LONG = ("-m", "long or not long")
 
 
@@ -42,6 +43,7 @@ class Part:
     counts_as_one: bool = False
     long: tuple[str, ...] = ()
     needs: str = "."
+    reports: str = ""
 
 
 def linter(name: str, *command: str) -> Part:
@@ -53,12 +55,19 @@ PARTS = (
     linter("yamllint", "yamllint", "--strict", "."),
     linter("ansible-lint", "ansible-lint"),
     linter("docs", sys.executable, "tools/docs_lint.py"),
+    linter("role-readmes", sys.executable, "tools/role_readmes.py", "--check"),
     linter("changelog", "antsibull-changelog", "lint"),
     Part("unit", (*PYTEST, "tests/unit"), limit=600, long=LONG),
     Part("ansible", (*PYTEST, "tests/ansible"), limit=900, long=LONG),
+    # Those with a name server of their own take it from the container, so that this host gets no such daemon.
+    Part("dns", (sys.executable, "tools/newest.py", "python", *PYTEST[1:], "-o", DNS_FILES, "tests/integration"),
+         limit=900, group="integration", long=LONG),
+    Part("servers", (*PYTEST, "--ignore-glob=*/test_dns_*.py", "tests/integration"),
+         limit=1800, group="integration", long=LONG),
     Part("sanity", (sys.executable, "tools/sanity.py"), limit=1800),
     Part("newest", (sys.executable, "tools/newest.py"), limit=2400),
-    Part("molecule", ("molecule", "test"), limit=2700, long=("--all",), needs="molecule/default"),
+    Part("molecule", ("molecule", "test"), limit=2700, long=("--all",), needs="molecule/default",
+         reports=".cache/molecule"),
 )
 
 
@@ -77,13 +86,14 @@ class Result:
 def run(part: Part, long: bool) -> Result:
     """Run one part with its output shown as it comes, and count its tests."""
     # A part of a part (those with the newest ansible-core) tells its tests to the outer one.
-    reports = Path(os.environ.get("MAILFLEET_REPORTS", CACHE / "reports")) / part.name
+    folder = Path(os.environ.get("MAILFLEET_REPORTS", CACHE / "reports"))
+    reports = ROOT / part.reports if part.reports else folder / part.name
     shutil.rmtree(reports, ignore_errors=True)
     reports.mkdir(parents=True)
     command = [word.format(reports=reports) for word in (*part.command, *(part.long if long else ()))]
     print(f"\n=== {part.name}: {' '.join(command)}", flush=True)
     started = time.monotonic()
-    status = watch(command, environment(part, reports, long), part.limit)
+    status = watch(command, environment(part.name, reports, long), part.limit)
     result = Result(part.name) if part.counts_as_one else count(part.name, reports)
     result.seconds = time.monotonic() - started
     if part.counts_as_one:
@@ -114,27 +124,19 @@ def watch(command: Sequence[str], environ: dict[str, str], limit: int) -> int | 
                         process.wait(timeout=seconds)
 
 
-def environment(part: Part, reports: Path, long: bool) -> dict[str, str]:
+def environment(name: str, reports: Path, long: bool) -> dict[str, str]:
     """Return the environment of a part: this interpreter's tools, this clone's collection, nothing of the user's."""
-    junit = {
-        "ANSIBLE_CALLBACKS_ENABLED": "ansible.builtin.junit",
-        # Of a playbook, only tasks that say that they prove something count as tests, and arguments may be secret.
-        "JUNIT_TEST_CASE_PREFIX": "Prove ",
-        "JUNIT_HIDE_TASK_ARGUMENTS": "true",
-        "JUNIT_OUTPUT_DIR": str(reports),
-    }
     return {
         **os.environ,
-        **(junit if part.name == "molecule" else {}),
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
-        "ANSIBLE_HOME": str(CACHE / "ansible" / part.name),
+        "ANSIBLE_HOME": str(CACHE / "ansible" / name),
         "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
         "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".collections"),
         "HYPOTHESIS_STORAGE_DIRECTORY": str(CACHE / "hypothesis"),
         "RUFF_CACHE_DIR": str(CACHE / "ruff"),
         "MAILFLEET_REPORTS": str(reports),
         "MAILFLEET_LONG": "1" if long else "",
-        "MAILFLEET_PART": part.name,
+        "MAILFLEET_PART": name,
     }
 
 
@@ -173,6 +175,8 @@ def main() -> None:
     parser.add_argument("--long", action="store_true", help="run the long forms of the tests")
     parser.add_argument("name", nargs="*", help="a part, or a group of parts; without one, all")
     arguments = parser.parse_args()
+    # Asked to end, we end by way of `finally`, which ends the part too.
+    signal.signal(signal.SIGTERM, lambda *_args: sys.exit(143))
     results = [run(part, arguments.long) for part in chosen(arguments.name)]
     passed, failed = sum(result.passed for result in results), sum(result.failed for result in results)
     skipped, seconds = sum(result.skipped for result in results), sum(result.seconds for result in results)

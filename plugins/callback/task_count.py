@@ -64,7 +64,8 @@ class CallbackModule(CallbackBase):
         task = result.task
         if task.action.removeprefix("ansible.builtin.").removeprefix("ansible.legacy.") in NO_ROUND:
             return
-        # The task in a result has its templates filled in, delegate_to among them.
+        # The task in a result has its templates filled in, delegate_to among them (but for a loop's, whose items may
+        # each go elsewhere).
         host = task.delegate_to or result.host.get_name()
         host = "controller" if host in CONTROLLER else host
         self.rounds[host, task._role.get_name() if task._role else "", column] += 1

@@ -39,8 +39,8 @@ PLAYBOOK = """\
   tasks:
     - {name: Once on the controller, command: "true", run_once: true, delegate_to: localhost}
     - {name: On the controller for each, command: "true", delegate_to: localhost}
-    - {name: In secret on the controller, command: "true", run_once: true, delegate_to: localhost, no_log: true}
-    - {name: A loop on the controller, command: "true", run_once: true, delegate_to: "{{ here }}", loop: [1, 2, 3]}
+    - {name: In secret on the controller, command: "true", run_once: true, delegate_to: "{{ here }}", no_log: true}
+    - {name: A loop on the controller, command: "true", run_once: true, delegate_to: localhost, loop: [1, 2, 3]}
     - {name: For the first on the second, command: "true", run_once: true, delegate_to: two}
     - {name: Skipped on the controller, command: "true", run_once: true, delegate_to: localhost, when: false}
 
