@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import repeat
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.dns_plan import (
     Change,
@@ -156,8 +157,21 @@ def read(zone: Zone, keys: Iterable[Key]) -> dict[Key, RRset]:
             raise NotServed(f"{zone}: {key[0]} belongs to another zone below it: add that zone to sending_zones")
         return [*_answers(response, *key), *(_answers(response, key[0], "CNAME") if key[1] != "CNAME" else [])]
 
+    def ask_all(asked: Iterable[Key]) -> dict[Key, RRset]:
+        return {(rrset.owner, rrset.type): rrset for found in pool.map(ask, list(asked)) for rrset in found}
+
     with ThreadPoolExecutor(_WORKERS) as pool:
-        return {(rrset.owner, rrset.type): rrset for found in pool.map(ask, list(keys)) for rrset in found}
+        live = ask_all(keys)
+        # A wildcard answers for names that do not exist (RFC 4592), with values that are not theirs.
+        wildcards = ask_all({(f"*.{parent}", rtype) for owner, rtype in live for parent in _parents(zone, owner)})
+    doubtful = {
+        owner
+        for (owner, rtype), rrset in live.items()
+        for parent in _parents(zone, owner)
+        if (star := wildcards.get((f"*.{parent}", rtype))) and star.values == rrset.values
+    }
+    absent = {owner for owner in doubtful if not _exists(zone, owner)}
+    return {key: rrset for key, rrset in live.items() if key[0] not in absent}
 
 
 def update(zone: Zone, changes: Sequence[Change]) -> None:
@@ -192,22 +206,26 @@ def resolve(servers: Sequence[str], keys: Iterable[Key], timeout: float = 5.0) -
     is asked where one does not answer.
     """
 
-    def ask(key: Key) -> tuple[Key, list[RRset] | None]:
-        for server in servers:
-            address, port = endpoint(server)
-            zone = Zone(".", address, port, timeout=timeout)
-            try:
-                response = _exchange(zone, _query(zone, *key, recursive=True), address, udp=True)
-            except DnsError:
-                continue
-            if response.rcode() in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
+    def ask(server: str, key: Key) -> dns.message.Message | None:
+        address, port = endpoint(server)
+        asked = Zone(".", address, port, timeout=timeout)
+        try:
+            return _exchange(asked, _query(asked, *key, recursive=True), address, udp=True)
+        except DnsError:
+            return None
+
+    def ask_all(key: Key) -> tuple[Key, list[RRset] | None]:
+        for response in (ask(server, key) for server in alive):
+            if response and response.rcode() in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
                 # An alias is followed: reverse zones smaller than a /24 are made of them (RFC 2317).
                 found = response.resolve_chaining().answer
                 return key, [RRset(*key, found.ttl, _texts(found))] if found else []
         return key, None
 
     with ThreadPoolExecutor(_WORKERS) as pool:
-        return dict(pool.map(ask, list(keys)))
+        # One that is down is asked once, not once for each name.
+        alive = [server for server, up in zip(servers, pool.map(ask, servers, repeat((".", "NS"))), strict=True) if up]
+        return dict(pool.map(ask_all, list(keys)))
 
 
 def endpoint(server: str) -> tuple[str, int]:
@@ -225,6 +243,23 @@ def endpoint(server: str) -> tuple[str, int]:
     if not port.isdecimal() or not 0 < int(port) < 65536:
         raise ValueError(f"resolver {server!r}: {port!r} is not a port")
     return address, int(port)
+
+
+def _parents(zone: Zone, owner: str) -> list[str]:
+    """The names above the owner, up to the zone's."""
+    labels = owner.removesuffix(zone.name).rstrip(".").split(".") if owner != zone.name else []
+    return [".".join([*labels[at:], zone.name]) for at in range(1, len(labels) + 1)]
+
+
+def _exists(zone: Zone, owner: str) -> bool:
+    """Whether anything stands at the very name: an update that is nothing but this prerequisite (RFC 2136 2.4.4)."""
+    message = dns.update.UpdateMessage(dns.name.from_text(zone.name))
+    _sign(zone, message)
+    message.present(owner)
+    response = _exchange(zone, message, _address(zone))
+    if response.rcode() != dns.rcode.NXDOMAIN:
+        _check(zone, response)
+    return response.rcode() == dns.rcode.NOERROR
 
 
 def _address(zone: Zone) -> str:

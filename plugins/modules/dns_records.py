@@ -168,8 +168,17 @@ EXAMPLES = r"""
 
 - name: Remove what is no longer wanted, after every server was proved
   mailfleet.sending.dns_records:
-    zones: "{{ sending_zones }}"
-    records: "{{ wanted }}"
+    zones:
+      - name: example.com
+        server: 198.51.100.2
+        key:
+          name: mailfleet
+          secret: "{{ lookup('ansible.builtin.file', 'secrets/tsig') }}"
+    records:
+      - owner: example.com.
+        type: TXT
+        value: v=spf1 ip4:198.51.100.10 ~all
+        reason: SPF of example.com
     published: "{{ expanded.published }}"
     phase: contract
   delegate_to: localhost

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Records published to a real Knot DNS: what is ours changes, what is not stays, whoever changes what meanwhile."""
 import socket
+import time
 
 import pytest
 from knot_server import OTHER_SECRET, SECRET, Knot
@@ -135,6 +136,27 @@ def test_an_alias_is_in_the_way(knot, zone):
     assert "remove the CNAME" in made.conflicts[0].mend
 
 
+def test_a_wildcard_is_nobody_at_the_names_that_it_answers_for(knot, zone):
+    knot.change(
+        "example.com.",
+        ("add", "*.example.com.", 60, "A", "203.0.113.9"),
+        ("add", "*.example.com.", 60, "TXT", '"v=spf1 -all"'),
+        ("add", "taken.example.com.", 60, "A", "203.0.113.9"),
+    )
+    helo = Record(A.owner, "TXT", "v=spf1 ip4:198.51.100.10 -all")
+    taken = Record("taken.example.com.", "A", "198.51.100.10")
+    serial = knot.serial("example.com.")
+    checked = publish(zone, [A, helo, taken], check=True)
+    assert knot.serial("example.com.") == serial
+    made = publish(zone, [A, helo, taken])
+    assert made == checked
+    assert [conflict.owner for conflict in made.conflicts] == ["taken.example.com."]
+    assert knot.values(A.owner, "A") == ["198.51.100.10"]
+    assert knot.strings(A.owner) == {(to_bytes(helo.value),)}
+    assert knot.values("*.example.com.", "A") == ["203.0.113.9"]
+    assert publish(zone, [A, helo, taken], made.published).changes == ()
+
+
 def test_who_changes_a_value_meanwhile_is_not_overwritten(knot, zone, monkeypatch):
     made = publish(zone, [SPF])
     theirs = '"v=spf1 ip4:203.0.113.1 -all"'
@@ -253,5 +275,11 @@ def test_a_resolver_says_present_absent_or_nothing(knot, zone):
     answers = resolve(["127.0.0.1:1", server], keys, timeout=0.5)
     assert answers[keys[0]][0].values == ("198.51.100.10",)
     assert answers[keys[1]] == []
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        started = time.monotonic()
+        many = [(f"m{number}.example.com.", "A") for number in range(100)]
+        deaf = f"127.0.0.1:{silent.getsockname()[1]}"
+        assert set(resolve([deaf], many, timeout=0.2).values()) == {None}
+        assert time.monotonic() - started < 2
     assert resolve(["127.0.0.1:1"], keys, timeout=0.2) == {keys[0]: None, keys[1]: None}
     assert resolve([], keys) == {keys[0]: None, keys[1]: None}

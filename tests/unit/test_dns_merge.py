@@ -36,6 +36,7 @@ OURS = "v=spf1 ip4:198.51.100.10 ~all"
             "v=spf1 mx ip4:198.51.100.12 -all",
         ),
         (["v=spf1 mx ip4:198.51.100.10 -all"], None, [OURS], "v=spf1 mx -all"),
+        (["v=spf1 ip4:198.51.100.10 mx -all"], OURS, [OURS], "v=spf1 ip4:198.51.100.10 mx -all"),
         # Two records at one owner are an error of their own (RFC 7208 4.5): one is made of them.
         (
             ["v=spf1 include:a.example ~all", "v=spf1 mx ip4:203.0.113.1 -all"],
@@ -77,6 +78,12 @@ def test_spf(live, wanted, published, merged):
             "v=DMARC1; p=none; rua=mailto:new@example.com",
             ["v=DMARC1; p=none; rua=mailto:old@example.com"],
             "v=DMARC1; p=reject; rua=mailto:them@x.example,mailto:new@example.com",
+        ),
+        (
+            ["v=DMARC1;p=none;rua=mailto:us@example.com,mailto:them@x.example"],
+            "v=DMARC1; p=none; rua=mailto:us@example.com",
+            ["v=DMARC1; p=none; rua=mailto:us@example.com"],
+            "v=DMARC1;p=none;rua=mailto:us@example.com,mailto:them@x.example",
         ),
         (
             ["v=DMARC1; p=none; rua=mailto:a@x.example", "v=DMARC1; p=reject; rua=mailto:b@x.example"],
