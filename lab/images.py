@@ -77,19 +77,27 @@ class Archive:
         return lines
 
 
+def _mirror(uri: str) -> str:
+    """What a URI of apt stands for: Debian's cloud images name a file of mirrors, of which the first is taken."""
+    if not uri.startswith("mirror+file:"):
+        return uri
+    lines = Path(uri.removeprefix("mirror+file:").rstrip("/")).read_text().splitlines()
+    return next(line.split()[0] for line in lines if line.startswith("http"))
+
+
 def host_archive() -> Archive:
     """Read the mirrors from the host's own apt configuration, so that no file of the lab names one."""
     listing = run(["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)",
-                      "Created-By: Packages"])
+                   "Created-By: Packages"])
     releases = {"bookworm", "trixie", "oldstable", "stable"}
     main = security = None
     for uri, release, component in (line.split() for line in listing.splitlines()):
         if component != "main":
             continue
         if release in releases:
-            main = main or uri
+            main = main or _mirror(uri)
         elif release.endswith("-security"):
-            security = security or uri
+            security = security or _mirror(uri)
     if not main:
         raise LabError("apt has no Debian source on this host (component main of bookworm or trixie expected, read by "
                        "'apt-get indextargets'): add one to /etc/apt/sources.list.d and run 'apt-get update'")
