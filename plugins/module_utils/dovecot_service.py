@@ -21,7 +21,7 @@ FOLDER = "/etc/dovecot"
 KEPT = "/etc/dovecot/dovecot.conf.before-mailfleet"
 SPOOL = "/var/spool/postfix/private"
 # A reload returns before the new auth process listens.
-PROOF_SECONDS = 20
+PROOF_SECONDS = 10
 
 
 class DovecotError(Exception):

@@ -54,6 +54,7 @@ class Mailbox:
         self._seen: set[tuple[str, str]] = set()
         self._imap: imaplib.IMAP4_SSL | None = None
         self._folders: list[tuple[str, bool]] = []
+        self._capabilities: list[str] = []
 
     def __enter__(self) -> Mailbox:
         self._open()
@@ -87,7 +88,7 @@ class Mailbox:
             with _told(f"deleting messages of {name}"):
                 _done(imap.select(name))
                 _done(imap.uid("STORE", uids, "+FLAGS.SILENT", r"(\Deleted)"))
-                if "UIDPLUS" in imap.capabilities:
+                if "UIDPLUS" in self._capabilities:
                     _done(imap.uid("EXPUNGE", uids))
 
     def _open(self) -> imaplib.IMAP4_SSL:
@@ -99,6 +100,8 @@ class Mailbox:
             try:
                 with _told(f"logging in as {account.user}"):
                     self._imap.login(account.user, account.password)
+                    # imaplib keeps those from before the login, which are fewer.
+                    self._capabilities = _done(self._imap.capability())[0].decode("ascii", "replace").upper().split()
                 with _told("listing folders"):
                     self._folders = _folders(_done(self._imap.list()))
             except MailboxError:
