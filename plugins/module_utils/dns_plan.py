@@ -25,6 +25,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.records import (
     to_text,
     unquoted,
 )
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_compose import MAX_LOOKUPS, lookups
 
 PHASES = ("expand", "contract")
 _UNIQUE = ("spf", "dmarc", "dkim")  # kinds of which an owner has one, RFC 7208 4.5, RFC 9989, RFC 6376 3.6.2.2
@@ -193,7 +194,7 @@ def _plan_unique(draft: _Draft, each: str, found, ours, before, adopted: bool, p
         taken_out = [record.value for record in before] if contract else []
         live = [*foreign, *(text for text in found if text not in foreign)]
         target = _merged(each, live, value, taken_out)
-        if [target] != found and not adopted:
+        if [target] != found and not (adopted and _counts(each, target) <= MAX_LOOKUPS):
             draft.conflicts.append(_conflict(ours or before, each, found, [value] if value else [], [target]))
             draft.published += before
             return
@@ -212,6 +213,11 @@ def _merged(each: str, live: Sequence[str], wanted: str | None, published: Seque
         return merge_dmarc(live, wanted, published)
     same_key = wanted is None or all(_key(value) == _key(wanted) for value in live)
     return live[0] if same_key else wanted
+
+
+def _counts(each: str, value: str) -> int:
+    """Lookups of an SPF value's own terms: the least that it takes, whatever the records take that it includes."""
+    return lookups(value, {}) if each == "spf" else 0
 
 
 def _key(value: str) -> str:
@@ -286,6 +292,8 @@ def _conflict(records: Sequence[Record], each: str, found, wanted, merged) -> Co
     mend = f"publish the merged value by hand, or add {owner} to sending_dns_adopt, which {what}"
     if each == "dkim":
         mend = f"give the new key a selector of its own, or add {owner} to sending_dns_adopt, which {what}"
+    if merged and (count := _counts(each, merged[0])) > MAX_LOOKUPS:
+        mend = f"take terms out of the live value: merged it takes {count} lookups, {MAX_LOOKUPS} are allowed"
     return Conflict(owner, records[0].type, each, tuple(found), tuple(wanted), tuple(merged), mend, records[0].reason)
 
 

@@ -128,6 +128,14 @@ def test_two_spf_values_are_made_one():
     assert after(zone, made)[APEX, "TXT"].values == ('"v=spf1 mx ip4:198.51.100.10 -all"',)
 
 
+def test_a_merge_that_no_receiver_could_evaluate_is_not_written():
+    includes = " ".join(f"include:{letter}.example" for letter in "abcdefghij")
+    ours = txt("v=spf1 include:_spf1.example.com ~all")
+    made = plan(live(APEX, "TXT", f'"v=spf1 {includes} -all"'), [ours], adopt=[APEX])
+    assert made.changes == ()
+    assert "merged it takes 11 lookups, 10 are allowed" in made.conflicts[0].mend
+
+
 def test_a_foreign_reject_stays_and_our_own_may_change():
     owner = "_dmarc.example.com."
     ours = txt("v=DMARC1; p=none; rua=mailto:us@example.com", owner)
