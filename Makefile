@@ -1,14 +1,24 @@
 # What can be made in a clone of mailfleet.sending; `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help test test-long unit lint ansible integration sanity newest molecule demo lab-up lab-down clean prepare prepare-lab
+TARGETS := test test-long lint unit ansible integration sanity newest molecule demo lab-up lab-down clean
+.PHONY: help prepare prepare-lab $(TARGETS)
 
 PYTHON := .venv/bin/python
 PARTS := $(PYTHON) tools/run_parts.py
 
 help: ## list these targets
-	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 13
 
-test: prepare-lab ## everything that must hold: linters, unit tests, sanity, the newest ansible-core, molecule
+ifneq ($(shell id -u),0)
+
+# Containers and packages need root. All or nothing, so that no file here belongs to root one day and to you the next.
+KEPT := CI,PIP_CERT,PIP_INDEX_URL,PIP_EXTRA_INDEX_URL,PIP_FIND_LINKS,http_proxy,https_proxy,no_proxy
+$(TARGETS):
+	@sudo --preserve-env=$(KEPT) $(MAKE) --no-print-directory $@
+
+else
+
+test: prepare-lab ## everything that must hold: linters, unit tests, real daemons, sanity, the newest ansible-core, the lab
 	@$(PARTS)
 
 test-long: prepare-lab ## the same with the long forms of the tests
@@ -23,7 +33,7 @@ unit: prepare ## unit tests: seconds, without Ansible, containers or network
 ansible: prepare ## tests that run ansible-playbook on this host alone
 	@$(PARTS) ansible
 
-integration: prepare-lab ## tests that talk to real daemons, in a container
+integration: prepare-lab ## tests of modules with real daemons, in containers
 	@$(PARTS) integration
 
 sanity: prepare ## ansible-test sanity, nothing ignored
@@ -36,7 +46,7 @@ molecule: prepare-lab ## the lab as a test: check, converge, idempotence, verify
 	@$(PARTS) molecule
 
 demo: lab-up ## build the lab and run playbooks/site.yml against its two bare servers
-	@. .venv/bin/activate && ansible-playbook playbooks/site.yml -i lab/inventory </dev/null
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" ANSIBLE_CONFIG=ansible.cfg ansible-playbook playbooks/site.yml -i lab/inventory </dev/null
 
 lab-up: prepare-lab ## build and start the lab; what is already there is used again
 	@$(PYTHON) lab/lab.py up
@@ -53,3 +63,4 @@ prepare:
 prepare-lab:
 	@python3 tools/prepare.py --containers
 
+endif
