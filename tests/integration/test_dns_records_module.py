@@ -22,25 +22,19 @@ class Task:
     """One task of dns_records: its result, all that it printed, and whether Ansible says that it went well."""
 
     def __init__(self, folder: Path, options: dict, *, check: bool = False) -> None:
+        publish = {"name": "Publish", "mailfleet.sending.dns_records": "{{ options }}", "register": "made"}
+        hand_over = {
+            "name": "Hand the result to the test",
+            "ansible.builtin.copy": {"content": "{{ made }}", "dest": str(folder / "result.json")},
+            "check_mode": False,
+            "diff": False,
+        }
         playbook = [
             {
                 "hosts": "localhost",
                 "gather_facts": False,
                 "vars": {"ansible_python_interpreter": sys.executable},
-                "tasks": [
-                    {
-                        "name": "Publish",
-                        "mailfleet.sending.dns_records": "{{ options }}",
-                        "register": "made",
-                        "ignore_errors": True,
-                    },
-                    {
-                        "name": "Hand the result to the test",
-                        "ansible.builtin.copy": {"content": "{{ made }}", "dest": str(folder / "result.json")},
-                        "check_mode": False,
-                        "diff": False,
-                    },
-                ],
+                "tasks": [{"name": "Publish, and hand the result to the test", "block": [publish], "always": [hand_over]}],
             }
         ]
         (folder / "ansible.cfg").write_text("")
