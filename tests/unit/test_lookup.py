@@ -12,6 +12,8 @@ import threading
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from nameserver import NEGATIVE_TTL, TTL, Nameserver
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import lookup as lookup_module
@@ -322,3 +324,31 @@ def test_wrong_resolver_texts_are_all_named():
 
 def test_names_are_compared_as_dns_does():
     assert absolute("WWW.Example.COM") == absolute("www.example.com.") == "www.example.com."
+
+
+class Mangler(Nameserver):
+    """A name server that damages its answers: what is written at a place, and where they are cut."""
+
+    damage: tuple[int, bytes, int] = (0, b"", 65535)
+
+    def answers(self, wire, over_tcp):
+        at, octets, end = self.damage
+        return [
+            bytes(answer[:2]) + (answer[2 : 2 + at] + octets + answer[2 + at + len(octets) :])[:end]
+            for answer in super().answers(wire, over_tcp)
+        ]
+
+
+@given(
+    st.integers(0, 200),
+    st.binary(max_size=6),
+    st.one_of(st.just(65535), st.integers(0, 200)),
+    st.sampled_from([("a.example.com", "A"), ("example.com", "TXT"), ("example.com", "MX"), ("hop4.example.com", "A")]),
+)
+def test_damaged_answers_end_in_an_outcome_in_bounded_time(at, octets, end, question):
+    with Mangler(ZONES) as server, Lookup([server.server], timeout=0.03) as lookup:
+        server.damage = at, octets, end
+        began = time.monotonic()
+        outcome = lookup.ask(*question)
+        assert time.monotonic() - began < 2
+        assert outcome.said or outcome.cause
