@@ -34,7 +34,7 @@ class Task:
                 "hosts": "localhost",
                 "gather_facts": False,
                 "vars": {"ansible_python_interpreter": sys.executable},
-                "tasks": [{"name": "Publish, and hand the result to the test", "block": [publish], "always": [hand_over]}],
+                "tasks": [{"name": "Publish and hand over", "block": [publish], "always": [hand_over]}],
             }
         ]
         (folder / "ansible.cfg").write_text("")
