@@ -37,7 +37,9 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         _checked, arguments = self.validate_argument_spec(ARGUMENTS)
         try:
-            made = report.make(arguments["desired"], arguments["verdicts"], arguments["probe"], arguments["published"])
+            made = report.make(
+                arguments["desired"], arguments["verdicts"], arguments["probe"], arguments["published"]
+            )
         except ValueError as error:
             raise AnsibleActionFail(f"the report cannot be made: {error}") from error
         display = Display()
@@ -45,9 +47,18 @@ class ActionModule(ActionBase):
         display.display("\n" + "\n".join(lines) + "\n")
         display.display(conclusion, color=C.COLOR_OK if made.proved else C.COLOR_ERROR)
         path = self._write(made, arguments["path"])
-        result |= {"changed": False, "proved": made.proved, "summary": made.counts, "conclusion": conclusion, "path": path}
+        result |= {
+            "changed": False,
+            "proved": made.proved,
+            "summary": made.counts,
+            "conclusion": conclusion,
+            "path": path,
+        }
         if arguments["fail"] and not made.proved:
-            result |= {"failed": True, "msg": f"{conclusion}; the faults are listed above{f' and in {path}' if path else ''}"}
+            result |= {
+                "failed": True,
+                "msg": f"{conclusion}; the faults are listed above{f' and in {path}' if path else ''}",
+            }
         return result
 
     def _write(self, made: report.Report, path: str | None) -> str:
@@ -55,11 +66,13 @@ class ActionModule(ActionBase):
         if not path or self._task.check_mode:
             return ""
         path = self._loader.path_dwim(path)
-        now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         staged = ""
         try:
             os.makedirs(os.path.dirname(path), exist_ok=True)
-            with tempfile.NamedTemporaryFile("w", dir=os.path.dirname(path), delete=False, encoding="utf-8") as stream:
+            with tempfile.NamedTemporaryFile(
+                "w", dir=os.path.dirname(path), delete=False, encoding="utf-8"
+            ) as stream:
                 staged = stream.name
                 json.dump({"made": now, **made.to_dict()}, stream, indent=2, ensure_ascii=False)
                 stream.write("\n")

@@ -26,7 +26,9 @@ class ActionModule(ActionBase):
             found = probe_login.read(self._loader, arguments["secrets_directory"])
             arguments["login"] = {"user": PROBE_LOGIN, "password": found[0]} if found else None
         arguments["mailboxes"] = [self._with_password(mailbox) for mailbox in arguments.get("mailboxes") or []]
-        return result | self._execute_module("mailfleet.sending.mail_probe", module_args=arguments, task_vars=task_vars)
+        return result | self._execute_module(
+            "mailfleet.sending.mail_probe", module_args=arguments, task_vars=task_vars
+        )
 
     def _with_password(self, mailbox: dict[str, Any]) -> dict[str, Any]:
         imap = mailbox.get("imap") or {}

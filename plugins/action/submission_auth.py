@@ -25,15 +25,21 @@ class ActionModule(ActionBase):
         arguments = dict(self._task.args)
         if boolean(arguments.get("probe_login", True)):
             arguments |= self._with_probe(arguments)
-        return result | self._execute_module("mailfleet.sending.submission_auth", module_args=arguments, task_vars=task_vars)
+        return result | self._execute_module(
+            "mailfleet.sending.submission_auth", module_args=arguments, task_vars=task_vars
+        )
 
     def _with_probe(self, arguments: dict[str, Any]) -> dict[str, Any]:
         directory = arguments.get("secrets_directory")
         if not directory:
-            raise AnsibleActionFail("secrets_directory is missing; name the secrets folder, or set probe_login to false")
+            raise AnsibleActionFail(
+                "secrets_directory is missing; name the secrets folder, or set probe_login to false"
+            )
         users = arguments.get("users") or []
         if any(user.get("name") == PROBE_LOGIN for user in users):
-            raise AnsibleActionFail(f"users has a login {PROBE_LOGIN!r}, which is the fleet's own; give it another name")
+            raise AnsibleActionFail(
+                f"users has a login {PROBE_LOGIN!r}, which is the fleet's own; give it another name"
+            )
         if self._task.check_mode:
             # Nothing is made in check mode: a secret that is missing is imagined, so that the login shows as new.
             password, salt = probe_login.read(self._loader, directory) or probe_login.imagine()

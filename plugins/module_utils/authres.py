@@ -64,7 +64,7 @@ def parse_arc(text: str) -> AuthenticationResults:
     instance = _INSTANCE.match(text)
     if not instance:
         raise AuthResError("expected an instance such as `i=1;` at the beginning")
-    return parse(text[instance.end():])
+    return parse(text[instance.end() :])
 
 
 class _Parser:
@@ -149,7 +149,7 @@ class _Parser:
         while at < len(self.text) and self.text[at] != '"':
             if self.text[at] == "\\":
                 at += 1
-            characters.append(self.text[at:at + 1])
+            characters.append(self.text[at : at + 1])
             at += 1
         if at >= len(self.text):
             raise self._error("the end of the quoted string")
@@ -166,7 +166,7 @@ class _Parser:
             self.comments.append(comment)
 
     def _peek(self) -> str:
-        return self.text[self.at:self.at + 1]
+        return self.text[self.at : self.at + 1]
 
     def _match(self, pattern: re.Pattern, expected: str) -> str:
         found = pattern.match(self.text, self.at)
@@ -186,7 +186,7 @@ class _Parser:
             raise self._error("the end")
 
     def _error(self, expected: str, found: str = "") -> AuthResError:
-        rest = self.text[self.at:self.at + 20]
+        rest = self.text[self.at : self.at + 20]
         return AuthResError(f"expected {expected} at character {self.at}, found {found or repr(rest)}")
 
 
@@ -208,6 +208,6 @@ def read_comment(text: str, at: int, error: type[ValueError]) -> tuple[str, int]
         elif character == ")":
             depth -= 1
             if depth == 0:
-                return re.sub(r"[ \t\r\n]+", " ", text[start + 1:at]).strip(), at + 1
+                return re.sub(r"[ \t\r\n]+", " ", text[start + 1 : at]).strip(), at + 1
         at += 1
     raise error(f"the comment that begins at character {start} does not end")

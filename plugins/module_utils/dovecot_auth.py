@@ -52,12 +52,23 @@ def read_logins(users: Iterable[Mapping[str, str]]) -> tuple[Login, ...]:
         elif name in logins:
             mistakes.append(Mistake(f"{path}.name", f"{name!r} a second time", "each name once"))
         if not _HASH.match(password_hash) or not password_hash.startswith(("{", "$")):
-            mistakes.append(Mistake(
-                f"{path}.password_hash", "something else", "a hash, {SCHEME}… or $id$…", "make one with `doveadm pw -s SHA512-CRYPT`"))
+            mistakes.append(
+                Mistake(
+                    f"{path}.password_hash",
+                    "something else",
+                    "a hash, {SCHEME}… or $id$…",
+                    "make one with `doveadm pw -s SHA512-CRYPT`",
+                )
+            )
         elif password_hash.startswith(_OPEN_SCHEMES):
-            mistakes.append(Mistake(
-                f"{path}.password_hash", f"the scheme {password_hash.partition('}')[0]}}}, which gives the password away",
-                "a salted hash", "make one with `doveadm pw -s SHA512-CRYPT`"))
+            mistakes.append(
+                Mistake(
+                    f"{path}.password_hash",
+                    f"the scheme {password_hash.partition('}')[0]}}}, which gives the password away",
+                    "a salted hash",
+                    "make one with `doveadm pw -s SHA512-CRYPT`",
+                )
+            )
         logins.setdefault(name, Login(name, password_hash))
     if mistakes:
         raise Mistakes(mistakes)
@@ -89,10 +100,7 @@ def shown_logins(before: str, after: str) -> tuple[str, str]:
     """Return what a diff may show of two passwd-files: the names, and whose hash changed, never a hash."""
     old, new = names_and_hashes(before), names_and_hashes(after)
     note = {name: " (another password)" for name in new if name in old and old[name] != new[name]}
-    return (
-        "".join(f"{name}\n" for name in old),
-        "".join(f"{name}{note.get(name, '')}\n" for name in new),
-    )
+    return ("".join(f"{name}\n" for name in old), "".join(f"{name}{note.get(name, '')}\n" for name in new))
 
 
 def configuration(version: str, users_file: str, socket_path: str = SOCKET) -> str:

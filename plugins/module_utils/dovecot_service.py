@@ -1,7 +1,7 @@
 # Copyright: mailfleet.sending contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Dovecot's two files and its service on a server: planned, validated, installed, proved, and put back where that fails."""
+"""Dovecot's two files and its service on a server: planned, validated, installed, proved, put back on failure."""
 
 from __future__ import annotations
 
@@ -81,7 +81,10 @@ class Plan:
         former = self.configuration.before if ours else f"(kept as {KEPT})\n" if self.configuration.former else ""
         return [
             {"before_header": file.path, "after_header": file.path, "before": old, "after": new}
-            for file, old, new in ((self.configuration, former, self.configuration.after), (self.users, before, after))
+            for file, old, new in (
+                (self.configuration, former, self.configuration.after),
+                (self.users, before, after),
+            )
         ]
 
 
@@ -101,15 +104,20 @@ class DovecotService:
         """Compare what is with what shall be, and let Dovecot validate the latter.
 
         A Dovecot that does not accept the login of `proof` now counts as one that does not run: an interrupted run may
-        have left files that were never loaded. Raises DovecotError where the server is not ready for it, or Dovecot refuses the configuration.
+        have left files that were never loaded. Raises DovecotError where the server is not ready for it, or Dovecot
+        refuses the configuration.
         """
         group = self._preflight()
         users_path = os.path.join(FOLDER, "submission-users")
-        configuration = _file(os.path.join(FOLDER, "dovecot.conf"), dovecot_auth.configuration(version, users_path), 0, 0o644)
+        configuration = _file(
+            os.path.join(FOLDER, "dovecot.conf"), dovecot_auth.configuration(version, users_path), 0, 0o644
+        )
         if configuration.changed:
             self._refuse_mailboxes(configuration)
             self._validate(configuration.after)
-        states = [self._run(["systemctl", verb, "--quiet", "dovecot"])[0] == 0 for verb in ("is-active", "is-enabled")]
+        states = [
+            self._run(["systemctl", verb, "--quiet", "dovecot"])[0] == 0 for verb in ("is-active", "is-enabled")
+        ]
         runs = all(states) and (not proof.accepted or not _doubt(proof))
         return Plan(configuration, _file(users_path, users, group, 0o640), not runs)
 
@@ -123,7 +131,13 @@ class DovecotService:
                 _write(KEPT, *plan.configuration.former)
             # The logins come first: a configuration never names a file that is not there.
             _write(plan.users.path, plan.users.after.encode(), 0, plan.users.group, plan.users.mode)
-            _write(plan.configuration.path, plan.configuration.after.encode(), 0, plan.configuration.group, plan.configuration.mode)
+            _write(
+                plan.configuration.path,
+                plan.configuration.after.encode(),
+                0,
+                plan.configuration.group,
+                plan.configuration.mode,
+            )
             self._reload()
             _prove(proof)
         except (OSError, DovecotError) as error:
@@ -145,7 +159,9 @@ class DovecotService:
             pwd.getpwnam("postfix")
             os.stat(SPOOL)
         except (KeyError, FileNotFoundError):
-            raise DovecotError(f"no Postfix was found (the user postfix, {SPOOL}); install Debian's package postfix first") from None
+            raise DovecotError(
+                f"no Postfix was found (the user postfix, {SPOOL}); install Debian's package postfix first"
+            ) from None
         return grp.getgrnam("dovecot").gr_gid
 
     def _refuse_mailboxes(self, configuration: File) -> None:
@@ -156,8 +172,10 @@ class DovecotService:
         served = [word for word in served if word not in ("{", "}", "yes", "protocols")]
         if served:
             raise DovecotError(
-                f"the Dovecot of this server serves {', '.join(served)} by {configuration.path}, which this module would replace;"
-                " move the mailboxes elsewhere, or take this server out of the submission servers")
+                f"the Dovecot of this server serves {', '.join(served)} by {configuration.path},"
+                " which this module would replace; move the mailboxes elsewhere,"
+                " or take this server out of the submission servers"
+            )
 
     def _validate(self, text: str) -> None:
         with tempfile.NamedTemporaryFile("w", prefix="dovecot-", suffix=".conf") as staged:

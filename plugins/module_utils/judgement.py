@@ -18,6 +18,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils import authres, 
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict
 
 METHODS = ("dkim", "spf", "dmarc", "iprev")
+# What the Received field tells: the address that the message left from, its HELO name, its confirmed name, TLS.
 HOP_CHECKS = ("origin", "helo", "ptr", "tls")
 
 _FIELDS = {"authentication-results": authres.parse, "arc-authentication-results": authres.parse_arc}
@@ -113,7 +114,7 @@ def gather(message: bytes, expected: Expectation) -> Evidence:
 
 
 def judge(message: bytes, expected: Expectation) -> list[Verdict]:
-    """Return the verdicts on a message: one for each method expected or found, and for origin (the address), helo, ptr and tls."""
+    """Return the verdicts on a message: one for each method expected or found, and for each of HOP_CHECKS."""
     evidence = gather(message, expected)
     if evidence.hop is None:
         return [_no_hop(evidence, expected)]
@@ -155,21 +156,29 @@ class _Method:
 def _method(method: str, expected: Expectation) -> _Method:
     return {
         "dkim": _Method(
-            ("header.d", "header.i"), expected.domain,
+            ("header.d", "header.i"),
+            expected.domain,
             "the message was not signed, or the receiver could not fetch the key",
-            f"check that the milter signs for {expected.domain} and that the key of its selector is in the DNS"),
+            f"check that the milter signs for {expected.domain} and that the key of its selector is in the DNS",
+        ),
         "spf": _Method(
-            ("smtp.mailfrom", "smtp.mail"), expected.bounce_domain,
+            ("smtp.mailfrom", "smtp.mail"),
+            expected.bounce_domain,
             "the receiver does not check SPF, or did not stamp what it found",
-            f"publish the SPF record of {expected.bounce_domain} with {expected.address} in it"),
+            f"publish the SPF record of {expected.bounce_domain} with {expected.address} in it",
+        ),
         "dmarc": _Method(
-            ("header.from",), expected.domain,
+            ("header.from",),
+            expected.domain,
             f"the receiver does not evaluate DMARC, or found no policy at _dmarc.{expected.domain}",
-            f"publish a DMARC record at _dmarc.{expected.domain}"),
+            f"publish a DMARC record at _dmarc.{expected.domain}",
+        ),
         "iprev": _Method(
-            ("policy.iprev", "smtp.remote-ip"), expected.address,
+            ("policy.iprev", "smtp.remote-ip"),
+            expected.address,
             "the receiver does not stamp iprev",
-            f"let the PTR of {expected.address} be {expected.helo}, and {expected.helo} lead back to it"),
+            f"let the PTR of {expected.address} be {expected.helo}, and {expected.helo} lead back to it",
+        ),
     }[method]
 
 
@@ -180,17 +189,28 @@ def _judge_method(method: str, evidence: Evidence, expected: Expectation) -> Ver
     if not stamps:
         ignored = f"; not counted: {'; '.join(evidence.ignored)}" if evidence.ignored else ""
         return Verdict(
-            method, (expected.subject,), Status.FAIL, f"no {method} result{ignored}", wanted, rules.missing, rules.mend,
-            evidence.hop_source)
+            method,
+            (expected.subject,),
+            Status.FAIL,
+            f"no {method} result{ignored}",
+            wanted,
+            rules.missing,
+            rules.mend,
+            evidence.hop_source,
+        )
     fitting = [stamp for stamp in stamps if _fits(stamp.result, rules)]
     # One good signature is enough (RFC 6376 section 6.1). Of the other methods each has one answer: the worst counts.
     passing = [stamp for stamp in fitting if stamp.result.result == "pass"]
     if passing and (method == "dkim" or len(passing) == len(fitting)):
-        return Verdict(method, (expected.subject,), Status.OK, _show(passing[0].result, rules), wanted, source=passing[0].source)
+        return Verdict(
+            method, (expected.subject,), Status.OK, _show(passing[0].result, rules), wanted, source=passing[0].source
+        )
     bad = next((stamp for stamp in fitting if stamp.result.result != "pass"), stamps[0])
     cause = (
         f"the receiver says {bad.result.result}{''.join(f' ({comment})' for comment in bad.result.comments[:1])}"
-        if bad in fitting else f"it is about {_about(bad.result, rules) or 'nothing named'}, not about {rules.wanted}")
+        if bad in fitting
+        else f"it is about {_about(bad.result, rules) or 'nothing named'}, not about {rules.wanted}"
+    )
     # temperror says that the receiver could not find out (RFC 8601 section 2.7): unknown is not absent.
     status = Status.UNKNOWN if bad in fitting and bad.result.result == "temperror" else Status.FAIL
     mend = rules.mend if status is Status.FAIL else "probe again; the receiver could not reach the DNS"
@@ -232,23 +252,41 @@ def _judge_hop(evidence: Evidence, expected: Expectation) -> list[Verdict]:
         ptr = Status.OK if hop.client_name == expected.helo else Status.WARN
     return [
         verdict(
-            "origin", Status.OK if hop.address == expected.address else Status.FAIL,
-            hop.address or "no address", expected.address,
+            "origin",
+            Status.OK if hop.address == expected.address else Status.FAIL,
+            hop.address or "no address",
+            expected.address,
             "the message left from another address, or by another server",
-            "check the bind address of the transport, and that nothing between translates addresses"),
+            "check the bind address of the transport, and that nothing between translates addresses",
+        ),
         verdict(
-            "helo", Status.OK if hop.helo == expected.helo else Status.FAIL, hop.helo or "no HELO name", expected.helo,
-            "the server greeted under another name", "check smtp_helo_name of the address's transport"),
+            "helo",
+            Status.OK if hop.helo == expected.helo else Status.FAIL,
+            hop.helo or "no HELO name",
+            expected.helo,
+            "the server greeted under another name",
+            "check smtp_helo_name of the address's transport",
+        ),
         verdict(
-            "ptr", ptr, hop.client_name or ("no confirmed name" if hop.confirmed is False else "not told"), expected.helo,
-            {Status.FAIL: "the receiver could not confirm a name of the address",
-             Status.UNKNOWN: "the receiver does not write what name it found",
-             Status.WARN: "the name of the address is not the HELO name, which some receivers want"}.get(ptr, ""),
-            f"let the PTR of {expected.address} be {expected.helo}, and {expected.helo} lead back to it"),
+            "ptr",
+            ptr,
+            hop.client_name or ("no confirmed name" if hop.confirmed is False else "not told"),
+            expected.helo,
+            {
+                Status.FAIL: "the receiver could not confirm a name of the address",
+                Status.UNKNOWN: "the receiver does not write what name it found",
+                Status.WARN: "the name of the address is not the HELO name, which some receivers want",
+            }.get(ptr, ""),
+            f"let the PTR of {expected.address} be {expected.helo}, and {expected.helo} lead back to it",
+        ),
         verdict(
-            "tls", Status.OK if hop.tls else Status.WARN,
-            " ".join(filter(None, (hop.tls_version, hop.cipher))) or hop.protocol or "no TLS", "TLS",
-            "the receiver offers no TLS, or the server did not use it", "check smtp_tls_security_level"),
+            "tls",
+            Status.OK if hop.tls else Status.WARN,
+            " ".join(filter(None, (hop.tls_version, hop.cipher))) or hop.protocol or "no TLS",
+            "TLS",
+            "the receiver offers no TLS, or the server did not use it",
+            "check smtp_tls_security_level",
+        ),
     ]
 
 

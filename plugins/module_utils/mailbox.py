@@ -166,4 +166,6 @@ def _told(doing: str):
         yield
     except (OSError, imaplib.IMAP4.error, MailboxError) as error:
         text = error.args[0] if error.args and isinstance(error.args[0], bytes) else str(error)
-        raise MailboxError(f"{doing}: {text.decode('utf-8', 'replace') if isinstance(text, bytes) else text}") from error
+        raise MailboxError(
+            f"{doing}: {text.decode('utf-8', 'replace') if isinstance(text, bytes) else text}"
+        ) from error

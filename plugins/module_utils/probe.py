@@ -14,7 +14,13 @@ from dataclasses import dataclass, field
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import judgement, probe_message
 from ansible_collections.mailfleet.sending.plugins.module_utils.mailbox import Account, Found, Mailbox, MailboxError
-from ansible_collections.mailfleet.sending.plugins.module_utils.submission import Endpoint, Envelope, Login, Reply, submit
+from ansible_collections.mailfleet.sending.plugins.module_utils.submission import (
+    Endpoint,
+    Envelope,
+    Login,
+    Reply,
+    submit,
+)
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict
 
 # At so many servers messages are submitted at once.
@@ -96,18 +102,19 @@ def plan(run: str, paths: Iterable[Path], domains: Iterable[Domain], targets: It
     for path in paths:
         for target in targets:
             if path.family not in target.families:
-                outcome.not_checked.append(f"{path.address} to {target.address}: the mailbox takes no mail over {path.family}")
+                outcome.not_checked.append(
+                    f"{path.address} to {target.address}: the mailbox takes no mail over {path.family}"
+                )
                 continue
             for domain in domains:
                 probe = probe_message.Probe(
-                    run, len(outcome.journeys), domain.domain, target.address, path.server, path.address)
+                    run, len(outcome.journeys), domain.domain, target.address, path.server, path.address
+                )
                 outcome.journeys.append(Journey(probe, path, domain, target))
     return outcome
 
 
-def travel(
-    outcome: Outcome, endpoints: Mapping[str, Endpoint], login: Login, timeout: float, text: str = ""
-) -> None:
+def travel(outcome: Outcome, endpoints: Mapping[str, Endpoint], login: Login, timeout: float, text: str = "") -> None:
     """Submit all messages, wait until they arrived or `timeout` seconds are over, and delete what arrived.
 
     A mailbox that cannot be opened gets no message. `endpoints` are the submission servers by the name of the server.
@@ -177,19 +184,31 @@ def _await_all(
 def verdicts(journey: Journey, unreadable: Mapping[str, str], timeout: float) -> list[Verdict]:
     """Return what is to be said about one journey: whether it was accepted, whether it arrived, and how."""
     if journey.reply and not journey.reply.accepted:
-        return [_verdict(
-            journey, "submission", Status.FAIL, journey.reply.text, "250 and a queue id",
-            f"{journey.path.server} did not take the message",
-            f"let the login send as {journey.sender}; the mail log of {journey.path.server} has the reason",
-            f"the SMTP dialogue with {journey.path.server}")]
+        return [
+            _verdict(
+                journey,
+                "submission",
+                Status.FAIL,
+                journey.reply.text,
+                "250 and a queue id",
+                f"{journey.path.server} did not take the message",
+                f"let the login send as {journey.sender}; the mail log of {journey.path.server} has the reason",
+                f"the SMTP dialogue with {journey.path.server}",
+            )
+        ]
     if journey.found is None:
         return [_missing(journey, unreadable.get(journey.target.address), timeout)]
     seconds = f"after {journey.arrived - journey.submitted:.0f} s in {journey.found.folder}"
     arrival = _verdict(
-        journey, "arrival", Status.WARN if journey.found.junk else Status.OK, seconds, "in the inbox",
+        journey,
+        "arrival",
+        Status.WARN if journey.found.junk else Status.OK,
+        seconds,
+        "in the inbox",
         "the receiver took it for junk" if journey.found.junk else "",
         "see what the receiver's own header fields say about it" if journey.found.junk else "",
-        f"IMAP {journey.target.account.host}, message {journey.found.uid} of {journey.found.folder}")
+        f"IMAP {journey.target.account.host}, message {journey.found.uid} of {journey.found.folder}",
+    )
     return [arrival, *judgement.judge(journey.found.message, _expectation(journey))]
 
 
@@ -203,7 +222,9 @@ def row(journey: Journey, about: Iterable[Verdict]) -> dict[str, object]:
         return by_check.get(check, Status.UNKNOWN.value if wanted and not judged else "")
 
     return {
-        "server": journey.path.server, "address": journey.path.address, "domain": journey.domain.domain,
+        "server": journey.path.server,
+        "address": journey.path.address,
+        "domain": journey.domain.domain,
         "mailbox": journey.target.address,
         **{check: status(check) for check in (*judgement.METHODS, *judgement.HOP_CHECKS)},
         "arrival": by_check.get("arrival") or by_check["submission"],
@@ -216,15 +237,26 @@ def _missing(journey: Journey, unreadable: str | None, timeout: float) -> Verdic
     account = journey.target.account
     if unreadable:
         return _verdict(
-            journey, "arrival", Status.UNKNOWN, unreadable, "a mailbox that can be read",
+            journey,
+            "arrival",
+            Status.UNKNOWN,
+            unreadable,
+            "a mailbox that can be read",
             "nothing can be said about a message that nobody can read",
-            f"check the IMAP host, user, password and CA file of {journey.target.address}", f"IMAP {account.host}")
+            f"check the IMAP host, user, password and CA file of {journey.target.address}",
+            f"IMAP {account.host}",
+        )
     queue_id = journey.reply.queue_id or "(no queue id named)"
     return _verdict(
-        journey, "arrival", Status.FAIL, f"did not arrive within {timeout:g} s", f"in {journey.target.address}",
+        journey,
+        "arrival",
+        Status.FAIL,
+        f"did not arrive within {timeout:g} s",
+        f"in {journey.target.address}",
         f"last known: taken by {journey.path.server} as {queue_id}",
         f"look for {queue_id} in the mail log and the queue (mailq) of {journey.path.server}",
-        f"reply of {journey.path.server}: {journey.reply.text}")
+        f"reply of {journey.path.server}: {journey.reply.text}",
+    )
 
 
 def _verdict(journey: Journey, check: str, status: Status, *told: str) -> Verdict:
@@ -233,14 +265,26 @@ def _verdict(journey: Journey, check: str, status: Status, *told: str) -> Verdic
 
 def _expectation(journey: Journey) -> judgement.Expectation:
     return judgement.Expectation(
-        subject=journey.subject, address=journey.path.address, helo=journey.path.helo, domain=journey.domain.domain,
-        bounce_domain=journey.domain.bounce_domain, authserv_id=journey.target.authserv_id,
-        receivers=journey.target.receivers, methods=journey.target.methods)
+        subject=journey.subject,
+        address=journey.path.address,
+        helo=journey.path.helo,
+        domain=journey.domain.domain,
+        bounce_domain=journey.domain.bounce_domain,
+        authserv_id=journey.target.authserv_id,
+        receivers=journey.target.receivers,
+        methods=journey.target.methods,
+    )
 
 
 def not_sent(paths: Iterable[Path], why: str, mend: str) -> Verdict:
     """Return the verdict of a probe that did not take place: unknown, never ok."""
     return Verdict(
-        "probe", tuple(f"{path.server} {path.address}" for path in paths), Status.UNKNOWN, why,
-        "a message from every address, judged on arrival", "nothing was sent, so that nothing is proved", mend,
-        "the task's options")
+        "probe",
+        tuple(f"{path.server} {path.address}" for path in paths),
+        Status.UNKNOWN,
+        why,
+        "a message from every address, judged on arrival",
+        "nothing was sent, so that nothing is proved",
+        mend,
+        "the task's options",
+    )

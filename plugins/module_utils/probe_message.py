@@ -37,10 +37,10 @@ class Probe:
 def build(probe: Probe, seconds: float, text: str = "") -> bytes:
     """Return the message as it is submitted, with CRLF at the line ends.
 
-    `seconds` is the time since 1970 that the Date says; `text` is put into the body, and may hold any characters: it is sent
-    as it is, in 8 bits. Both fields of one-click unsubscribe (RFC 8058) are there, as they are in bulk mail.
+    `seconds` is the time since 1970 that the Date says; `text` is put into the body, and may hold any characters: it is
+    sent as it is, in 8 bits. Both fields of one-click unsubscribe (RFC 8058) are there, as they are in bulk mail.
     """
-    sent = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
+    sent = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
     lines = [
         f"From: Probe <probe@{probe.domain}>",
         f"To: <{probe.recipient}>",

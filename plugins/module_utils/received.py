@@ -21,7 +21,9 @@ _EXIM_HELO = re.compile(r"(?:^| )helo=([^ ]+)")
 _TLS = (
     re.compile(r"using (?P<version>(?:TLS|SSL)[^ ]*) with cipher (?P<cipher>[^ ]+)"),  # Postfix
     re.compile(r"version=(?P<version>TLS[^ ,]*),? cipher=(?P<cipher>[^ ,]+)"),  # Gmail, Outlook, Yahoo
-    re.compile(r"^(?P<version>TLS[0-9][0-9.]*)(?::(?P<cipher>[^ :]+))?"),  # Exim; the cipher may follow as `tls CIPHER`
+    re.compile(
+        r"^(?P<version>TLS[0-9][0-9.]*)(?::(?P<cipher>[^ :]+))?"
+    ),  # Exim; the cipher may follow as `tls CIPHER`
 )
 
 
@@ -99,7 +101,7 @@ def _split(text: str) -> tuple[dict[str, list[str]], dict[str, list[str]], str]:
             comment, at = read_comment(text, at, ReceivedError)
             comments[clause or "from"].append(comment)
         elif text[at] == ";":
-            date = _SPACE.sub(" ", text[at + 1:]).strip()
+            date = _SPACE.sub(" ", text[at + 1 :]).strip()
             break
         elif word:
             at = word.end()

@@ -1,7 +1,7 @@
 # Copyright: mailfleet.sending contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The report on a fleet: what was proved, what is at fault and how to mend it, what is left to publish, what nobody checked."""
+"""The report on a fleet: what was proved, the faults and what mends them, what is left to publish or to check."""
 
 from __future__ import annotations
 
@@ -22,14 +22,22 @@ NEVER_CHECKED = (
 )
 
 _STATUS_COLUMNS = (
-    ("dkim", "dkim"), ("spf", "spf"), ("dmarc", "dmarc"), ("iprev", "iprev"), ("from", "origin"), ("helo", "helo"),
-    ("ptr", "ptr"), ("tls", "tls"), ("inbox", "arrival"))
+    ("dkim", "dkim"),
+    ("spf", "spf"),
+    ("dmarc", "dmarc"),
+    ("iprev", "iprev"),
+    ("from", "origin"),
+    ("helo", "helo"),
+    ("ptr", "ptr"),
+    ("tls", "tls"),
+    ("inbox", "arrival"),
+)
 _CELLS = {"ok": "ok", "warn": "warn", "fail": "FAIL", "absent": "none", "unknown": "?", "": "-"}
 
 
 @dataclass(frozen=True)
 class Report:
-    """All that the report says. `fleet` counts servers, addresses, domains and mailboxes; `paths` are a probe's rows."""
+    """All that the report says. `fleet` counts servers, addresses, domains, mailboxes; `paths` are a probe's rows."""
 
     fleet: Mapping[str, int]
     verdicts: tuple[Verdict, ...]
@@ -60,16 +68,22 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """Return the whole report as plain data for JSON."""
         return {
-            "proved": self.proved, "fleet": dict(self.fleet), "summary": self.counts,
+            "proved": self.proved,
+            "fleet": dict(self.fleet),
+            "summary": self.counts,
             "paths": [dict(row) for row in self.paths],
             "verdicts": [verdict.to_dict() for verdict in self.verdicts],
             "faults": [verdict.to_dict() for verdict in self.faults],
-            "manual": [dict(zone) for zone in self.manual], "not_checked": list(self.not_checked),
+            "manual": [dict(zone) for zone in self.manual],
+            "not_checked": list(self.not_checked),
         }
 
 
 def make(
-    desired: Mapping[str, Any], verdicts: Iterable[Mapping[str, Any]], probe: Mapping[str, Any], published: Mapping[str, Any]
+    desired: Mapping[str, Any],
+    verdicts: Iterable[Mapping[str, Any]],
+    probe: Mapping[str, Any],
+    published: Mapping[str, Any],
 ) -> Report:
     """Make the report from what the modules returned: desired_state, the verifying ones, mail_probe, dns_records.
 
@@ -79,10 +93,12 @@ def make(
     addresses = desired.get("paths") or ()
     return Report(
         fleet={
-            "servers": len({path["server"] for path in addresses}), "addresses": len(addresses),
-            "domains": len(desired.get("domains") or ()), "mailboxes": len({row["mailbox"] for row in paths})},
-        verdicts=(
-            *map(Verdict.from_dict, [*(probe.get("verdicts") or ()), *verdicts]), *_of_publishing(published)),
+            "servers": len({path["server"] for path in addresses}),
+            "addresses": len(addresses),
+            "domains": len(desired.get("domains") or ()),
+            "mailboxes": len({row["mailbox"] for row in paths}),
+        },
+        verdicts=(*map(Verdict.from_dict, [*(probe.get("verdicts") or ()), *verdicts]), *_of_publishing(published)),
         paths=paths,
         manual=tuple(published.get("manual") or ()),
         not_checked=(*(probe.get("not_checked") or ()), *NEVER_CHECKED),
@@ -90,25 +106,50 @@ def make(
 
 
 def _of_publishing(published: Mapping[str, Any]) -> list[Verdict]:
-    """Return what publishing left open: values of others in the way, zones that did not answer, records for the hand."""
+    """Return what publishing left open: values of others in the way, silent zones, records for the hand."""
     found = []
     for conflict in published.get("conflicts") or ():
-        found.append(Verdict(
-            "records", (f"{conflict['owner']} {conflict['type']}",), Status.FAIL, _values(conflict["found"]),
-            _values(conflict["wanted"]), "somebody else published it, and it was left as it is",
-            f"{conflict['mend']}; merged: {_values(conflict['merged'])}", f"zone {conflict['zone']}, read from its update server"))
+        found.append(
+            Verdict(
+                "records",
+                (f"{conflict['owner']} {conflict['type']}",),
+                Status.FAIL,
+                _values(conflict["found"]),
+                _values(conflict["wanted"]),
+                "somebody else published it, and it was left as it is",
+                f"{conflict['mend']}; merged: {_values(conflict['merged'])}",
+                f"zone {conflict['zone']}, read from its update server",
+            )
+        )
     for zone in published.get("zones") or ():
         if zone.get("error"):
-            found.append(Verdict(
-                "records", (zone["name"],), Status.UNKNOWN, zone["error"], "an answer of the update server",
-                "the zone could not be read or written", "mend the server or the key, and run again", f"update server {zone['server']}"))
+            found.append(
+                Verdict(
+                    "records",
+                    (zone["name"],),
+                    Status.UNKNOWN,
+                    zone["error"],
+                    "an answer of the update server",
+                    "the zone could not be read or written",
+                    "mend the server or the key, and run again",
+                    f"update server {zone['server']}",
+                )
+            )
     for zone in published.get("manual") or ():
         for entry in zone["records"]:
             record = entry["record"]
-            found.append(Verdict(
-                "records", (f"{record['owner']} {record['type']}",), entry["status"], _values(entry["found"]) or "no such record",
-                record["value"], f"no update server is known for it; wanted: {record['reason']}",
-                "publish it by hand; the text is below", f"query for {record['owner']} {record['type']}"))
+            found.append(
+                Verdict(
+                    "records",
+                    (f"{record['owner']} {record['type']}",),
+                    entry["status"],
+                    _values(entry["found"]) or "no such record",
+                    record["value"],
+                    f"no update server is known for it; wanted: {record['reason']}",
+                    "publish it by hand; the text is below",
+                    f"query for {record['owner']} {record['type']}",
+                )
+            )
     return found
 
 
@@ -117,10 +158,12 @@ def _values(values: Sequence[str]) -> str:
 
 
 def text(report: Report, width: int = WIDTH) -> str:
-    """Return the report as lines of at most `width` characters; only zone text, which is to be copied, may be longer."""
+    """Return the report in lines of at most `width` characters; only zone text, to be copied, may be longer."""
     parts = [_title(report), _table(report, width), _checks(report), *_fault_parts(report, width), *_manual(report)]
     if report.not_checked:
-        parts.append("\n".join(["Not checked", *(_wrap(f"- {line}", width, "  ", "    ") for line in report.not_checked)]))
+        parts.append(
+            "\n".join(["Not checked", *(_wrap(f"- {line}", width, "  ", "    ") for line in report.not_checked)])
+        )
     return "\n\n".join([*parts, report.conclusion()]) + "\n"
 
 
@@ -141,12 +184,17 @@ def _table(report: Report, width: int) -> str:
         names = " ".join(_clip(cell, size).ljust(size) for cell, size in zip(cells, widths))
         return f"  {names} {' '.join(cell.ljust(size) for cell, size in zip(statuses, sizes))}".rstrip()
 
-    lines, server = ["What receivers saw", line((title for title, _key in columns), (title for title, _key in _STATUS_COLUMNS))], ""
+    lines, server = [
+        "What receivers saw",
+        line((title for title, _key in columns), (title for title, _key in _STATUS_COLUMNS)),
+    ], ""
     for row in report.paths:
         if row["server"] != server:
             server = row["server"]
             lines.append(server)
-        lines.append(line((row[key] for _title, key in columns), (_CELLS[row[key]] for _title, key in _STATUS_COLUMNS)))
+        lines.append(
+            line((row[key] for _title, key in columns), (_CELLS[row[key]] for _title, key in _STATUS_COLUMNS))
+        )
     return "\n".join([*lines, "? unknown, - not stamped by this receiver, from: the message left from this address"])
 
 
@@ -158,7 +206,10 @@ def _checks(report: Report) -> str:
     names = [status.value for status in Status]
     size = max([len("check"), *map(len, counts)])
     lines = [f"  {'check'.ljust(size)} {' '.join(name.rjust(7) for name in names)}"]
-    lines += [f"  {check.ljust(size)} {' '.join(str(count[name] or '-').rjust(7) for name in names)}" for check, count in counts.items()]
+    lines += [
+        f"  {check.ljust(size)} {' '.join(str(count[name] or '-').rjust(7) for name in names)}"
+        for check, count in counts.items()
+    ]
     return "\n".join(["Checks", *lines]) if counts else "Checks\n  none"
 
 
@@ -169,15 +220,24 @@ def _fault_parts(report: Report, width: int) -> list[str]:
     for number, (fault, sources) in enumerate(alike, 1):
         more = f" (and {len(sources) - 1} more like it)" if len(sources) > 1 else ""
         told = {
-            "found": fault.found, "expected": fault.expected, "cause": fault.cause, "mend": fault.mend,
-            "source": sources[0] + more}
+            "found": fault.found,
+            "expected": fault.expected,
+            "cause": fault.cause,
+            "mend": fault.mend,
+            "source": sources[0] + more,
+        }
         first, *others = fault.subjects[:NAMED]
         if len(fault.subjects) > NAMED:
             others.append(f"and {len(fault.subjects) - NAMED} more")
-        parts.append("\n".join([
-            _wrap(f"{number}. {fault.check} {fault.status.value}: {first}", width, "", "   "),
-            *(_wrap(other, width, "   ", "   ") for other in others),
-            *(_wrap(f"{name:<9}{value}", width, "   ", " " * 12) for name, value in told.items() if value)]))
+        parts.append(
+            "\n".join(
+                [
+                    _wrap(f"{number}. {fault.check} {fault.status.value}: {first}", width, "", "   "),
+                    *(_wrap(other, width, "   ", "   ") for other in others),
+                    *(_wrap(f"{name:<9}{value}", width, "   ", " " * 12) for name, value in told.items() if value),
+                ]
+            )
+        )
     return parts
 
 
@@ -217,4 +277,5 @@ def _clip(word: str, size: int) -> str:
 
 def _wrap(line: str, width: int, first: str, rest: str) -> str:
     return textwrap.fill(
-        line, width, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False, break_long_words=True)
+        line, width, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False, break_long_words=True
+    )

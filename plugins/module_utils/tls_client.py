@@ -20,8 +20,9 @@ class _NamedContext(ssl.SSLContext):
 def client_context(ca_file: str = "", certificate_name: str = "") -> ssl.SSLContext:
     """Return a context that demands a valid certificate, TLS 1.2 or later.
 
-    `ca_file` holds the certificates of the authorities to trust, "" for the system's; `certificate_name` is the name that
-    the server's certificate must bear, "" for the host that is connected to. Raises OSError where the file cannot be read.
+    `ca_file` holds the certificates of the authorities to trust, "" for the system's; `certificate_name` is the name
+    that the server's certificate must bear, "" for the host that is connected to. Raises OSError where the file cannot
+    be read.
     """
     context = _NamedContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2

@@ -9,11 +9,13 @@ module: fleet_report
 short_description: Show what was proved of a fleet, and what is at fault
 version_added: 0.1.0
 description:
-  - Makes one report of what the desired state, the verifying modules, the probe and publishing returned. It is printed as text of at most
-    100 columns and written as JSON.
-  - The text has a row for each address, domain and mailbox, every fault with what was found, expected, its cause, what mends it and the
-    query or header field that it was read in, the records that are to be published by hand, and what nobody checked.
-  - A fleet is proved when something was checked and nothing failed, was absent or is unknown. A warning does not stand against it.
+  - Makes one report of what the desired state, the verifying modules, the probe and publishing returned. It is
+    printed as text of at most 100 columns and written as JSON.
+  - The text has a row for each address, domain and mailbox, every fault with what was found, expected, its cause,
+    what mends it and the query or header field that it was read in, the records that are to be published by hand,
+    and what nobody checked.
+  - A fleet is proved when something was checked and nothing failed, was absent or is unknown. A warning does not
+    stand against it.
 options:
   desired:
     description: What M(mailfleet.sending.desired_state) returned, of which C(paths) and C(domains) are counted.
@@ -29,7 +31,8 @@ options:
     type: dict
     default: {}
   published:
-    description: What M(mailfleet.sending.dns_records) returned; conflicts, zones that did not answer and records for the hand are faults.
+    description: What M(mailfleet.sending.dns_records) returned; conflicts, zones that did not answer and records
+      for the hand are faults.
     type: dict
     default: {}
   path:

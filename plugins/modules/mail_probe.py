@@ -9,14 +9,15 @@ module: mail_probe
 short_description: Send a message from every address and judge it on arrival
 version_added: 0.1.0
 description:
-  - Submits a message for every address, domain and mailbox through the servers' own Postfix (TLS, login, milter, queue), waits until
-    it lies in the mailbox (junk folder included), and judges it by what its receiver wrote on it.
-  - An C(Authentication-Results) field counts only with the expected authserv-id and only above the C(Received) field by which the
-    receiver took the message. Whatever the message brought along does not count. C(ARC-Authentication-Results) of the same authserv-id
-    counts likewise, which is how Gmail can be read.
+  - Submits a message for every address, domain and mailbox through the servers' own Postfix (TLS, login, milter,
+    queue), waits until it lies in the mailbox (junk folder included), and judges it by what its receiver wrote on
+    it.
+  - An C(Authentication-Results) field counts only with the expected authserv-id and only above the C(Received)
+    field by which the receiver took the message. Whatever the message brought along does not count.
+    C(ARC-Authentication-Results) of the same authserv-id counts likewise, which is how Gmail can be read.
   - Every method of O(mailboxes[].expect) must be there and pass. One that is missing is a fault.
-  - The C(Received) field is judged as well; the address must be the one that was probed, the HELO name as expected, the name of the
-    address confirmed, and TLS used.
+  - The C(Received) field is judged as well; the address must be the one that was probed, the HELO name as expected,
+    the name of the address confirmed, and TLS used.
   - Messages are deleted from the mailbox once they were read.
   - Runs on the controller and changes nothing, so that C(changed) is always false.
 options:
@@ -55,7 +56,8 @@ options:
         type: str
         required: true
       transport:
-        description: The Postfix transport that sends from the address; the envelope sender is C(probe+<transport>@<bounce domain>).
+        description: The Postfix transport that sends from the address; the envelope sender is
+          C(probe+<transport>@<bounce domain>).
         type: str
         required: true
       address:
@@ -96,7 +98,8 @@ options:
         type: str
         required: true
       received_by:
-        description: The names behind C(by) in the receiver's own C(Received) fields. Defaults to O(mailboxes[].authserv_id) alone.
+        description: The names behind C(by) in the receiver's own C(Received) fields. Defaults to
+          O(mailboxes[].authserv_id) alone.
         type: list
         elements: str
       expect:
@@ -106,7 +109,8 @@ options:
         choices: [dkim, spf, dmarc, iprev]
         default: [dkim, spf, dmarc]
       families:
-        description: The address families over which the receiver takes mail; paths of another are left out and named in RV(not_checked).
+        description: The address families over which the receiver takes mail; paths of another are left out and
+          named in RV(not_checked).
         type: list
         elements: str
         choices: [ipv4, ipv6]
@@ -131,7 +135,8 @@ options:
             description: The password; for Gmail an app password.
             type: str
           password_file:
-            description: A file on the controller with the password and nothing else; it may be encrypted with Ansible Vault.
+            description: A file on the controller with the password and nothing else; it may be encrypted with
+              Ansible Vault.
             type: path
           tls_name:
             description: The name that the server's certificate must bear. Defaults to O(mailboxes[].imap.host).
@@ -141,7 +146,8 @@ options:
             type: path
   login:
     description:
-      - The login that submits. Without it the action plugin takes V(probe) with the password from O(secrets_directory).
+      - The login that submits. Without it the action plugin takes V(probe) with the password from
+        O(secrets_directory).
     type: dict
     suboptions:
       user:
@@ -153,7 +159,8 @@ options:
         type: str
         required: true
   secrets_directory:
-    description: The fleet's secrets folder on the controller, where M(mailfleet.sending.submission_auth) keeps C(logins/probe).
+    description: The fleet's secrets folder on the controller, where M(mailfleet.sending.submission_auth) keeps
+      C(logins/probe).
     type: path
   timeout:
     description: How many seconds to wait for messages to arrive.
@@ -209,37 +216,13 @@ EXAMPLES = r"""
 RETURN = r"""
 verdicts:
   description:
-    - All verdicts. RV(verdicts[].check) is one of C(submission), C(arrival), C(received), C(dkim), C(spf), C(dmarc), C(iprev), C(origin) (the address),
-      C(helo), C(ptr), C(tls), or C(probe) where nothing was sent.
+    - All verdicts, each with C(check), C(subjects) (server, address, domain and mailbox in one text), C(status),
+      C(found), C(expected), C(cause), C(mend) and C(source), the header field or reply that it was read in.
+    - The checks are C(submission), C(arrival), C(received), C(dkim), C(spf), C(dmarc), C(iprev), C(origin) (the
+      address), C(helo), C(ptr), C(tls), or C(probe) where nothing was sent.
   returned: success
   type: list
   elements: dict
-  contains:
-    check:
-      description: What was checked.
-      type: str
-    subjects:
-      description: Server, address, domain and mailbox, in one text each.
-      type: list
-      elements: str
-    status:
-      description: V(ok), V(warn), V(fail) or V(unknown).
-      type: str
-    found:
-      description: What was found.
-      type: str
-    expected:
-      description: What was expected.
-      type: str
-    cause:
-      description: Why it is not ok.
-      type: str
-    mend:
-      description: What mends it.
-      type: str
-    source:
-      description: The header field or the reply that it was read in.
-      type: str
 faults:
   description: The verdicts that are not V(ok), the worst first.
   returned: success
@@ -256,21 +239,8 @@ paths:
   type: list
   elements: dict
   sample:
-    - server: mta1
-      address: 198.51.100.10
-      domain: example.com
-      mailbox: someone@gmail.com
-      dkim: ok
-      spf: ok
-      dmarc: ok
-      iprev: ""
-      origin: ok
-      helo: ok
-      ptr: ok
-      tls: ok
-      arrival: ok
-      seconds: 3.1
-      queue_id: 4ZxYw1abc
+    - {server: mta1, address: 198.51.100.10, domain: example.com, mailbox: someone@gmail.com, dkim: ok, spf: ok,
+       dmarc: ok, iprev: "", origin: ok, helo: ok, ptr: ok, tls: ok, arrival: ok, seconds: 3.1, queue_id: 4ZxYw1abc}
 not_checked:
   description: What was left out, and why.
   returned: success
@@ -296,23 +266,60 @@ def text(**more):
 
 
 ARGUMENTS = {
-    "submissions": {"type": "list", "elements": "dict", "required": True, "options": {
-        "server": text(required=True), "host": text(required=True), "port": {"type": "int", "default": 587},
-        "tls_name": text(), "ca_file": {"type": "path"}}},
-    "paths": {"type": "list", "elements": "dict", "required": True, "options": {
-        "server": text(required=True), "transport": text(required=True), "address": text(required=True),
-        "helo": text(required=True)}},
-    "domains": {"type": "list", "elements": "dict", "required": True, "options": {
-        "domain": text(required=True), "bounce_domain": text()}},
-    "mailboxes": {"type": "list", "elements": "dict", "default": [], "options": {
-        "address": text(required=True), "authserv_id": text(required=True),
-        "received_by": {"type": "list", "elements": "str"},
-        "expect": {"type": "list", "elements": "str", "choices": METHODS, "default": METHODS[:3]},
-        "families": {"type": "list", "elements": "str", "choices": FAMILIES, "default": FAMILIES},
-        "imap": {"type": "dict", "required": True, "options": {
-            "host": text(required=True), "port": {"type": "int", "default": 993}, "user": text(),
-            "password": text(no_log=True), "password_file": {"type": "path", "no_log": False},
-            "tls_name": text(), "ca_file": {"type": "path"}}}}},
+    "submissions": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {
+            "server": text(required=True),
+            "host": text(required=True),
+            "port": {"type": "int", "default": 587},
+            "tls_name": text(),
+            "ca_file": {"type": "path"},
+        },
+    },
+    "paths": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {
+            "server": text(required=True),
+            "transport": text(required=True),
+            "address": text(required=True),
+            "helo": text(required=True),
+        },
+    },
+    "domains": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {"domain": text(required=True), "bounce_domain": text()},
+    },
+    "mailboxes": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "address": text(required=True),
+            "authserv_id": text(required=True),
+            "received_by": {"type": "list", "elements": "str"},
+            "expect": {"type": "list", "elements": "str", "choices": METHODS, "default": METHODS[:3]},
+            "families": {"type": "list", "elements": "str", "choices": FAMILIES, "default": FAMILIES},
+            "imap": {
+                "type": "dict",
+                "required": True,
+                "options": {
+                    "host": text(required=True),
+                    "port": {"type": "int", "default": 993},
+                    "user": text(),
+                    "password": text(no_log=True),
+                    "password_file": {"type": "path", "no_log": False},
+                    "tls_name": text(),
+                    "ca_file": {"type": "path"},
+                },
+            },
+        },
+    },
     "login": {"type": "dict", "options": {"user": text(required=True), "password": text(required=True, no_log=True)}},
     "secrets_directory": {"type": "path", "no_log": False},
     "timeout": {"type": "int", "default": 120},
@@ -333,20 +340,28 @@ def run(params, check_mode):
     paths = [probe.Path(**path) for path in params["paths"]]
     endpoints = {entry.pop("server"): Endpoint(**known(entry)) for entry in map(dict, params["submissions"])}
     targets = [target(mailbox) for mailbox in params["mailboxes"]]
-    domains = [probe.Domain(entry["domain"], entry["bounce_domain"] or entry["domain"]) for entry in params["domains"]]
+    domains = [
+        probe.Domain(entry["domain"], entry["bounce_domain"] or entry["domain"]) for entry in params["domains"]
+    ]
     without = sorted({path.server for path in paths} - set(endpoints))
     if without:
         raise ValueError(f"paths name {', '.join(without)}, which submissions does not; add where to submit there")
     outcome = probe.plan(secrets.token_hex(8), paths, domains, targets)
     if not targets:
-        verdicts = [probe.not_sent(paths, "no mailbox is configured", "add a mailbox that can be read by IMAP to mailboxes")]
+        verdicts = [
+            probe.not_sent(paths, "no mailbox is configured", "add a mailbox that can be read by IMAP to mailboxes")
+        ]
     elif check_mode:
         verdicts = [probe.not_sent(paths, "not sent in check mode", "run without --check")]
     else:
         if not params["login"]:
-            raise ValueError("login is missing, and no login was found in secrets_directory; run submission_auth first")
+            raise ValueError(
+                "login is missing, and no login was found in secrets_directory; run submission_auth first"
+            )
         probe.travel(outcome, endpoints, Login(**params["login"]), params["timeout"], params["text"])
-        about = [(journey, probe.verdicts(journey, outcome.unreadable, params["timeout"])) for journey in outcome.journeys]
+        about = [
+            (journey, probe.verdicts(journey, outcome.unreadable, params["timeout"])) for journey in outcome.journeys
+        ]
         result = as_result(verdict for _journey, found in about for verdict in found)
         return {**result, "paths": [probe.row(*pair) for pair in about], "not_checked": outcome.not_checked}
     return {**as_result(verdicts), "paths": [], "not_checked": outcome.not_checked}
@@ -355,10 +370,19 @@ def run(params, check_mode):
 def target(mailbox):
     imap = mailbox["imap"]
     if not imap["password"]:
-        raise ValueError(f"the mailbox {mailbox['address']} has no password; give imap.password or imap.password_file")
+        raise ValueError(
+            f"the mailbox {mailbox['address']} has no password; give imap.password or imap.password_file"
+        )
     return probe.Target(
         mailbox["address"],
-        Account(imap["host"], imap["user"] or mailbox["address"], imap["password"], imap["port"], imap["ca_file"] or "", imap["tls_name"] or ""),
+        Account(
+            imap["host"],
+            imap["user"] or mailbox["address"],
+            imap["password"],
+            imap["port"],
+            imap["ca_file"] or "",
+            imap["tls_name"] or "",
+        ),
         mailbox["authserv_id"].lower(),
         tuple(name.lower() for name in mailbox["received_by"] or [mailbox["authserv_id"]]),
         tuple(mailbox["expect"]),

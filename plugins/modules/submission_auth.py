@@ -9,13 +9,13 @@ module: submission_auth
 short_description: Let Dovecot check the logins of a submission server
 version_added: 0.1.0
 description:
-  - Configures Dovecot as the one whom Postfix asks about logins, and as nothing else. It serves no protocol, has no mailboxes
-    and listens on no network port; its one socket is C(/var/spool/postfix/private/auth).
-  - The configuration is written in the syntax of the installed Dovecot (2.3 on Debian 12, 2.4 on Debian 13), validated by
-    C(doveconf) before it is installed, and proved afterwards by asking the socket about a login. Where the proof fails, the former
-    files stand again and Dovecot runs with them.
-  - The fleet's own login V(probe), which M(mailfleet.sending.mail_probe) uses, gets a random password. It is made once, on the
-    controller, in O(secrets_directory).
+  - Configures Dovecot as the one whom Postfix asks about logins, and as nothing else. It serves no protocol, has no
+    mailboxes and listens on no network port; its one socket is C(/var/spool/postfix/private/auth).
+  - The configuration is written in the syntax of the installed Dovecot (2.3 on Debian 12, 2.4 on Debian 13),
+    validated by C(doveconf) before it is installed, and proved afterwards by asking the socket about a login. Where
+    the proof fails, the former files stand again and Dovecot runs with them.
+  - The fleet's own login V(probe), which M(mailfleet.sending.mail_probe) uses, gets a random password. It is made
+    once, on the controller, in O(secrets_directory).
   - A Dovecot that serves mailboxes is refused, because this module would take it over.
 options:
   users:
@@ -29,7 +29,8 @@ options:
         type: str
         required: true
       password_hash:
-        description: The hash of the password as C(doveadm pw -s SHA512-CRYPT) writes it, or in the form of crypt(5).
+        description: The hash of the password as C(doveadm pw -s SHA512-CRYPT) writes it, or in the form of
+          crypt(5).
         type: str
         required: true
   probe_login:
@@ -38,7 +39,8 @@ options:
     default: true
   secrets_directory:
     description:
-      - The fleet's secrets folder on the controller, where C(logins/probe) holds the password of the login V(probe).
+      - The fleet's secrets folder on the controller, where C(logins/probe) holds the password of the login
+        V(probe).
       - The file is made (mode 0600) where it is missing, and may be encrypted with Ansible Vault afterwards.
       - Required when O(probe_login=true).
     type: path
@@ -78,14 +80,14 @@ EXAMPLES = r"""
   mailfleet.sending.submission_auth:
     users:
       - name: app
-        password_hash: "{SHA512-CRYPT}$6$Wf9u3Iu0WbGmNnVb$JfkyTtRXNTuFaYDIgIeHiTZQeqCWIOnhfxqoCYPSH7tVp94K1nW9tgQ7ScOZgLJYR0zlYRONvXvMyhyR5NBcR."
+        password_hash: "{SSHA512}3nRrTA4RhL5rC7Vqg0kVv2dJ8y6J4wS1XmTQXg0m9q0fXo2Zb1yJ6uQ3m5kPz8rT"
     secrets_directory: "{{ playbook_dir }}/secrets"
 
 - name: Only the application, and nothing of the fleet's own
   mailfleet.sending.submission_auth:
     users:
       - name: app
-        password_hash: "{SHA512-CRYPT}$6$Wf9u3Iu0WbGmNnVb$JfkyTtRXNTuFaYDIgIeHiTZQeqCWIOnhfxqoCYPSH7tVp94K1nW9tgQ7ScOZgLJYR0zlYRONvXvMyhyR5NBcR."
+        password_hash: "{SSHA512}3nRrTA4RhL5rC7Vqg0kVv2dJ8y6J4wS1XmTQXg0m9q0fXo2Zb1yJ6uQ3m5kPz8rT"
     probe_login: false
 """
 
@@ -106,7 +108,8 @@ configuration:
   returned: when Dovecot is installed
   type: str
 proved:
-  description: Whether the socket was asked about a login and gave the right answer. A run that changes nothing does not ask.
+  description: Whether the socket was asked about a login and gave the right answer. A run that changes nothing does
+    not ask.
   returned: success
   type: bool
 """
@@ -116,21 +119,35 @@ import secrets
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import dovecot_auth
-from ansible_collections.mailfleet.sending.plugins.module_utils.dovecot_service import DovecotError, DovecotService, Proof
+from ansible_collections.mailfleet.sending.plugins.module_utils.dovecot_service import (
+    DovecotError,
+    DovecotService,
+    Proof,
+)
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistakes
 
 
 def main():
     module = AnsibleModule(
         argument_spec={
-            "users": {"type": "list", "elements": "dict", "default": [], "options": {
-                "name": {"type": "str", "required": True},
-                "password_hash": {"type": "str", "required": True, "no_log": True}}},
+            "users": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "password_hash": {"type": "str", "required": True, "no_log": True},
+                },
+            },
             "probe_login": {"type": "bool", "default": True},
             "secrets_directory": {"type": "path", "no_log": False},
-            "proof": {"type": "dict", "options": {
-                "name": {"type": "str", "required": True},
-                "password": {"type": "str", "required": True, "no_log": True}}},
+            "proof": {
+                "type": "dict",
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "password": {"type": "str", "required": True, "no_log": True},
+                },
+            },
         },
         supports_check_mode=True,
     )
@@ -149,14 +166,29 @@ def run(module):
     if not version:
         if not module.check_mode:
             raise DovecotError("Dovecot is not installed; install Debian's package dovecot-core first")
-        diff = {"before_header": "logins", "after_header": "logins", "before": "", "after": "".join(f"{name}\n" for name in names)}
+        diff = {
+            "before_header": "logins",
+            "after_header": "logins",
+            "before": "",
+            "after": "".join(f"{name}\n" for name in names),
+        }
         return {"changed": True, "logins": names, "version": "", "proved": False, "diff": diff}
     known = module.params["proof"]
     # Without a password that we know, a login that nobody has must be denied: Dovecot then can read its files.
-    proof = Proof(**known) if known else Proof(f"nobody-{secrets.token_hex(8)}", secrets.token_urlsafe(16), accepted=False)
+    proof = (
+        Proof(**known)
+        if known
+        else Proof(f"nobody-{secrets.token_hex(8)}", secrets.token_urlsafe(16), accepted=False)
+    )
     plan = service.plan(version, dovecot_auth.passwd_file(logins), proof)
-    result = {"changed": plan.changed, "logins": names, "version": version, "configuration": plan.configuration.after,
-              "proved": False, "diff": plan.diff()}
+    result = {
+        "changed": plan.changed,
+        "logins": names,
+        "version": version,
+        "configuration": plan.configuration.after,
+        "proved": False,
+        "diff": plan.diff(),
+    }
     if plan.changed and not module.check_mode:
         service.apply(plan, proof)
         result["proved"] = True

@@ -32,7 +32,9 @@ def read(loader: DataLoader, directory: str) -> tuple[str, bytes] | None:
     try:
         return dovecot_auth.read_secret(loader.get_text_file_contents(path))
     except (AnsibleError, ValueError) as error:
-        raise AnsibleActionFail(f"{path} is no secret of a login: {error}; mend or remove it, a new one is made then") from error
+        raise AnsibleActionFail(
+            f"{path} is no secret of a login: {error}; mend or remove it, a new one is made then"
+        ) from error
 
 
 def imagine() -> tuple[str, bytes]:

@@ -16,8 +16,18 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 SUITES = {"12": "bookworm", "13": "trixie"}
 PACKAGES = (
-    "systemd", "systemd-sysv", "dbus", "python3", "openssh-server", "iproute2", "procps", "rsyslog", "postfix",
-    "dovecot-core", "dovecot-imapd")
+    "systemd",
+    "systemd-sysv",
+    "dbus",
+    "python3",
+    "openssh-server",
+    "iproute2",
+    "procps",
+    "rsyslog",
+    "postfix",
+    "dovecot-core",
+    "dovecot-imapd",
+)
 LIMITS = ("--ulimit", "nofile=20000:20000", "--ulimit", "nproc=30000:30000")
 
 
@@ -35,7 +45,14 @@ def image(release: str) -> str:
     if run("podman", "image", "exists", name, check=False).returncode:
         with tempfile.TemporaryDirectory() as folder:
             archive = os.path.join(folder, "root.tar")
-            run("mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITES[release], archive)
+            run(
+                "mmdebstrap",
+                "--quiet",
+                "--variant=minbase",
+                f"--include={','.join(PACKAGES)}",
+                SUITES[release],
+                archive,
+            )
             run("podman", "import", archive, name)
     return name
 
@@ -45,8 +62,19 @@ class Server:
 
     def __init__(self, name: str, release: str):
         self.name = f"mailfleet-test-{name}-{os.getpid()}"
-        run("podman", "--runtime", "runc", "run", "--detach", "--systemd=always", *LIMITS, "--name", self.name,
-            image(release), "/lib/systemd/systemd")
+        run(
+            "podman",
+            "--runtime",
+            "runc",
+            "run",
+            "--detach",
+            "--systemd=always",
+            *LIMITS,
+            "--name",
+            self.name,
+            image(release),
+            "/lib/systemd/systemd",
+        )
         (about,) = json.loads(run("podman", "inspect", self.name).stdout)
         self.address = about["NetworkSettings"]["IPAddress"]
         # The state `degraded` is as good: units that a container cannot have failed.
@@ -62,8 +90,12 @@ class Server:
 
     def write(self, path: str, text: str) -> None:
         """Write a file on the server."""
-        subprocess.run(["podman", "exec", "-i", self.name, "sh", "-c", f"mkdir -p $(dirname {path}); cat > {path}"],
-                       input=text.encode(), check=True, timeout=60)
+        subprocess.run(
+            ["podman", "exec", "-i", self.name, "sh", "-c", f"mkdir -p $(dirname {path}); cat > {path}"],
+            input=text.encode(),
+            check=True,
+            timeout=60,
+        )
 
     def read(self, path: str) -> str:
         """Return the text of a file on the server."""
@@ -90,24 +122,60 @@ class Controller:
 
     def play(self, task: dict, host: Server | None = None, options: tuple[str, ...] = (), check: bool = True):
         """Run one task on a server, or on the controller itself, and return how ansible-playbook ended."""
-        place = {"ansible_connection": "local"} if host is None else {
-            "ansible_host": host.address, "ansible_user": "root", "ansible_ssh_private_key_file": str(self.key),
-            "ansible_ssh_common_args": "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"}
+        place = (
+            {"ansible_connection": "local"}
+            if host is None
+            else {
+                "ansible_host": host.address,
+                "ansible_user": "root",
+                "ansible_ssh_private_key_file": str(self.key),
+                "ansible_ssh_common_args": "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null",
+            }
+        )
         inventory = self.folder / "inventory.json"
         inventory.write_text(json.dumps({"all": {"hosts": {"localhost" if host is None else "server": place}}}))
         playbook = self.folder / "playbook.json"
-        playbook.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": [
-            {"name": "The task", "register": "outcome", **task},
-            {"name": "The outcome", "ansible.builtin.copy": {"content": "{{ outcome | to_json }}", "dest": str(
-                self.folder / "outcome.json"), "mode": "0600"}, "delegate_to": "localhost", "check_mode": False},
-        ]}]))
+        playbook.write_text(
+            json.dumps(
+                [
+                    {
+                        "hosts": "all",
+                        "gather_facts": False,
+                        "tasks": [
+                            {"name": "The task", "register": "outcome", **task},
+                            {
+                                "name": "The outcome",
+                                "ansible.builtin.copy": {
+                                    "content": "{{ outcome | to_json }}",
+                                    "dest": str(self.folder / "outcome.json"),
+                                    "mode": "0600",
+                                },
+                                "delegate_to": "localhost",
+                                "check_mode": False,
+                            },
+                        ],
+                    }
+                ]
+            )
+        )
         environment = {
-            **os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".collections"), "ANSIBLE_NOCOLOR": "1",
-            "ANSIBLE_PYTHON_INTERPRETER": sys.executable if host is None else "/usr/bin/python3"}
+            **os.environ,
+            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".collections"),
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_PYTHON_INTERPRETER": sys.executable if host is None else "/usr/bin/python3",
+        }
         outcome = self.folder / "outcome.json"
         outcome.unlink(missing_ok=True)
-        return run(str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(inventory), *options, str(playbook),
-                   check=check, env=environment, cwd=self.folder)
+        return run(
+            str(Path(sys.executable).with_name("ansible-playbook")),
+            "-i",
+            str(inventory),
+            *options,
+            str(playbook),
+            check=check,
+            env=environment,
+            cwd=self.folder,
+        )
 
     @property
     def outcome(self) -> dict:

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A probe from a real Postfix with Dovecot's logins to a real Postfix with Dovecot's mailboxes.
 
-The receiver of this test stamps no results. That all are missing is what must be noticed here; the lab's receivers, which
-judge, show the rest.
+The receiver of this test stamps no results. That all are missing is what must be noticed here; the lab's receivers,
+which judge, show the rest.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ printf 'probe+ip-a@e.example.com probe\\n' > /etc/postfix/logins
 printf '/@mx.test$/ ip-a:[{receiver}]\\n/@lost.test$/ ip-a:[{receiver}]:26\\n' > /etc/postfix/transport
 postmap /etc/postfix/logins
 postconf -e maillog_file= myhostname=mta1.example.com mydestination= smtp_tls_security_level=may \
-  smtpd_tls_cert_file=/root/server.pem smtpd_tls_key_file=/root/server.key smtpd_sasl_type=dovecot smtpd_sasl_path=private/auth \
-  smtpd_sender_login_maps=hash:/etc/postfix/logins transport_maps=regexp:/etc/postfix/transport
+  smtpd_tls_cert_file=/root/server.pem smtpd_tls_key_file=/root/server.key smtpd_sasl_type=dovecot \
+  smtpd_sasl_path=private/auth smtpd_sender_login_maps=hash:/etc/postfix/logins \
+  transport_maps=regexp:/etc/postfix/transport
 systemctl restart postfix
 """
 RECEIVER = """
@@ -44,8 +45,9 @@ echo '{sender} mta1.example.com' >> /etc/hosts
 useradd --system --create-home vmail
 printf 'probe@mx.test probe/\\njunk@mx.test junk/.Junk/\\n' > /etc/postfix/boxes
 postmap /etc/postfix/boxes
-postconf -e maillog_file= myhostname=mx.test mydestination= virtual_mailbox_domains=mx.test smtpd_tls_security_level=may \
-  virtual_mailbox_base=/home/vmail virtual_mailbox_maps=hash:/etc/postfix/boxes virtual_uid_maps=static:$(id -u vmail) \
+postconf -e maillog_file= myhostname=mx.test mydestination= virtual_mailbox_domains=mx.test \
+  smtpd_tls_security_level=may virtual_mailbox_base=/home/vmail \
+  virtual_mailbox_maps=hash:/etc/postfix/boxes virtual_uid_maps=static:$(id -u vmail) \
   virtual_gid_maps=static:$(id -g vmail) smtp_host_lookup=native smtpd_tls_cert_file=/root/server.pem \
   smtpd_tls_key_file=/root/server.key virtual_minimum_uid=100 \
   smtpd_tls_received_header=yes
@@ -123,25 +125,42 @@ def controller(world, tmp_path_factory) -> Controller:
     """A controller whose secrets folder has the login that submission_auth made on the sender."""
     controller = Controller(tmp_path_factory.mktemp("controller"))
     world.sender.let_in(controller.public_key)
-    controller.play({"mailfleet.sending.submission_auth": {"secrets_directory": str(controller.folder / "secrets")}}, world.sender)
+    controller.play(
+        {"mailfleet.sending.submission_auth": {"secrets_directory": str(controller.folder / "secrets")}}, world.sender
+    )
     return controller
 
 
 def mailbox(world: World, address: str = "probe@mx.test", **more):
     imap = {
-        "host": world.receiver.address, "tls_name": "mx.test", "ca_file": str(world.certificates / "ca.pem"), "password": PASSWORD,
-        **more.pop("imap", {})}
+        "host": world.receiver.address,
+        "tls_name": "mx.test",
+        "ca_file": str(world.certificates / "ca.pem"),
+        "password": PASSWORD,
+        **more.pop("imap", {}),
+    }
     return {"address": address, "authserv_id": "mx.test", "imap": imap, **more}
 
 
 def probe(world: World, controller: Controller, mailboxes, *options: str, check: bool = True, **more):
     task = {
-        "submissions": [{
-            "server": "mta1", "host": world.sender.address, "tls_name": "mta1.example.com",
-            "ca_file": str(world.certificates / "ca.pem")}],
-        "paths": [{"server": "mta1", "transport": "ip-a", "address": world.sender.address, "helo": "mta1.example.com"}],
+        "submissions": [
+            {
+                "server": "mta1",
+                "host": world.sender.address,
+                "tls_name": "mta1.example.com",
+                "ca_file": str(world.certificates / "ca.pem"),
+            }
+        ],
+        "paths": [
+            {"server": "mta1", "transport": "ip-a", "address": world.sender.address, "helo": "mta1.example.com"}
+        ],
         "domains": [{"domain": "example.com", "bounce_domain": "e.example.com"}],
-        "mailboxes": mailboxes, "secrets_directory": str(controller.folder / "secrets"), "timeout": 25, **more}
+        "mailboxes": mailboxes,
+        "secrets_directory": str(controller.folder / "secrets"),
+        "timeout": 25,
+        **more,
+    }
     done = controller.play({"mailfleet.sending.mail_probe": task}, options=options, check=check)
     return done if not check else {verdict["check"]: verdict for verdict in controller.outcome["verdicts"]}
 
@@ -153,7 +172,15 @@ def test_a_message_goes_all_the_way_and_is_deleted(world, controller):
     subject = [f"mta1 {world.sender.address} example.com probe@mx.test"]
     assert all(verdict["subjects"] == subject for verdict in verdicts.values())
     assert {check: verdict["status"] for check, verdict in verdicts.items()} == {
-        "arrival": "ok", "dkim": "fail", "spf": "fail", "dmarc": "fail", "origin": "ok", "helo": "ok", "ptr": "ok", "tls": "ok"}
+        "arrival": "ok",
+        "dkim": "fail",
+        "spf": "fail",
+        "dmarc": "fail",
+        "origin": "ok",
+        "helo": "ok",
+        "ptr": "ok",
+        "tls": "ok",
+    }
     assert verdicts["dkim"]["found"] == "no dkim result", "a result that is missing is a failure"
     assert verdicts["tls"]["found"].startswith("TLSv1.3 ")
     assert verdicts["origin"]["source"].startswith("Received: from mta1.example.com (mta1.example.com [")
@@ -185,21 +212,37 @@ def test_a_refused_submission_is_a_failure_with_the_reply(world, controller):
     verdicts = probe(world, controller, [mailbox(world)], domains=[{"domain": "example.net"}])
     assert list(verdicts) == ["submission"]
     assert verdicts["submission"]["status"] == "fail"
-    assert verdicts["submission"]["found"].startswith("553 5.7.1 <probe+ip-a@example.net>: Sender address rejected: not owned by user probe")
+    assert verdicts["submission"]["found"].startswith(
+        "553 5.7.1 <probe+ip-a@example.net>: Sender address rejected: not owned by user probe"
+    )
 
 
-@pytest.mark.parametrize("change, told", [
-    ({"login": {"user": "probe", "password": "a wrong one"}}, "535 5.7.8"),
-    ({"submissions": [{"server": "mta1", "host": "127.0.0.1", "port": 1}]}, "Connection refused"),
-])
+@pytest.mark.parametrize(
+    "change, told",
+    [
+        ({"login": {"user": "probe", "password": "a wrong one"}}, "535 5.7.8"),
+        ({"submissions": [{"server": "mta1", "host": "127.0.0.1", "port": 1}]}, "Connection refused"),
+    ],
+)
 def test_no_submission_at_all_is_a_failure(world, controller, change, told):
     verdicts = probe(world, controller, [mailbox(world)], **change)
     assert verdicts["submission"]["status"] == "fail" and told in verdicts["submission"]["found"]
 
 
 def test_a_certificate_of_another_name_is_refused(world, controller):
-    verdicts = probe(world, controller, [mailbox(world)], submissions=[{
-        "server": "mta1", "host": world.sender.address, "tls_name": "mta9.example.com", "ca_file": str(world.certificates / "ca.pem")}])
+    verdicts = probe(
+        world,
+        controller,
+        [mailbox(world)],
+        submissions=[
+            {
+                "server": "mta1",
+                "host": world.sender.address,
+                "tls_name": "mta9.example.com",
+                "ca_file": str(world.certificates / "ca.pem"),
+            }
+        ],
+    )
     assert "mta9.example.com" in verdicts["submission"]["found"]
     verdicts = probe(world, controller, [mailbox(world, imap={"tls_name": "mx9.test"})])
     assert verdicts["arrival"]["status"] == "unknown" and "mx9.test" in verdicts["arrival"]["found"]
@@ -209,12 +252,17 @@ def test_a_mailbox_that_cannot_be_read_is_unknown_and_gets_no_message(world, con
     before = world.count("probe", "INBOX")
     verdicts = probe(world, controller, [mailbox(world, imap={"password": "a wrong one"})])
     assert list(verdicts) == ["arrival"]
-    assert verdicts["arrival"]["status"] == "unknown" and verdicts["arrival"]["found"].startswith("logging in as probe@mx.test")
+    assert verdicts["arrival"]["status"] == "unknown" and verdicts["arrival"]["found"].startswith(
+        "logging in as probe@mx.test"
+    )
     assert world.count("probe", "INBOX") == before
 
 
 def test_without_a_mailbox_and_in_check_mode_nothing_is_proved(world, controller):
-    for mailboxes, options, told in (([], (), "no mailbox is configured"), ([mailbox(world)], ("--check",), "not sent in check mode")):
+    for mailboxes, options, told in (
+        ([], (), "no mailbox is configured"),
+        ([mailbox(world)], ("--check",), "not sent in check mode"),
+    ):
         verdicts = probe(world, controller, mailboxes, *options)
         assert list(verdicts) == ["probe"]
         assert (verdicts["probe"]["status"], verdicts["probe"]["found"]) == ("unknown", told)
@@ -225,7 +273,9 @@ def test_without_a_mailbox_and_in_check_mode_nothing_is_proved(world, controller
 def test_a_mailbox_that_takes_no_mail_over_a_family_is_left_out_and_named(world, controller):
     probe(world, controller, [mailbox(world, families=["ipv6"])])
     assert controller.outcome["paths"] == []
-    assert controller.outcome["not_checked"] == [f"{world.sender.address} to probe@mx.test: the mailbox takes no mail over ipv4"]
+    assert controller.outcome["not_checked"] == [
+        f"{world.sender.address} to probe@mx.test: the mailbox takes no mail over ipv4"
+    ]
 
 
 def test_the_mail_of_others_stays_in_the_mailbox(world, controller):
@@ -247,17 +297,28 @@ def test_passwords_come_from_files_and_show_nowhere(world, controller):
     verdicts = probe(world, controller, [mailbox(world, imap=imap)])
     assert verdicts["arrival"]["status"] == "ok"
     done = probe(world, controller, [mailbox(world, imap=imap)], "-vvv", check=False)
-    secret = (controller.folder / "secrets" / "logins" / "probe").read_text().splitlines()[0].removeprefix("password: ")
+    secret = (
+        (controller.folder / "secrets" / "logins" / "probe").read_text().splitlines()[0].removeprefix("password: ")
+    )
     assert done.returncode == 0 and "mail_probe" in done.stdout
     for word in (PASSWORD, secret):
         assert word not in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("change, told", [
-    ({"secrets_directory": "/nonexistent"}, "run submission_auth first"),
-    ({"paths": [{"server": "mta7", "transport": "ip-a", "address": "192.0.2.1", "helo": "mta7.example.com"}]}, "paths name mta7"),
-    ({"paths": [{"server": "mta1", "transport": "ip-a", "address": "192.0.2", "helo": "mta1.example.com"}]}, "192.0.2"),
-])
+@pytest.mark.parametrize(
+    "change, told",
+    [
+        ({"secrets_directory": "/nonexistent"}, "run submission_auth first"),
+        (
+            {"paths": [{"server": "mta7", "transport": "ip-a", "address": "192.0.2.1", "helo": "mta7.example.com"}]},
+            "paths name mta7",
+        ),
+        (
+            {"paths": [{"server": "mta1", "transport": "ip-a", "address": "192.0.2", "helo": "mta1.example.com"}]},
+            "192.0.2",
+        ),
+    ],
+)
 def test_mistakes_are_told(world, controller, change, told):
     done = probe(world, controller, [mailbox(world)], check=False, **change)
     assert done.returncode and told in done.stdout and "Traceback" not in done.stdout + done.stderr

@@ -22,21 +22,36 @@ def test_the_hash_is_one_that_dovecot_verifies():
 
 
 def test_the_passwd_file_is_sorted_and_names_each_scheme():
-    logins = dovecot_auth.read_logins([
-        {"name": "probe", "password_hash": "{SSHA512}abc="}, {"name": "app", "password_hash": "$6$salt$hash/."}])
-    assert dovecot_auth.passwd_file(logins).splitlines() == [dovecot_auth.MARK, "app:{CRYPT}$6$salt$hash/.", "probe:{SSHA512}abc="]
+    logins = dovecot_auth.read_logins(
+        [{"name": "probe", "password_hash": "{SSHA512}abc="}, {"name": "app", "password_hash": "$6$salt$hash/."}]
+    )
+    assert dovecot_auth.passwd_file(logins).splitlines() == [
+        dovecot_auth.MARK,
+        "app:{CRYPT}$6$salt$hash/.",
+        "probe:{SSHA512}abc=",
+    ]
     assert "hash/." not in repr(logins)
 
 
 def test_all_mistakes_are_told_at_once_and_no_hash():
     with pytest.raises(Mistakes) as caught:
-        dovecot_auth.read_logins([
-            {"name": "a b", "password_hash": "{SSHA512}x"}, {"name": "c", "password_hash": "plainly"},
-            {"name": "c", "password_hash": "{PLAIN}plainly"}, {"name": "d", "password_hash": "$6$x\nroot:plainly"},
-            {"name": "e", "password_hash": "$6$x:0:0"}])
+        dovecot_auth.read_logins(
+            [
+                {"name": "a b", "password_hash": "{SSHA512}x"},
+                {"name": "c", "password_hash": "plainly"},
+                {"name": "c", "password_hash": "{PLAIN}plainly"},
+                {"name": "d", "password_hash": "$6$x\nroot:plainly"},
+                {"name": "e", "password_hash": "$6$x:0:0"},
+            ]
+        )
     assert [mistake.path for mistake in caught.value.mistakes] == [
-        "users[0].name", "users[1].password_hash", "users[2].name", "users[2].password_hash", "users[3].password_hash",
-        "users[4].password_hash"]
+        "users[0].name",
+        "users[1].password_hash",
+        "users[2].name",
+        "users[2].password_hash",
+        "users[3].password_hash",
+        "users[4].password_hash",
+    ]
     assert "plainly" not in str(caught.value)
 
 
@@ -47,11 +62,14 @@ def test_a_diff_shows_names_alone():
     assert dovecot_auth.shown_logins("", "") == ("", "")
 
 
-@pytest.mark.parametrize("version, has, has_not", [
-    ("2.3.19.1", "args = scheme=CRYPT username_format=%u /etc/dovecot/u\n", "dovecot_config_version"),
-    ("2.4.1-4", "passwd_file_path = /etc/dovecot/u\n", "args ="),
-    ("2.5.0", "dovecot_config_version = 2.4.0\n", "args ="),
-])
+@pytest.mark.parametrize(
+    "version, has, has_not",
+    [
+        ("2.3.19.1", "args = scheme=CRYPT username_format=%u /etc/dovecot/u\n", "dovecot_config_version"),
+        ("2.4.1-4", "passwd_file_path = /etc/dovecot/u\n", "args ="),
+        ("2.5.0", "dovecot_config_version = 2.4.0\n", "args ="),
+    ],
+)
 def test_each_version_has_its_syntax(version, has, has_not):
     text = dovecot_auth.configuration(version, "/etc/dovecot/u")
     assert has in text and has_not not in text
@@ -64,16 +82,19 @@ def test_other_versions_are_refused(version):
         dovecot_auth.configuration(version, "/etc/dovecot/u")
 
 
-@pytest.mark.parametrize("line, answer", [
-    (b"VERSION\t1\t2\n", None),
-    (b"MECH\tPLAIN\tplaintext\n", None),
-    (b"DONE\n", None),
-    (b"OK\t2\tuser=x\n", None),
-    (b"OK\t1\tuser=x\n", Answer(True)),
-    (b"FAIL\t1\tuser=x\treason=no such user\n", Answer(False, reason="no such user")),
-    (b"FAIL\t1\tuser=x\ttemp\n", Answer(False, broken=True)),
-    (b"FAIL\t1\tuser=x\tcode=temp_fail\ttemp\n", Answer(False, True, "temp_fail")),
-])
+@pytest.mark.parametrize(
+    "line, answer",
+    [
+        (b"VERSION\t1\t2\n", None),
+        (b"MECH\tPLAIN\tplaintext\n", None),
+        (b"DONE\n", None),
+        (b"OK\t2\tuser=x\n", None),
+        (b"OK\t1\tuser=x\n", Answer(True)),
+        (b"FAIL\t1\tuser=x\treason=no such user\n", Answer(False, reason="no such user")),
+        (b"FAIL\t1\tuser=x\ttemp\n", Answer(False, broken=True)),
+        (b"FAIL\t1\tuser=x\tcode=temp_fail\ttemp\n", Answer(False, True, "temp_fail")),
+    ],
+)
 def test_lines_of_the_protocol(line, answer):
     assert dovecot_auth.read_answer(line) == answer
 
@@ -97,7 +118,10 @@ def test_a_secret_is_read_back():
     assert dovecot_auth.read_secret(text) == ("p" * 20, b"12345678")
 
 
-@pytest.mark.parametrize("text", ["", "password: x\n", "password: short\nsalt: 0011223344556677\n", "password: " + "p" * 20 + "\nsalt: zz\n"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "password: x\n", "password: short\nsalt: 0011223344556677\n", "password: " + "p" * 20 + "\nsalt: zz\n"],
+)
 def test_what_is_no_secret_is_a_typed_error_that_holds_nothing_of_it(text):
     with pytest.raises(ValueError, match="expected") as caught:
         dovecot_auth.read_secret(text)

@@ -13,27 +13,47 @@ from ansible_collections.mailfleet.sending.plugins.module_utils import judgement
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status
 
 EXPECTED = judgement.Expectation(
-    subject="198.51.100.10 example.com probe@gmail.com", address="198.51.100.10", helo="mta1.example.com",
-    domain="example.com", bounce_domain="e.example.com", authserv_id="mx.gmail.com", receivers=("mx.gmail.com",))
+    subject="198.51.100.10 example.com probe@gmail.com",
+    address="198.51.100.10",
+    helo="mta1.example.com",
+    domain="example.com",
+    bounce_domain="e.example.com",
+    authserv_id="mx.gmail.com",
+    receivers=("mx.gmail.com",),
+)
 DMARC = "Authentication-Results: mx.gmail.com; dmarc=pass (p=none dis=none) header.from=example.com"
 SPF = (
     "Authentication-Results: mx.gmail.com; spf=pass (sender SPF authorized) smtp.mailfrom=e.example.com"
-    " (client-ip=198.51.100.10; helo=mta1.example.com; envelope-from=probe@e.example.com; receiver=gmail.com)")
+    " (client-ip=198.51.100.10; helo=mta1.example.com; envelope-from=probe@e.example.com; receiver=gmail.com)"
+)
 DKIM = (
     "Authentication-Results: mx.gmail.com;\n\tdkim=pass (2048-bit key; unprotected) header.d=example.com"
-    " header.i=@example.com header.a=rsa-sha256 header.s=m20261123 header.b=abc/DEF1")
+    " header.i=@example.com header.a=rsa-sha256 header.s=m20261123 header.b=abc/DEF1"
+)
 RECEIVED = (
     "Received: from mta1.example.com (mta1.example.com [198.51.100.10])\n"
     "\t(using TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits))\n"
-    "\tby mx.gmail.com (Postfix) with ESMTPS id 4ZxYw1\n\tfor <probe@gmail.com>; Mon, 23 Nov 2026 20:00:00 +0000 (UTC)")
+    "\tby mx.gmail.com (Postfix) with ESMTPS id 4ZxYw1\n\tfor <probe@gmail.com>; Mon, 23 Nov 2026 20:00:00 +0000 (UTC)"
+)
 LMTP = (
     "Received: from mx.gmail.com\n\tby mx.gmail.com with LMTP\n\tid 0BcDe\n\tfor <probe@gmail.com>;"
-    " Mon, 23 Nov 2026 20:00:01 +0000")
+    " Mon, 23 Nov 2026 20:00:01 +0000"
+)
 MESSAGE = (
     "DKIM-Signature: v=1; d=example.com\n"
-    "Received: from [192.0.2.9] (unknown [192.0.2.9]) by mta1.example.com (Postfix) with ESMTPSA id 77; Mon, 23 Nov 2026"
-    " 20:00:00 +0000\nFrom: probe@example.com\nSubject: probe")
-GOOD = ("Return-Path: <probe@e.example.com>", "Delivered-To: probe@gmail.com", LMTP, DMARC, SPF, DKIM, RECEIVED, MESSAGE)
+    "Received: from [192.0.2.9] (unknown [192.0.2.9]) by mta1.example.com (Postfix) with ESMTPSA id 77;"
+    " Mon, 23 Nov 2026 20:00:00 +0000\nFrom: probe@example.com\nSubject: probe"
+)
+GOOD = (
+    "Return-Path: <probe@e.example.com>",
+    "Delivered-To: probe@gmail.com",
+    LMTP,
+    DMARC,
+    SPF,
+    DKIM,
+    RECEIVED,
+    MESSAGE,
+)
 
 
 def judge(*fields: str, expected: judgement.Expectation = EXPECTED):
@@ -57,7 +77,9 @@ def test_three_fields_of_three_programs_are_merged():
     assert verdicts["dkim"].found == "dkim=pass header.d=example.com header.i=@example.com"
     assert verdicts["dkim"].expected == "dkim=pass header.d=example.com by mx.gmail.com"
     assert verdicts["tls"].found == "TLSv1.3 TLS_AES_256_GCM_SHA384"
-    assert verdicts["tls"].source.startswith("Received: from mta1.example.com (mta1.example.com [198.51.100.10]) (using")
+    assert verdicts["tls"].source.startswith(
+        "Received: from mta1.example.com (mta1.example.com [198.51.100.10]) (using"
+    )
     assert verdicts["ptr"].subjects == ("198.51.100.10 example.com probe@gmail.com",)
 
 
@@ -80,17 +102,23 @@ def test_what_the_message_brought_along_never_counts(stood):
     """The same text, once written by the receiver and once by the sender: only its place tells them apart."""
     for line, method in ((DKIM, "dkim"), (SPF, "spf"), (DMARC, "dmarc")):
         fields = [text for text in GOOD if text != line]
-        at = {"below": fields.index(RECEIVED) + 1, "within the message": len(fields) - 1, "at the end": len(fields)}[stood]
+        at = {"below": fields.index(RECEIVED) + 1, "within the message": len(fields) - 1, "at the end": len(fields)}[
+            stood
+        ]
         fields.insert(at, line)
         assert statuses(judge(*fields))[method] == "fail"
 
 
 def test_a_forged_received_field_moves_no_boundary():
     """A message that brings a Received field like the receiver's own, with results above it, gains nothing."""
-    forged = ("Received: from mta1.example.com (mta1.example.com [198.51.100.10]) by mx.gmail.com (Postfix) with ESMTPS id 9;"
-              " Mon, 23 Nov 2026 20:00:00 +0000")
+    forged = (
+        "Received: from mta1.example.com (mta1.example.com [198.51.100.10]) by mx.gmail.com (Postfix) with ESMTPS id 9;"
+        " Mon, 23 Nov 2026 20:00:00 +0000"
+    )
     verdicts = judge(LMTP, RECEIVED, DMARC, SPF, DKIM, forged, MESSAGE)
-    assert {method: verdicts[method].status for method in ("dkim", "spf", "dmarc")} == dict.fromkeys(("dkim", "spf", "dmarc"), Status.FAIL)
+    assert {method: verdicts[method].status for method in ("dkim", "spf", "dmarc")} == dict.fromkeys(
+        ("dkim", "spf", "dmarc"), Status.FAIL
+    )
 
 
 def test_a_forged_local_hand_over_moves_no_boundary():
@@ -124,26 +152,61 @@ def test_an_unreadable_field_does_not_count_and_is_named():
     assert "cannot be read" in verdicts["spf"].found
 
 
-@pytest.mark.parametrize("old, new, check, status, told", [
-    ("dkim=pass (2048-bit key; unprotected)", "dkim=fail (signature verification failed)", "dkim", "fail",
-     "the receiver says fail (signature verification failed)"),
-    ("dkim=pass", "dkim=temperror", "dkim", "unknown", "the receiver says temperror"),
-    ("header.d=example.com header.i=@example.com", "header.d=example.net", "dkim", "fail",
-     "it is about example.net, not about example.com"),
-    ("spf=pass", "spf=softfail", "spf", "fail", "the receiver says softfail"),
-    ("smtp.mailfrom=e.example.com", "smtp.helo=mta1.example.com", "spf", "fail",
-     "it is about nothing named, not about e.example.com"),
-    ("smtp.mailfrom=e.example.com", "smtp.mailfrom=probe@example.com", "spf", "fail",
-     "it is about example.com, not about e.example.com"),
-    ("dmarc=pass", "dmarc=fail", "dmarc", "fail", "the receiver says fail"),
-    ("header.from=example.com", "header.from=example.org", "dmarc", "fail", "it is about example.org"),
-    ("(mta1.example.com [198.51.100.10])", "(unknown [198.51.100.10])", "ptr", "fail", "could not confirm"),
-    ("(mta1.example.com [198.51.100.10])", "(host9.example.net [198.51.100.10])", "ptr", "warn", "is not the HELO name"),
-    ("from mta1.example.com (", "from localhost.localdomain (", "helo", "fail", "greeted under another name"),
-    ("[198.51.100.10])", "[198.51.100.11])", "origin", "fail", "left from another address"),
-    ("\t(using TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits))\n\tby mx.gmail.com (Postfix) with ESMTPS",
-     "\tby mx.gmail.com (Postfix) with ESMTP", "tls", "warn", "offers no TLS"),
-])
+@pytest.mark.parametrize(
+    "old, new, check, status, told",
+    [
+        (
+            "dkim=pass (2048-bit key; unprotected)",
+            "dkim=fail (signature verification failed)",
+            "dkim",
+            "fail",
+            "the receiver says fail (signature verification failed)",
+        ),
+        ("dkim=pass", "dkim=temperror", "dkim", "unknown", "the receiver says temperror"),
+        (
+            "header.d=example.com header.i=@example.com",
+            "header.d=example.net",
+            "dkim",
+            "fail",
+            "it is about example.net, not about example.com",
+        ),
+        ("spf=pass", "spf=softfail", "spf", "fail", "the receiver says softfail"),
+        (
+            "smtp.mailfrom=e.example.com",
+            "smtp.helo=mta1.example.com",
+            "spf",
+            "fail",
+            "it is about nothing named, not about e.example.com",
+        ),
+        (
+            "smtp.mailfrom=e.example.com",
+            "smtp.mailfrom=probe@example.com",
+            "spf",
+            "fail",
+            "it is about example.com, not about e.example.com",
+        ),
+        ("dmarc=pass", "dmarc=fail", "dmarc", "fail", "the receiver says fail"),
+        ("header.from=example.com", "header.from=example.org", "dmarc", "fail", "it is about example.org"),
+        ("(mta1.example.com [198.51.100.10])", "(unknown [198.51.100.10])", "ptr", "fail", "could not confirm"),
+        (
+            "(mta1.example.com [198.51.100.10])",
+            "(host9.example.net [198.51.100.10])",
+            "ptr",
+            "warn",
+            "is not the HELO name",
+        ),
+        ("from mta1.example.com (", "from localhost.localdomain (", "helo", "fail", "greeted under another name"),
+        ("[198.51.100.10])", "[198.51.100.11])", "origin", "fail", "left from another address"),
+        (
+            "\t(using TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits))\n"
+            "\tby mx.gmail.com (Postfix) with ESMTPS",
+            "\tby mx.gmail.com (Postfix) with ESMTP",
+            "tls",
+            "warn",
+            "offers no TLS",
+        ),
+    ],
+)
 def test_one_thing_wrong_gives_one_fault(old, new, check, status, told):
     verdicts = judge(*replaced(old, new))
     assert [(name, verdict.status.value) for name, verdict in verdicts.items() if not verdict.ok] == [(check, status)]
@@ -167,8 +230,10 @@ def test_spf_of_the_helo_name_beside_that_of_the_sender():
 
 
 def test_a_content_filter_on_loopback_is_the_receivers_own():
-    inner = ("Received: from localhost (localhost [127.0.0.1]) by mx.gmail.com (Postfix) with ESMTP id 8;"
-             " Mon, 23 Nov 2026 20:00:01 +0000")
+    inner = (
+        "Received: from localhost (localhost [127.0.0.1]) by mx.gmail.com (Postfix) with ESMTP id 8;"
+        " Mon, 23 Nov 2026 20:00:01 +0000"
+    )
     assert set(statuses(judge(LMTP, inner, *GOOD[3:])).values()) == {"ok"}
 
 
@@ -188,10 +253,14 @@ EXIM_RESULTS = """Authentication-Results: mx.freemail.test;
 
 def test_exim_stamps_iprev_and_no_dmarc():
     expected = replace(
-        EXPECTED, authserv_id="mx.freemail.test", receivers=("mx.freemail.test",), methods=("dkim", "spf", "iprev"))
+        EXPECTED, authserv_id="mx.freemail.test", receivers=("mx.freemail.test",), methods=("dkim", "spf", "iprev")
+    )
     assert statuses(judge(EXIM_RESULTS, EXIM, MESSAGE, expected=expected)) == dict.fromkeys(
-        ("dkim", "spf", "iprev", "origin", "helo", "ptr", "tls"), "ok")
-    found = judge(EXIM_RESULTS.replace("iprev=pass", "iprev=fail"), EXIM, MESSAGE, expected=replace(expected, methods=("dkim",)))
+        ("dkim", "spf", "iprev", "origin", "helo", "ptr", "tls"), "ok"
+    )
+    found = judge(
+        EXIM_RESULTS.replace("iprev=pass", "iprev=fail"), EXIM, MESSAGE, expected=replace(expected, methods=("dkim",))
+    )
     assert found["iprev"].status is Status.FAIL, "a result that is there is judged, expected or not"
     other = judge(EXIM_RESULTS.replace("ip=198.51.100.10", "ip=198.51.100.99"), EXIM, MESSAGE, expected=expected)
     assert other["iprev"].status is Status.FAIL
@@ -224,12 +293,16 @@ def test_gmail_repeats_its_results_above_its_received_field():
 
 
 def test_outlook_does_not_tell_the_name_of_the_address():
-    hop = ("Received: from mta1.example.com (198.51.100.10) by mx.gmail.com (10.1.1.1) with Microsoft SMTP Server"
-           " (version=TLS1_3, cipher=TLS_AES_256_GCM_SHA384) id 15.20; Mon, 23 Nov 2026 20:00:00 +0000")
+    hop = (
+        "Received: from mta1.example.com (198.51.100.10) by mx.gmail.com (10.1.1.1) with Microsoft SMTP Server"
+        " (version=TLS1_3, cipher=TLS_AES_256_GCM_SHA384) id 15.20; Mon, 23 Nov 2026 20:00:00 +0000"
+    )
     assert statuses(judge(DMARC, SPF, DKIM, hop, MESSAGE))["ptr"] == "unknown"
 
 
 def test_header_fields_end_where_the_header_ends():
     assert judgement.header_fields(b"From x@y Mon\r\nA: 1\r\n 2\r\nB-c:\xff\r\n\r\nD: 3\r\n") == [
-        ("a", " 1\r\n 2"), ("b-c", "\ufffd")]
+        ("a", " 1\r\n 2"),
+        ("b-c", "\ufffd"),
+    ]
     assert judgement.header_fields(b"A: 1\nno field\nB: 2\n") == [("a", " 1")]

@@ -13,8 +13,10 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.mailbox import A
 from ansible_collections.mailfleet.sending.plugins.module_utils.submission import Reply
 
 PROBE = probe_message.Probe("abcdef0123456789", 7, "example.com", "probe@gmail.com", "mta1", "198.51.100.10")
-PATHS = [probe.Path("mta1", "ip-198-51-100-10", "198.51.100.10", "mta1.example.com"),
-         probe.Path("mta1", "ip-2001-db8--10", "2001:db8::10", "mta1.example.com")]
+PATHS = [
+    probe.Path("mta1", "ip-198-51-100-10", "198.51.100.10", "mta1.example.com"),
+    probe.Path("mta1", "ip-2001-db8--10", "2001:db8::10", "mta1.example.com"),
+]
 DOMAINS = [probe.Domain("example.com", "e.example.com"), probe.Domain("example.us", "e.example.us")]
 
 
@@ -52,32 +54,51 @@ def test_a_nonce_counts_once_and_in_the_header_alone():
 
 
 def test_every_address_domain_and_mailbox_gets_a_message_of_its_own():
-    outcome = probe.plan("abcdef0123456789", PATHS, DOMAINS, [target("a@x.test"), target("b@x.test", families=("ipv4",))])
+    outcome = probe.plan(
+        "abcdef0123456789", PATHS, DOMAINS, [target("a@x.test"), target("b@x.test", families=("ipv4",))]
+    )
     assert [(j.sender, j.target.address) for j in outcome.journeys] == [
-        ("probe+ip-198-51-100-10@e.example.com", "a@x.test"), ("probe+ip-198-51-100-10@e.example.us", "a@x.test"),
-        ("probe+ip-198-51-100-10@e.example.com", "b@x.test"), ("probe+ip-198-51-100-10@e.example.us", "b@x.test"),
-        ("probe+ip-2001-db8--10@e.example.com", "a@x.test"), ("probe+ip-2001-db8--10@e.example.us", "a@x.test")]
+        ("probe+ip-198-51-100-10@e.example.com", "a@x.test"),
+        ("probe+ip-198-51-100-10@e.example.us", "a@x.test"),
+        ("probe+ip-198-51-100-10@e.example.com", "b@x.test"),
+        ("probe+ip-198-51-100-10@e.example.us", "b@x.test"),
+        ("probe+ip-2001-db8--10@e.example.com", "a@x.test"),
+        ("probe+ip-2001-db8--10@e.example.us", "a@x.test"),
+    ]
     assert len({journey.probe.nonce for journey in outcome.journeys}) == 6
     assert outcome.not_checked == ["2001:db8::10 to b@x.test: the mailbox takes no mail over ipv6"]
     assert "secret" not in repr(outcome)
 
 
 def test_a_row_says_unknown_of_what_nobody_saw():
-    (journey, *_others) = probe.plan("abcdef0123456789", PATHS, DOMAINS, [target("a@x.test")]).journeys
+    journey, *_others = probe.plan("abcdef0123456789", PATHS, DOMAINS, [target("a@x.test")]).journeys
     journey.reply = Reply(False, "554 5.7.1 no")
     (refused,) = probe.verdicts(journey, {}, 5)
     assert (refused.check, refused.status.value, refused.found) == ("submission", "fail", "554 5.7.1 no")
     journey.reply = Reply(True, "250 2.0.0 Ok: queued as 4ZxYw1")
     (missing,) = probe.verdicts(journey, {}, 5)
-    assert (missing.status.value, missing.found) == ("fail", "did not arrive within 5 s") and "4ZxYw1" in missing.cause
+    assert (missing.status.value, missing.found) == (
+        "fail",
+        "did not arrive within 5 s",
+    ) and "4ZxYw1" in missing.cause
     (unread,) = probe.verdicts(journey, {"a@x.test": "searching INBOX: gone"}, 5)
     assert (unread.status.value, unread.found) == ("unknown", "searching INBOX: gone")
     row = probe.row(journey, [missing])
-    assert (row["dkim"], row["spf"], row["ptr"], row["arrival"], row["address"]) == ("unknown", "", "unknown", "fail", "198.51.100.10")
+    assert (row["dkim"], row["spf"], row["ptr"], row["arrival"], row["address"]) == (
+        "unknown",
+        "",
+        "unknown",
+        "fail",
+        "198.51.100.10",
+    )
 
 
 def test_the_junk_folder_is_the_marked_one_or_else_one_of_a_usual_name():
-    gmail = [b'(\\HasNoChildren) "/" "INBOX"', b'(\\All \\HasNoChildren) "/" "[Gmail]/All Mail"', b'(\\HasNoChildren \\Junk) "/" "[Gmail]/Spam"']
+    gmail = [
+        b'(\\HasNoChildren) "/" "INBOX"',
+        b'(\\All \\HasNoChildren) "/" "[Gmail]/All Mail"',
+        b'(\\HasNoChildren \\Junk) "/" "[Gmail]/Spam"',
+    ]
     assert mailbox._folders(gmail) == [("INBOX", False), ('"[Gmail]/Spam"', True)]
     plain = [b'() "." INBOX', b'() "." Spam', b'() NIL "Bulk Mail"', b'() "." Notes', None, b"nonsense"]
     assert mailbox._folders(plain) == [("INBOX", False), ("Spam", True), ('"Bulk Mail"', True)]

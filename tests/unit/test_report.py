@@ -16,14 +16,23 @@ from ansible_collections.mailfleet.sending.plugins.module_utils import report
 CHECKS = ("dkim", "spf", "dmarc", "iprev", "origin", "helo", "ptr", "tls", "arrival")
 DESIRED = {
     "paths": [{"server": "mta1"}, {"server": "mta1"}, {"server": "mta2"}],
-    "domains": [{"domain": "example.com"}, {"domain": "example.us"}]}
+    "domains": [{"domain": "example.com"}, {"domain": "example.us"}],
+}
 SOURCE = (
     "Authentication-Results: mx.gmail.com; spf=softfail (sender SPF not authorized) smtp.mailfrom=e.example.com"
-    " (client-ip={}; helo=mta1.example.com; envelope-from=probe@e.example.com; receiver=gmail.com)")
+    " (client-ip={}; helo=mta1.example.com; envelope-from=probe@e.example.com; receiver=gmail.com)"
+)
 
 
 def row(server: str, address: str, domain: str, mailbox: str, **statuses: str) -> dict:
-    return {"server": server, "address": address, "domain": domain, "mailbox": mailbox, **dict.fromkeys(CHECKS, "ok"), **statuses}
+    return {
+        "server": server,
+        "address": address,
+        "domain": domain,
+        "mailbox": mailbox,
+        **dict.fromkeys(CHECKS, "ok"),
+        **statuses,
+    }
 
 
 def verdict(check: str, subject: str, status: str = "ok", **told: str) -> dict:
@@ -32,34 +41,73 @@ def verdict(check: str, subject: str, status: str = "ok", **told: str) -> dict:
 
 def softfail(address: str) -> dict:
     return verdict(
-        "spf", f"mta1 {address} example.com probe@gmail.com", "fail", found="spf=softfail smtp.mailfrom=e.example.com",
-        expected="spf=pass smtp.mailfrom=e.example.com by mx.gmail.com", cause="the receiver says softfail",
-        mend="publish the SPF record of e.example.com", source=SOURCE.format(address))
+        "spf",
+        f"mta1 {address} example.com probe@gmail.com",
+        "fail",
+        found="spf=softfail smtp.mailfrom=e.example.com",
+        expected="spf=pass smtp.mailfrom=e.example.com by mx.gmail.com",
+        cause="the receiver says softfail",
+        mend="publish the SPF record of e.example.com",
+        source=SOURCE.format(address),
+    )
 
 
 FAULTY = {
     "desired": DESIRED,
-    "verdicts": [verdict("ptr", "198.51.100.10"), verdict("ptr", "2001:db8:61::10", "unknown", found="SERVFAIL of 198.51.100.4")],
+    "verdicts": [
+        verdict("ptr", "198.51.100.10"),
+        verdict("ptr", "2001:db8:61::10", "unknown", found="SERVFAIL of 198.51.100.4"),
+    ],
     "probe": {
         "paths": [
             row("mta1", "198.51.100.10", "example.com", "probe@gmail.com", iprev="", spf="fail"),
             row("mta1", "2001:db8:61::10", "example.us", "probe@freemail.test", dmarc="", tls="warn"),
-            row("mta2", "198.51.100.20", "example.us", "probe@gmail.com", **dict.fromkeys(CHECKS[:-1], "unknown"), arrival="fail"),
+            row(
+                "mta2",
+                "198.51.100.20",
+                "example.us",
+                "probe@gmail.com",
+                **dict.fromkeys(CHECKS[:-1], "unknown"),
+                arrival="fail",
+            ),
         ],
         "verdicts": [softfail("198.51.100.10"), softfail("198.51.100.11")],
         "not_checked": ["2001:db8:61::10 to probe@orange.fr: the mailbox takes no mail over ipv6"],
     },
     "published": {
         "zones": [{"name": "example.us.", "server": "198.51.100.9", "error": "no answer within 5 s", "changes": []}],
-        "conflicts": [{
-            "zone": "example.com.", "owner": "example.com.", "type": "TXT", "kind": "spf", "found": ['"v=spf1 -all"'],
-            "wanted": ['"v=spf1 ip4:198.51.100.10 ~all"'], "merged": ['"v=spf1 ip4:198.51.100.10 -all"'],
-            "mend": "list example.com. in sending_dns_adopt", "reason": "SPF of example.com"}],
-        "manual": [{
-            "zone": "100.51.198.in-addr.arpa.", "text": "10.100.51.198.in-addr.arpa. 3600 IN PTR mta1.example.com.\n",
-            "records": [{"status": "absent", "found": [], "record": {
-                "owner": "10.100.51.198.in-addr.arpa.", "type": "PTR", "value": "mta1.example.com.", "ttl": 3600,
-                "reason": "PTR of mta1's first address"}}]}],
+        "conflicts": [
+            {
+                "zone": "example.com.",
+                "owner": "example.com.",
+                "type": "TXT",
+                "kind": "spf",
+                "found": ['"v=spf1 -all"'],
+                "wanted": ['"v=spf1 ip4:198.51.100.10 ~all"'],
+                "merged": ['"v=spf1 ip4:198.51.100.10 -all"'],
+                "mend": "list example.com. in sending_dns_adopt",
+                "reason": "SPF of example.com",
+            }
+        ],
+        "manual": [
+            {
+                "zone": "100.51.198.in-addr.arpa.",
+                "text": "10.100.51.198.in-addr.arpa. 3600 IN PTR mta1.example.com.\n",
+                "records": [
+                    {
+                        "status": "absent",
+                        "found": [],
+                        "record": {
+                            "owner": "10.100.51.198.in-addr.arpa.",
+                            "type": "PTR",
+                            "value": "mta1.example.com.",
+                            "ttl": 3600,
+                            "reason": "PTR of mta1's first address",
+                        },
+                    }
+                ],
+            }
+        ],
     },
 }
 FAULTY_TEXT = """\
@@ -133,9 +181,16 @@ def test_faults_to_the_letter():
 
 
 def test_a_proved_fleet_to_the_letter():
-    made = report.make(DESIRED, [verdict("ptr", "198.51.100.10")], {
-        "paths": [row("mta1", "198.51.100.10", "example.com", "probe@gmail.com", iprev="")],
-        "verdicts": [verdict(check, "x") for check in ("dkim", "spf", "dmarc")] + [verdict("tls", "x", "warn", found="no TLS")]}, {})
+    made = report.make(
+        DESIRED,
+        [verdict("ptr", "198.51.100.10")],
+        {
+            "paths": [row("mta1", "198.51.100.10", "example.com", "probe@gmail.com", iprev="")],
+            "verdicts": [verdict(check, "x") for check in ("dkim", "spf", "dmarc")]
+            + [verdict("tls", "x", "warn", found="no TLS")],
+        },
+        {},
+    )
     assert made.proved, "a warning is shown and does not stand against it"
     assert report.text(made) == """\
 mailfleet.sending: servers 2, addresses 3, domains 2, mailboxes 1
@@ -167,8 +222,14 @@ PROVED: 1 warn, 4 ok
 """
 
 
-@pytest.mark.parametrize("verdicts", [[], [verdict("ptr", "a", "warn")], *[
-    [verdict("spf", "a"), verdict("ptr", "b", status)] for status in ("fail", "absent", "unknown")]])
+@pytest.mark.parametrize(
+    "verdicts",
+    [
+        [],
+        [verdict("ptr", "a", "warn")],
+        *[[verdict("spf", "a"), verdict("ptr", "b", status)] for status in ("fail", "absent", "unknown")],
+    ],
+)
 def test_what_is_not_proved(verdicts):
     made = report.make({}, verdicts, {}, {})
     assert not made.proved and made.conclusion().startswith("NOT PROVED: ")
@@ -185,7 +246,10 @@ def test_many_alike_faults_are_one_with_some_of_its_subjects():
 def test_the_json_has_everything_with_its_source():
     data = json.loads(json.dumps(report.make(**FAULTY).to_dict()))
     assert data["proved"] is False and data["summary"] == {"ok": 1, "warn": 0, "unknown": 2, "absent": 1, "fail": 3}
-    assert [one["source"] for one in data["faults"][:2]] == [SOURCE.format("198.51.100.10"), SOURCE.format("198.51.100.11")]
+    assert [one["source"] for one in data["faults"][:2]] == [
+        SOURCE.format("198.51.100.10"),
+        SOURCE.format("198.51.100.11"),
+    ]
     assert data["paths"] == FAULTY["probe"]["paths"] and data["manual"] == FAULTY["published"]["manual"]
     assert data["fleet"] == {"servers": 2, "addresses": 3, "domains": 2, "mailboxes": 2}
 
@@ -200,6 +264,10 @@ NAME = st.text("abcdefghijkl.-", min_size=1, max_size=120)
 
 @given(st.lists(st.tuples(NAME, NAME, NAME), min_size=1, max_size=4), NAME)
 def test_no_line_is_longer_than_the_terminal(names, word):
-    made = report.make({}, [verdict("spf", word * 3, "fail", found=word * 4, source=f"{word} {word}")], {
-        "paths": [row(word[:40], *name) for name in names]}, {})
+    made = report.make(
+        {},
+        [verdict("spf", word * 3, "fail", found=word * 4, source=f"{word} {word}")],
+        {"paths": [row(word[:40], *name) for name in names]},
+        {},
+    )
     assert max(map(len, report.text(made).splitlines())) <= report.WIDTH
