@@ -129,6 +129,7 @@ def reset(progress: Progress) -> None:
     nodes.execute(primary, ["knotc", "--blocking", "--force", "zone-purge", "+journal", "--"])
     nodes.execute(primary, ["knotc", "--blocking", "zone-reload", "--"])
     nodes.execute(secondary, ["knotc", "--blocking", "zone-retransfer", "--"])
+    nodes.execute(node("resolver"), ["unbound-control", "flush_zone", "."])
     progress.say("zones: as they started")
     for each in NODES:
         if "mailboxes" in each.trees:

@@ -149,6 +149,21 @@ def test_an_update_by_key_arrives_at_the_secondary(zone):
         dns.query.tcp(change, NS1, timeout=5)
 
 
+def test_an_update_survives_a_restart():
+    secret, value = (RUN / "tsig.secret").read_text().strip(), secrets.token_hex(8)
+    change = update("example.us", secret)
+    change.replace("a-restart", 5, "TXT", f'"{value}"')
+    dns.query.tcp(change, NS1, timeout=5)
+    try:
+        inside("ns1", "systemctl", "restart", "knot")
+        answer = dns.query.udp(dns.message.make_query("a-restart.example.us", "TXT"), NS1, timeout=5)
+        assert value in answer.to_text()
+    finally:
+        change = update("example.us", secret)
+        change.delete("a-restart")
+        dns.query.tcp(change, NS1, timeout=5)
+
+
 @pytest.mark.parametrize(("zone", "server"), [("example.com", NS2), ("gmail.com", NS1)])
 def test_no_update_elsewhere(zone, server):
     change = update(zone, (RUN / "tsig.secret").read_text().strip())
