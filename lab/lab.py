@@ -42,6 +42,9 @@ def is_well(each: Node, present: dict[str, tuple[str, str]], progress: Progress)
     if made_from != nodes.definition(each):
         progress.say(f"{each.name}: replaced, its definition has changed")
         return False
+    if state not in ("running", "exited", "stopped"):
+        progress.say(f"{each.name}: replaced, it is {state}")   # its making was interrupted
+        return False
     if state != "running":
         progress.say(f"{each.name}: was {state}, starting it")
         if attempt([*nodes.PODMAN, "start", each.container]).returncode:

@@ -183,6 +183,10 @@ def wait(node: Node) -> None:
 
 
 def prepare(node: Node) -> None:
-    """Run what a new node needs once."""
-    for command in node.prepare:
-        execute(node, list(command))
+    """Run what a new node needs once; a node for which that fails is removed, so that the next run makes it anew."""
+    try:
+        for command in node.prepare:
+            execute(node, list(command))
+    except LabError:
+        remove(node.container)
+        raise

@@ -32,8 +32,11 @@ class Progress:
 
 
 def attempt(command: list[str], stdin: str | None = None, timeout: float | None = None) -> subprocess.CompletedProcess:
-    """Run a program whose failure is an answer; returns what it wrote and its status."""
-    return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=timeout)
+    """Run a program whose failure is an answer; returns what it wrote and its status, 124 after `timeout` seconds."""
+    try:
+        return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(command, 124, "", f"no answer within {timeout:.0f} s")
 
 
 def run(command: list[str], stdin: str | None = None) -> str:
