@@ -11,6 +11,7 @@ from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_keys import KeyFault, check_name
+from ansible_collections.mailfleet.sending.plugins.module_utils.opendkim_policy import Signing
 
 
 class ActionModule(ActionBase):
@@ -24,18 +25,19 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         arguments = dict(self._task.args)
         folder = arguments.pop("secrets_directory", None)
-        signing, faults = [], []
+        private_keys, faults = dict(arguments.get("private_keys") or {}), []
         for entry in arguments.get("signing") or []:
-            private = None
+            if not isinstance(entry, dict) or entry.get("scope", "fleet") != "fleet":
+                continue  # the module says what is wrong with an entry of another kind
+            name = Signing(str(entry.get("domain", "")), str(entry.get("selector", ""))).key
             try:
-                if isinstance(entry, dict) and entry.get("scope", "fleet") == "fleet" and not entry.get("private"):
-                    private = self._private(folder, entry)
+                if name not in private_keys and (private := self._private(folder, entry)) is not None:
+                    private_keys[name] = private
             except (KeyFault, AnsibleError) as fault:
                 faults.append(str(fault))
-            signing.append(entry | {"private": private} if private is not None else entry)
         if faults:
             raise AnsibleActionFail("\n".join(faults))
-        arguments["signing"] = signing
+        arguments["private_keys"] = private_keys
         return result | self._execute_module(module_args=arguments, task_vars=task_vars)
 
     def _private(self, folder: str | None, entry: dict[str, Any]) -> str | None:

@@ -66,9 +66,6 @@ options:
         description: Whether the domain signs for every name below it, too.
         type: bool
         default: false
-      private:
-        description: The private key in PEM. The action plugin fills it in for the scope V(fleet).
-        type: str
   deferred:
     description: Domains of ours whose key has not been seen in DNS yet. Their mail waits.
     type: list
@@ -122,6 +119,12 @@ options:
         description: The selector.
         type: str
         required: true
+  private_keys:
+    description:
+      - Private keys in PEM by the name of their record, such as C(m20261123._domainkey.example.com). The action plugin
+        fills in those of scope V(fleet) that are not given.
+    type: dict
+    default: {}
   secrets_directory:
     description: The folder on the controller whose C(dkim/<domain>/<selector>.pem) are the keys of scope V(fleet).
     type: path
@@ -180,7 +183,6 @@ SIGNING = KEY | {
     "scope": {"type": "str", "choices": ["fleet", "server"], "default": "fleet"},
     "public": {"type": "str"},
     "subdomains": {"type": "bool", "default": False},
-    "private": {"type": "str", "no_log": True},
 }
 NETWORK = {
     "network": {"type": "str", "required": True},
@@ -199,6 +201,8 @@ def main() -> None:
             "networks": {"type": "list", "elements": "dict", "default": [], "options": NETWORK},
             "notice_domains": NAMES,
             "retired": {"type": "list", "elements": "dict", "default": [], "options": KEY},
+            # An option of its own: inside a list, Ansible's syslog would show secrets that have more than one line.
+            "private_keys": {"type": "dict", "default": {}, "no_log": True},
             "secrets_directory": {"type": "path", "no_log": False},
         },
         supports_check_mode=True,
@@ -212,8 +216,7 @@ def main() -> None:
         networks={entry["network"]: tuple(entry["domains"]) for entry in given["networks"]},
         notices=tuple(given["notice_domains"]),
     )
-    keys = [KeyFile(entry["domain"], entry["selector"], (entry["private"] or "").encode() or None, entry["public"],
-                    comes=entry["scope"] == "fleet") for entry in given["signing"]]
+    keys = [_key_file(entry, given["private_keys"]) for entry in given["signing"]]
     retired = [KeyFile(entry["domain"], entry["selector"]) for entry in given["retired"]]
     try:
         report = opendkim_node.apply(policy, keys, retired, dry=module.check_mode)
@@ -228,6 +231,13 @@ def main() -> None:
         unverified=report.unverified,
         diff=report.diff,
     )
+
+
+def _key_file(entry: dict, private_keys: dict) -> KeyFile:
+    """Return the key of an entry of signing."""
+    domain, selector, fleet = entry["domain"], entry["selector"], entry["scope"] == "fleet"
+    private = private_keys.get(Signing(domain, selector).key) if fleet else None
+    return KeyFile(domain, selector, private.encode() if private else None, entry["public"], comes=fleet)
 
 
 if __name__ == "__main__":

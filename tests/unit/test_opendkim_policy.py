@@ -127,7 +127,8 @@ def test_all_mistakes_at_once():
 
 
 def test_the_longest_domain_owns_a_name():
-    assert opendkim_policy.owner_of("a.b.example.com", ["example.com", "b.example.com", "c.example.com"]) == "b.example.com"
+    domains = ["example.com", "b.example.com", "c.example.com"]
+    assert opendkim_policy.owner_of("a.b.example.com", domains) == "b.example.com"
     assert opendkim_policy.owner_of("xample.com", ["example.com"]) is None
     assert opendkim_policy.owner_of("notexample.com", ["example.com"]) is None
 
