@@ -206,11 +206,13 @@ def _judge_method(method: str, evidence: Evidence, expected: Expectation) -> Ver
             method, (expected.subject,), Status.OK, _show(passing[0].result, rules), wanted, source=passing[0].source
         )
     bad = next((stamp for stamp in fitting if stamp.result.result != "pass"), stamps[0])
-    cause = (
-        f"the receiver says {bad.result.result}{''.join(f' ({comment})' for comment in bad.result.comments[:1])}"
-        if bad in fitting
-        else f"it is about {_about(bad.result, rules) or 'nothing named'}, not about {rules.wanted}"
-    )
+    about = _about(bad.result, rules)
+    if about and bad not in fitting:
+        cause = f"it is about {about}, not about {rules.wanted}"
+    else:
+        comment = "".join(f" ({text})" for text in bad.result.comments[:1])
+        cause = f"the receiver says {bad.result.result}{comment}"
+        cause += "" if about or bad in fitting else f", and does not name {rules.wanted}"
     # temperror says that the receiver could not find out (RFC 8601 section 2.7): unknown is not absent.
     status = Status.UNKNOWN if bad in fitting and bad.result.result == "temperror" else Status.FAIL
     mend = rules.mend if status is Status.FAIL else "probe again; the receiver could not reach the DNS"

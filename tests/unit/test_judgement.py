@@ -176,7 +176,7 @@ def test_an_unreadable_field_does_not_count_and_is_named():
             "smtp.helo=mta1.example.com",
             "spf",
             "fail",
-            "it is about nothing named, not about e.example.com",
+            "the receiver says pass (sender SPF authorized), and does not name e.example.com",
         ),
         (
             "smtp.mailfrom=e.example.com",
@@ -212,6 +212,13 @@ def test_one_thing_wrong_gives_one_fault(old, new, check, status, told):
     assert [(name, verdict.status.value) for name, verdict in verdicts.items() if not verdict.ok] == [(check, status)]
     assert told in verdicts[check].cause
     assert verdicts[check].mend and verdicts[check].expected and verdicts[check].found
+
+
+def test_an_unsigned_message_as_opendkim_stamps_it():
+    line = "Authentication-Results: mx.gmail.com; dkim=none; dkim-atps=neutral"
+    verdict = judge(*(line if text == DKIM else text for text in GOOD))["dkim"]
+    assert (verdict.status, verdict.found) == (Status.FAIL, "dkim=none")
+    assert verdict.cause == "the receiver says none, and does not name example.com"
 
 
 def test_one_good_signature_among_several_is_enough():
