@@ -33,10 +33,20 @@ def readme(role: str) -> str:
     parts = [f"# mailfleet.sending.{role}", plain(spec["description"]), "## Variables"]
     for name, option in spec["options"].items():
         kind = option["type"] + (f" of {option['elements']}" if "elements" in option else "")
-        default = f"default `{json.dumps(option['default'])}`" if "default" in option else "required" if option.get("required") else "no default"
+        default = (
+            f"default `{json.dumps(option['default'])}`"
+            if "default" in option
+            else "required"
+            if option.get("required")
+            else "no default"
+        )
         choices = f", one of {', '.join(f'`{choice}`' for choice in option['choices'])}" if "choices" in option else ""
         parts += [f"### `{name}`", f"{kind}{choices}; {default}", plain(option["description"])]
-        parts += ["\n".join(f"- `{key}`: {plain(each['description'])}" for key, each in option["options"].items())] if "options" in option else []
+        parts += (
+            ["\n".join(f"- `{key}`: {plain(each['description'])}" for key, each in option["options"].items())]
+            if "options" in option
+            else []
+        )
     notes = folder / "NOTES.md"
     parts += [notes.read_text(encoding="utf-8").strip()] if notes.exists() else []
     return "\n\n".join(parts) + "\n"

@@ -11,6 +11,7 @@ import typing as t
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+
 from ansible_collections.mailfleet.sending.plugins.module_utils.desired import desired_state
 from ansible_collections.mailfleet.sending.plugins.module_utils.inventory import read_fleet
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistake, Mistakes
@@ -19,8 +20,19 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.signing import K
 from ansible_collections.mailfleet.sending.plugins.module_utils.state import State, StateError
 
 GROUP = "sending_servers"
-FLEET_WIDE = ("sending_domains", "sending_providers", "sending_networks", "sending_users", "sending_zones",
-              "sending_dkim_scope", "sending_dkim_selector", "sending_dkim_bits", "sending_unsigned", "sending_message_size", "sending_dns_ttl")
+FLEET_WIDE = (
+    "sending_domains",
+    "sending_providers",
+    "sending_networks",
+    "sending_users",
+    "sending_zones",
+    "sending_dkim_scope",
+    "sending_dkim_selector",
+    "sending_dkim_bits",
+    "sending_unsigned",
+    "sending_message_size",
+    "sending_dns_ttl",
+)
 OF_HOST = ("sending_addresses", "sending_submission", "sending_tls_certificate", "sending_tls_key")
 
 
@@ -32,12 +44,14 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         result = super().run(tmp, task_vars)
         task_vars = task_vars or {}
-        _checked, arguments = self.validate_argument_spec({
-            "state": {"type": "path", "required": True},
-            "secrets": {"type": "path", "default": ""},
-            "date": {"type": "str"},
-            "keys": {"type": "list", "elements": "dict", "no_log": False},
-        })
+        _checked, arguments = self.validate_argument_spec(
+            {
+                "state": {"type": "path", "required": True},
+                "secrets": {"type": "path", "default": ""},
+                "date": {"type": "str"},
+                "keys": {"type": "list", "elements": "dict", "no_log": False},
+            }
+        )
         try:
             fleet = read_fleet(*self._variables(task_vars))
             state = State(arguments["state"], dry=self._task.check_mode)
@@ -59,11 +73,17 @@ class ActionModule(ActionBase):
         return {**result, "changed": bool(state.changed), "written": state.changed, **desired}
 
     def _submissions(self, servers: dict[str, t.Any], task_vars: dict[str, t.Any]) -> list[dict[str, t.Any]]:
-        """Where the probe submits: the address under which Ansible reaches the server, the name that its certificate bears."""
+        """Where the probe submits: where Ansible reaches the server, and the name that its certificate bears."""
         authority = self._templar.template(task_vars.get("sending_tls_ca")) or None
         return [
-            {"server": name, "host": task_vars["hostvars"][name].get("ansible_host") or name, "tls_name": server["hostname"], "ca_file": authority}
-            for name, server in servers.items() if server["submission"]
+            {
+                "server": name,
+                "host": task_vars["hostvars"][name].get("ansible_host") or name,
+                "tls_name": server["hostname"],
+                "ca_file": authority,
+            }
+            for name, server in servers.items()
+            if server["submission"]
         ]
 
     def _variables(self, task_vars: dict[str, t.Any]) -> tuple[dict[str, t.Any], dict[str, dict[str, t.Any]]]:
@@ -81,7 +101,14 @@ class ActionModule(ActionBase):
             first = next((host for host in hosts if name in raw[host]), None)
             other = next((host for host in hosts if first and raw[host].get(name) != raw[first].get(name)), None)
             if other:
-                mistakes.append(Mistake(f"{other}: {name}", "a value of its own", f"the value that {first} has", f"set it once, in group_vars/{GROUP}.yml"))
+                mistakes.append(
+                    Mistake(
+                        f"{other}: {name}",
+                        "a value of its own",
+                        f"the value that {first} has",
+                        f"set it once, in group_vars/{GROUP}.yml",
+                    )
+                )
         if mistakes:
             raise Mistakes(mistakes)
 

@@ -11,6 +11,7 @@ import typing as t
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+
 from ansible_collections.mailfleet.sending.plugins.module_utils.signing import Answer, Key, StateError, decide, register
 from ansible_collections.mailfleet.sending.plugins.module_utils.state import State
 from ansible_collections.mailfleet.sending.plugins.module_utils.state import StateError as FileError
@@ -23,15 +24,17 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         result = super().run(tmp, task_vars)
-        _checked, arguments = self.validate_argument_spec({
-            "state": {"type": "path", "required": True},
-            "domains": {"type": "list", "elements": "str", "required": True},
-            "servers": {"type": "list", "elements": "str", "required": True},
-            "seen": {"type": "list", "elements": "dict", "required": True},
-            "unsigned": {"type": "str", "choices": ["defer", "allow"], "default": "defer"},
-            "untold": {"type": "list", "elements": "dict", "default": []},
-            "date": {"type": "str"},
-        })
+        _checked, arguments = self.validate_argument_spec(
+            {
+                "state": {"type": "path", "required": True},
+                "domains": {"type": "list", "elements": "str", "required": True},
+                "servers": {"type": "list", "elements": "str", "required": True},
+                "seen": {"type": "list", "elements": "dict", "required": True},
+                "unsigned": {"type": "str", "choices": ["defer", "allow"], "default": "defer"},
+                "untold": {"type": "list", "elements": "dict", "default": []},
+                "date": {"type": "str"},
+            }
+        )
         today = arguments["date"] or datetime.date.today().isoformat()
         try:
             state = State(arguments["state"], dry=self._task.check_mode)
@@ -39,20 +42,34 @@ class ActionModule(ActionBase):
             if self._task.check_mode:
                 # What a run would make and publish: the answer that the run then gives where DNS serves it.
                 known = _assumed(known, arguments["untold"], today)
-            keys = [Key(domain, selector, entry["public"], entry["created"], entry["scope"], entry["server"])
-                    for domain, selectors in known.items() for selector, entry in selectors.items()]
+            keys = [
+                Key(domain, selector, entry["public"], entry["created"], entry["scope"], entry["server"])
+                for domain, selectors in known.items()
+                for selector, entry in selectors.items()
+            ]
             known = register(known, keys, [(entry["domain"], entry["selector"]) for entry in arguments["seen"]], today)
             if not self._task.check_mode:
                 state.write_json("keys.json", known)
-            decisions = decide(keys, known, arguments["domains"], unsigned=arguments["unsigned"], servers=arguments["servers"])
+            decisions = decide(
+                keys, known, arguments["domains"], unsigned=arguments["unsigned"], servers=arguments["servers"]
+            )
         except (StateError, FileError) as error:
             raise AnsibleActionFail(str(error)) from error
-        servers: dict[str, dict[str, t.Any]] = {server: {"signing": [], "deferred": [], "allowed": []} for server in arguments["servers"]}
+        servers: dict[str, dict[str, t.Any]] = {
+            server: {"signing": [], "deferred": [], "allowed": []} for server in arguments["servers"]
+        }
         for decision in decisions:
             place = servers[t.cast(str, decision.server)]
             if decision.answer is Answer.SIGNED:
                 entry = known[decision.domain][decision.selector]
-                place["signing"].append({"domain": decision.domain, "selector": decision.selector, "scope": entry["scope"], "public": entry["public"]})
+                place["signing"].append(
+                    {
+                        "domain": decision.domain,
+                        "selector": decision.selector,
+                        "scope": entry["scope"],
+                        "public": entry["public"],
+                    }
+                )
             else:
                 place["deferred" if decision.answer is Answer.DEFERRED else "allowed"].append(decision.domain)
         awaited = sorted({f"{d.awaited}._domainkey.{d.domain}" for d in decisions if d.awaited})
@@ -61,8 +78,10 @@ class ActionModule(ActionBase):
 
 def _assumed(known: dict[str, t.Any], untold: list[dict[str, t.Any]], today: str) -> dict[str, t.Any]:
     """The state as it will be when every key is made, published and seen."""
-    assumed = {domain: {selector: {**entry, "seen": entry["seen"] or today} for selector, entry in selectors.items()}
-               for domain, selectors in known.items()}
+    assumed = {
+        domain: {selector: {**entry, "seen": entry["seen"] or today} for selector, entry in selectors.items()}
+        for domain, selectors in known.items()
+    }
     for key in untold:
         scope = "server" if key["server"] else "fleet"
         entry = {"public": "", "created": today, "scope": scope, "server": key["server"] or None, "seen": today}

@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The desired state: made once from inventory, state and date, always of the whole group. Nothing further down recomputes it."""
+"""The desired state: made once from inventory, state and date, always of the whole group.
+
+Nothing further down recomputes it.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,9 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.records import R
 from ansible_collections.mailfleet.sending.plugins.module_utils.wanted_keys import KeyState, wanted_keys
 
 
-def desired_state(fleet: Fleet, known: KeyState, published: t.Iterable[Record], date: datetime.date) -> dict[str, t.Any]:
+def desired_state(
+    fleet: Fleet, known: KeyState, published: t.Iterable[Record], date: datetime.date
+) -> dict[str, t.Any]:
     """What the fleet should be.
 
     :arg fleet: the fleet, as the inventory says.
@@ -33,10 +38,12 @@ def desired_state(fleet: Fleet, known: KeyState, published: t.Iterable[Record], 
     :raises Mistakes: where SPF cannot be composed.
     """
     keys = wanted_keys(fleet, known, date)
-    live = [(domain.name, selector, entry["public"])
-            for domain in fleet.domains
-            for selector, entry in sorted(known.get(domain.name, {}).items())
-            if entry.get("public")]
+    live = [
+        (domain.name, selector, entry["public"])
+        for domain in fleet.domains
+        for selector, entry in sorted(known.get(domain.name, {}).items())
+        if entry.get("public")
+    ]
     former = former_addresses(fleet, published)
     records = desired_records(fleet, live)
     additions = desired_records(fleet, live, former) if former else records
@@ -44,14 +51,31 @@ def desired_state(fleet: Fleet, known: KeyState, published: t.Iterable[Record], 
         "keys": [key.as_dict() for key in keys if not key.server],
         "records": [record.to_dict() for record in records],
         "additions": [record.to_dict() for record in additions],
-        "untold": [{"domain": key.domain, "selector": key.selector, "server": key.server} for key in keys if (key.domain, key.selector) not in {pair[:2] for pair in live}],
-        "servers": {server.name: {**_server(fleet, server), "keys": [key.as_dict() for key in keys if key.server == server.name]}
-                    for server in fleet.servers},
+        "untold": [
+            {"domain": key.domain, "selector": key.selector, "server": key.server}
+            for key in keys
+            if (key.domain, key.selector) not in {pair[:2] for pair in live}
+        ],
+        "servers": {
+            server.name: {
+                **_server(fleet, server),
+                "keys": [key.as_dict() for key in keys if key.server == server.name],
+            }
+            for server in fleet.servers
+        },
         "domains": [{"domain": domain.name, "bounce_domain": domain.mail_from} for domain in fleet.domains],
-        "public_keys": [{"domain": domain, "selector": selector, "public": public} for domain, selector, public in live],
+        "public_keys": [
+            {"domain": domain, "selector": selector, "public": public} for domain, selector, public in live
+        ],
         "paths": [
             {"server": server.name, "transport": address.transport, "address": address.address, "helo": address.helo}
-            for server in fleet.servers for address in server.addresses
+            for server in fleet.servers
+            for address in server.addresses
+        ],
+        "addresses": [
+            {"address": address.address, "helo": address.helo}
+            for server in fleet.servers
+            for address in server.addresses
         ],
         "spf_checks": _spf_checks(fleet),
         "logins": {PROBE_LOGIN: ["*"], **{user.name: list(user.domains) for user in fleet.users}},
@@ -64,7 +88,11 @@ def _spf_checks(fleet: Fleet) -> list[dict[str, str]]:
     """What receivers evaluate: each address for each return path, and for the name that it says in HELO."""
     paths = [(address.address, address.helo) for server in fleet.servers for address in server.addresses]
     mail_from = dict.fromkeys(name for domain in fleet.domains for name in (domain.mail_from, domain.name))
-    checks = [{"address": address, "domain": name, "identity": "mailfrom", "helo": helo} for name in mail_from for address, helo in paths]
+    checks = [
+        {"address": address, "domain": name, "identity": "mailfrom", "helo": helo}
+        for name in mail_from
+        for address, helo in paths
+    ]
     return checks + [{"address": address, "domain": helo, "identity": "helo", "helo": helo} for address, helo in paths]
 
 
@@ -75,7 +103,13 @@ def _server(fleet: Fleet, server: t.Any) -> dict[str, t.Any]:
         "tls_certificate": server.tls_certificate,
         "tls_key": server.tls_key,
         "addresses": [
-            {"address": address.address, "helo": address.helo, "bind": address.bind, "family": address.family, "transport": address.transport}
+            {
+                "address": address.address,
+                "helo": address.helo,
+                "bind": address.bind,
+                "family": address.family,
+                "transport": address.transport,
+            }
             for address in server.addresses
         ],
         "layers": {"postfix": postfix_layer(fleet, server), "dkim": dkim_layer(), "throttle": throttle_layer(fleet)},

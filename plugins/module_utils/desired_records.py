@@ -29,8 +29,14 @@ def desired_records(fleet: Fleet, keys: t.Iterable[tuple[str, str, str]], former
     """
     records = [*_names(fleet), *_spf(fleet, tuple(former)), *_bounces(fleet), *_dmarc(fleet)]
     for domain, selector, public in keys:
-        records.append(Record(f"{selector}._domainkey.{domain}", "TXT", format_record(public),
-                              reason=f"DKIM key {selector} of {domain}: receivers verify signatures with it (RFC 6376)"))
+        records.append(
+            Record(
+                f"{selector}._domainkey.{domain}",
+                "TXT",
+                format_record(public),
+                reason=f"DKIM key {selector} of {domain}: receivers verify signatures with it (RFC 6376)",
+            )
+        )
     return list({record.key: dataclasses.replace(record, ttl=fleet.ttl) for record in records}.values())
 
 
@@ -60,13 +66,19 @@ def _names(fleet: Fleet) -> t.Iterator[Record]:
         for address in server.addresses:
             by_helo.setdefault(address.helo, []).append(address.address)
             kind = "A" if address.family == 4 else "AAAA"
-            yield Record(address.helo, kind, address.address, reason=f"HELO name of {address.address}: receivers look it up")
+            yield Record(
+                address.helo, kind, address.address, reason=f"HELO name of {address.address}: receivers look it up"
+            )
             pointer = ipaddress.ip_address(address.address).reverse_pointer
-            yield Record(pointer, "PTR", address.helo, reason=f"PTR of {address.address}: receivers refuse senders without one")
+            yield Record(
+                pointer, "PTR", address.helo, reason=f"PTR of {address.address}: receivers refuse senders without one"
+            )
     sending = {domain.name for domain in fleet.domains}
     for helo, addresses in by_helo.items():
         if helo not in sending:
-            yield from spf_compose.compose(helo, addresses, all="fail", reason=f"SPF of the HELO name {helo}: judged where MAIL FROM is empty")
+            yield from spf_compose.compose(
+                helo, addresses, all="fail", reason=f"SPF of the HELO name {helo}: judged where MAIL FROM is empty"
+            )
 
 
 def _spf(fleet: Fleet, former: tuple[str, ...]) -> t.Iterator[Record]:
@@ -80,7 +92,14 @@ def _spf(fleet: Fleet, former: tuple[str, ...]) -> t.Iterator[Record]:
             try:
                 composed = spf_compose.compose(owner, costs=dict(costs) | dict(domain.spf.external), **options)
             except spf_compose.CannotCompose as error:
-                mistakes.append(Mistake(f"{domain.path}.spf", f"{error.lookups} lookups", f"at most {spf_compose.MAX_LOOKUPS} (RFC 7208 4.6.4)", str(error)))
+                mistakes.append(
+                    Mistake(
+                        f"{domain.path}.spf",
+                        f"{error.lookups} lookups",
+                        f"at most {spf_compose.MAX_LOOKUPS} (RFC 7208 4.6.4)",
+                        str(error),
+                    )
+                )
                 continue
             # Counted from a record's own terms, so that an include of it adds the term itself.
             costs[owner] = spf_compose.tree_lookups(composed, dict(costs) | dict(domain.spf.external))
@@ -90,15 +109,31 @@ def _spf(fleet: Fleet, former: tuple[str, ...]) -> t.Iterator[Record]:
 
 
 def _policies(fleet: Fleet, domain: Domain, addresses: list[str]) -> t.Iterator[tuple[str, dict[str, t.Any]]]:
-    """What to compose for a domain and its bounce domain. Only our own servers use a bounce domain, so it ends in -all."""
+    """What to compose for a domain and its bounce domain; only our servers use that one, so it ends in -all."""
     spf = domain.spf
     external = [name for name, _lookups in spf.external]
     if domain.auxiliary:
         main = spf.redirect or ", ".join(spf.include)
-        options: dict[str, t.Any] = {"addresses": [], "include": [*spf.include, *external], "redirect": spf.redirect or None, "all": spf.all}
-        yield domain.name, {**options, "reason": f"SPF of {domain.name}: an auxiliary domain, which takes its senders from {main}"}
+        options: dict[str, t.Any] = {
+            "addresses": [],
+            "include": [*spf.include, *external],
+            "redirect": spf.redirect or None,
+            "all": spf.all,
+        }
+        yield (
+            domain.name,
+            {**options, "reason": f"SPF of {domain.name}: an auxiliary domain, which takes its senders from {main}"},
+        )
     else:
-        yield domain.name, {"addresses": addresses, "include": external, "all": spf.all, "reason": f"SPF of {domain.name}: the fleet's servers send for it (RFC 7208)"}
+        yield (
+            domain.name,
+            {
+                "addresses": addresses,
+                "include": external,
+                "all": spf.all,
+                "reason": f"SPF of {domain.name}: the fleet's servers send for it (RFC 7208)",
+            },
+        )
     if domain.bounce_domain:
         reason = f"SPF of {domain.bounce_domain}: the domain of return paths is the one that receivers evaluate"
         mains = [_bounce_of(fleet, name) for name in spf.include or ([spf.redirect] if spf.redirect else [])]
@@ -117,13 +152,23 @@ def _bounces(fleet: Fleet) -> t.Iterator[Record]:
     for domain in fleet.domains:
         if domain.bounce_domain:
             for host in dict.fromkeys(server.hostname for server in fleet.servers):
-                yield Record(domain.bounce_domain, "MX", f"10 {host}", reason=f"MX of {domain.bounce_domain}: bounces come back to {host}")
+                yield Record(
+                    domain.bounce_domain,
+                    "MX",
+                    f"10 {host}",
+                    reason=f"MX of {domain.bounce_domain}: bounces come back to {host}",
+                )
 
 
 def _dmarc(fleet: Fleet) -> t.Iterator[Record]:
     for domain in fleet.domains:
         if domain.dmarc:
-            yield Record(f"_dmarc.{domain.name}", "TXT", dmarc_value(domain.dmarc), reason=f"DMARC policy of {domain.name}: large providers demand one (RFC 9989)")
+            yield Record(
+                f"_dmarc.{domain.name}",
+                "TXT",
+                dmarc_value(domain.dmarc),
+                reason=f"DMARC policy of {domain.name}: large providers demand one (RFC 9989)",
+            )
 
 
 def dmarc_value(dmarc: Dmarc) -> str:
@@ -137,5 +182,7 @@ def dmarc_value(dmarc: Dmarc) -> str:
         tags.append(f"sp={dmarc.subdomain_policy}")
     if dmarc.rua:
         tags.append("rua=" + ",".join(f"mailto:{address}" for address in dmarc.rua))
-    tags += [f"{tag}=s" for tag, mode in (("adkim", dmarc.dkim_alignment), ("aspf", dmarc.spf_alignment)) if mode == "strict"]
+    tags += [
+        f"{tag}=s" for tag, mode in (("adkim", dmarc.dkim_alignment), ("aspf", dmarc.spf_alignment)) if mode == "strict"
+    ]
     return "; ".join(tags)

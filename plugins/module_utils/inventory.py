@@ -18,9 +18,37 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.reading import R
 SELECTOR = re.compile(r"[a-z0-9]([a-z0-9-]{0,12}[a-z0-9])?\Z")  # with date and server at most 63 octets
 SERVICE = re.compile(r"[a-z][a-z0-9_-]{0,31}\Z")
 LOGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}\Z")
-RESERVED_SERVICES = ("smtp", "smtps", "submission", "relay", "local", "virtual", "lmtp", "error", "discard", "bounce",
-                     "defer", "trace", "verify", "pickup", "cleanup", "qmgr", "rewrite", "showq", "retry", "flush",
-                     "tlsmgr", "proxymap", "proxywrite", "anvil", "scache", "postlog", "maildrop", "uucp", "ifmail")
+RESERVED_SERVICES = (
+    "smtp",
+    "smtps",
+    "submission",
+    "relay",
+    "local",
+    "virtual",
+    "lmtp",
+    "error",
+    "discard",
+    "bounce",
+    "defer",
+    "trace",
+    "verify",
+    "pickup",
+    "cleanup",
+    "qmgr",
+    "rewrite",
+    "showq",
+    "retry",
+    "flush",
+    "tlsmgr",
+    "proxymap",
+    "proxywrite",
+    "anvil",
+    "scache",
+    "postlog",
+    "maildrop",
+    "uucp",
+    "ifmail",
+)
 PROBE_LOGIN = "probe"
 POLICIES = ("none", "quarantine", "reject")
 
@@ -37,7 +65,9 @@ def read_fleet(variables: dict[str, t.Any], hosts: dict[str, dict[str, t.Any]]) 
     servers = [_server(reader, name, values) for name, values in sorted(hosts.items())]
     if not hosts:
         reader.note("sending_servers", "<an empty group>", "at least one host", "add the hosts that send mail to it")
-    domains = [_domain(reader, path, item) for path, item in reader.items(variables.get("sending_domains"), "sending_domains")]
+    domains = [
+        _domain(reader, path, item) for path, item in reader.items(variables.get("sending_domains"), "sending_domains")
+    ]
     if not variables.get("sending_domains"):
         reader.note("sending_domains", "<nothing>", "at least one domain that mail is sent from")
     names = [domain.name for domain in domains]
@@ -50,7 +80,9 @@ def read_fleet(variables: dict[str, t.Any], hosts: dict[str, dict[str, t.Any]]) 
         zones=tuple(_zones(reader, variables.get("sending_zones"))),
         dkim=_dkim(reader, variables),
         unsigned=reader.choice(variables.get("sending_unsigned"), "sending_unsigned", ("defer", "allow"), "defer"),
-        message_size=reader.integer(variables.get("sending_message_size"), "sending_message_size", 65536, 2**30, 26214400),
+        message_size=reader.integer(
+            variables.get("sending_message_size"), "sending_message_size", 65536, 2**30, 26214400
+        ),
         ttl=reader.integer(variables.get("sending_dns_ttl"), "sending_dns_ttl", 0, 2**31 - 1, 3600),
     )
     _check_servers(reader, fleet, hosts)
@@ -72,7 +104,9 @@ def _server(reader: Reader, name: str, values: dict[str, t.Any]) -> model.Server
         if address and helo and bind:
             addresses.append(model.Address(address, helo, bind))
     if not values.get("sending_addresses"):
-        reader.note(f"{name}: sending_addresses", "<nothing>", "a list of {address, helo}", "add it to this host's variables")
+        reader.note(
+            f"{name}: sending_addresses", "<nothing>", "a list of {address, helo}", "add it to this host's variables"
+        )
     certificate, key = values.get("sending_tls_certificate") or "", values.get("sending_tls_key") or ""
     if bool(certificate) != bool(key):
         missing = "sending_tls_key" if certificate else "sending_tls_certificate"
@@ -85,7 +119,13 @@ def _domain(reader: Reader, path: str, item: t.Any) -> model.Domain:
     fields = reader.mapping(item, path, ("name", "bounce_domain", "spf", "dmarc"), ("name",))
     name = reader.domain(fields["name"], f"{path}.name") if fields.get("name") else ""
     bounce = reader.domain(fields["bounce_domain"], f"{path}.bounce_domain") if fields.get("bounce_domain") else ""
-    return model.Domain(name, path, bounce, _spf(reader, f"{path}.spf", fields.get("spf")), _dmarc(reader, f"{path}.dmarc", fields.get("dmarc")))
+    return model.Domain(
+        name,
+        path,
+        bounce,
+        _spf(reader, f"{path}.spf", fields.get("spf")),
+        _dmarc(reader, f"{path}.dmarc", fields.get("dmarc")),
+    )
 
 
 def _spf(reader: Reader, path: str, value: t.Any) -> model.SpfPolicy:
@@ -101,7 +141,12 @@ def _spf(reader: Reader, path: str, value: t.Any) -> model.SpfPolicy:
         external.append((reader.domain(entry.get("name"), where), lookups))
     if redirect and (include or external or fields.get("all")):
         # RFC 7208 6.1: redirect is only reached where nothing matched, and "all" always matches.
-        reader.note(f"{path}.redirect", redirect, "redirect alone: it takes the whole record of the other domain", "use include, or drop the rest")
+        reader.note(
+            f"{path}.redirect",
+            redirect,
+            "redirect alone: it takes the whole record of the other domain",
+            "use include, or drop the rest",
+        )
     every = reader.choice(fields.get("all"), f"{path}.all", ("fail", "softfail", "neutral"), "softfail")
     return model.SpfPolicy(tuple(include), redirect, tuple(external), every)
 
@@ -135,7 +180,12 @@ def _providers(reader: Reader, value: t.Any) -> t.Iterator[model.Provider]:
         names[provider.name] = path
         for domain in provider.domains:
             if domain in taken:
-                reader.note(f"{path}.domains", domain, f"a domain that no other provider has: {taken[domain]} has it", "name it once")
+                reader.note(
+                    f"{path}.domains",
+                    domain,
+                    f"a domain that no other provider has: {taken[domain]} has it",
+                    "name it once",
+                )
             taken[domain] = path
         yield provider
 
@@ -152,7 +202,11 @@ def _own_provider(reader: Reader, path: str, item: t.Any) -> model.Provider | No
     fields = reader.mapping(item, path, ("name", "domains", "connections", "delay"), ("name", "domains"))
     name = str(fields.get("name", ""))
     if fields.get("name") and (not SERVICE.match(name) or name in RESERVED_SERVICES or name.startswith("ip-")):
-        reader.note(f"{path}.name", name, "a name for a Postfix service: lower-case letters, digits, - and _, and not one of Postfix' own")
+        reader.note(
+            f"{path}.name",
+            name,
+            "a name for a Postfix service: lower-case letters, digits, - and _, and not one of Postfix' own",
+        )
     domains = [reader.domain(domain, where) for where, domain in reader.items(fields.get("domains"), f"{path}.domains")]
     if "domains" in fields and not domains:
         reader.note(f"{path}.domains", "<an empty list>", "at least one domain")
@@ -191,7 +245,11 @@ def _users(reader: Reader, value: t.Any, names: list[str]) -> t.Iterator[model.U
         fields = reader.mapping(item, path, ("name", "password_hash", "domains"), ("name", "password_hash"))
         name = str(fields.get("name", ""))
         if fields.get("name") and (not LOGIN.match(name) or name == PROBE_LOGIN):
-            reader.note(f"{path}.name", name, f"a login of letters, digits and . _ @ - other than {PROBE_LOGIN!r}, which the probe uses")
+            reader.note(
+                f"{path}.name",
+                name,
+                f"a login of letters, digits and . _ @ - other than {PROBE_LOGIN!r}, which the probe uses",
+            )
         if name in seen:
             reader.note(f"{path}.name", name, f"a login of its own: {seen[name]} has this one")
         seen[name] = path
@@ -206,7 +264,12 @@ def _zones(reader: Reader, value: t.Any) -> t.Iterator[str]:
             key = fields["key"] if isinstance(fields["key"], dict) else {}
             for part in ("name", "secret"):
                 if not key.get(part):
-                    reader.note(f"{path}.key.{part}", "<nothing>", "the TSIG key's " + part, "take both from the server's key file")
+                    reader.note(
+                        f"{path}.key.{part}",
+                        "<nothing>",
+                        "the TSIG key's " + part,
+                        "take both from the server's key file",
+                    )
         reader.integer(fields.get("port"), f"{path}.port", 1, 65535, 53)
         yield reader.domain(fields["name"], f"{path}.name") if fields.get("name") else ""
 
@@ -214,7 +277,9 @@ def _zones(reader: Reader, value: t.Any) -> t.Iterator[str]:
 def _dkim(reader: Reader, variables: dict[str, t.Any]) -> model.Dkim:
     selector = variables.get("sending_dkim_selector", "m")
     if not isinstance(selector, str) or not SELECTOR.match(selector):
-        reader.note("sending_dkim_selector", selector, "lower-case letters, digits and - (the key's date is added to it)")
+        reader.note(
+            "sending_dkim_selector", selector, "lower-case letters, digits and - (the key's date is added to it)"
+        )
         selector = "m"
     scope = reader.choice(variables.get("sending_dkim_scope"), "sending_dkim_scope", ("fleet", "server"), "fleet")
     # RFC 8301 3.2: at least 1024, 2048 wanted; a record of more than 2048 no longer fits one DNS answer without TCP.
@@ -228,14 +293,22 @@ def _check_servers(reader: Reader, fleet: model.Fleet, hosts: dict[str, dict[str
         for index, address in enumerate(server.addresses):
             path = f"{server.name}: sending_addresses[{index}].address"
             if address.address in owners:
-                reader.note(path, address.address, f"an address of its own: {owners[address.address]} has this one", "give each server its own addresses")
+                reader.note(
+                    path,
+                    address.address,
+                    f"an address of its own: {owners[address.address]} has this one",
+                    "give each server its own addresses",
+                )
             owners.setdefault(address.address, path)
 
 
 def _check_domains(reader: Reader, fleet: model.Fleet) -> None:
     names = {}
     for domain in fleet.domains:
-        for name, path in ((domain.name, f"{domain.path}.name"), (domain.bounce_domain, f"{domain.path}.bounce_domain")):
+        for name, path in (
+            (domain.name, f"{domain.path}.name"),
+            (domain.bounce_domain, f"{domain.path}.bounce_domain"),
+        ):
             if name and name in names:
                 reader.note(path, name, f"a domain of its own: {names[name]} has this one", "name it once")
             names.setdefault(name, path)
@@ -250,4 +323,9 @@ def _check_domains(reader: Reader, fleet: model.Fleet) -> None:
                 mend = nearest(name, by_name) or "a domain of other people goes to spf.external"
                 reader.note(path, name, "a name of sending_domains: no such domain", mend)
             elif name == domain.name or by_name[name].auxiliary:
-                reader.note(path, name, "a main domain: one whose own SPF includes no other of the fleet", "name the domain at its end")
+                reader.note(
+                    path,
+                    name,
+                    "a main domain: one whose own SPF includes no other of the fleet",
+                    "name the domain at its end",
+                )

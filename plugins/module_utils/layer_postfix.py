@@ -19,7 +19,9 @@ SNAKEOIL = ("/etc/ssl/certs/ssl-cert-snakeoil.pem", "/etc/ssl/private/ssl-cert-s
 INSTALLED = ("/etc/ssl/certs/mailfleet.pem", "/etc/ssl/private/mailfleet.key")
 
 # A relay that must break a line or convert a body does so after we signed it, and the signature dies (RFC 6376 5.3).
-LONG_LINE = "REJECT 5.6.0 a line is longer than 998 octets (RFC 5322 2.1.1): send the body as quoted-printable or base64"
+LONG_LINE = (
+    "REJECT 5.6.0 a line is longer than 998 octets (RFC 5322 2.1.1): send the body as quoted-printable or base64"
+)
 EIGHT_BIT = "REJECT 5.6.3 8-bit content cannot be signed safely by this server: send it as quoted-printable or base64"
 
 
@@ -31,7 +33,13 @@ def postfix_layer(fleet: Fleet, server: Server) -> dict[str, t.Any]:
     :returns: parameters, services and tables, as ``postfix_config`` takes them.
     """
     layer: dict[str, t.Any] = {"parameters": {}, "services": {}, "tables": {}}
-    for part in (_identity(fleet, server), _inbound(fleet, server), _final_form(fleet), _outbound(server), _submission(fleet, server)):
+    for part in (
+        _identity(fleet, server),
+        _inbound(fleet, server),
+        _final_form(fleet),
+        _outbound(server),
+        _submission(fleet, server),
+    ):
         for kind, content in part.items():
             layer[kind].update(content)
     return layer
@@ -63,7 +71,7 @@ def _identity(fleet: Fleet, server: Server) -> dict[str, t.Any]:
 
 
 def _inbound(fleet: Fleet, server: Server) -> dict[str, t.Any]:
-    """Port 25: mail for the fleet's own names, and relaying for loopback and the listed networks, each with its domains."""
+    """Port 25: mail for the fleet's own names; loopback and the listed networks relay, each with its domains."""
     entries = [[network, "mailfleet_loopback"] for network in ("127.0.0.0/8", "::1/128")]
     parameters = {
         "mynetworks": " ".join([LOOPBACK, *(_postfix_network(n.network) for n in fleet.networks)]),
@@ -142,13 +150,16 @@ def _outbound(server: Server) -> dict[str, t.Any]:
 
 
 def _transport(address: Address) -> dict[str, t.Any]:
-    return service("smtp", options={
-        "syslog_name": f"postfix/{address.transport}",
-        "inet_protocols": "ipv4" if address.family == 4 else "ipv6",
-        "smtp_bind_address": address.bind if address.family == 4 else "",
-        "smtp_bind_address6": address.bind if address.family == 6 else "",
-        "smtp_helo_name": address.helo,
-    })
+    return service(
+        "smtp",
+        options={
+            "syslog_name": f"postfix/{address.transport}",
+            "inet_protocols": "ipv4" if address.family == 4 else "ipv6",
+            "smtp_bind_address": address.bind if address.family == 4 else "",
+            "smtp_bind_address6": address.bind if address.family == 6 else "",
+            "smtp_helo_name": address.helo,
+        },
+    )
 
 
 def _submission(fleet: Fleet, server: Server) -> dict[str, t.Any]:
@@ -197,9 +208,19 @@ def probe_sender(address: Address, domain: str) -> str:
     return f"probe+{address.transport}@{domain}"
 
 
-def service(command: str, private: str = "-", chroot: str = "-", maxproc: str = "-", options: dict[str, str] | None = None) -> dict[str, t.Any]:
+def service(
+    command: str, private: str = "-", chroot: str = "-", maxproc: str = "-", options: dict[str, str] | None = None
+) -> dict[str, t.Any]:
     """One line of master.cf (master(5)); ``-`` leaves a field to its default."""
-    return {"private": private, "unprivileged": "-", "chroot": chroot, "wakeup": "-", "maxproc": maxproc, "command": command, "options": options or {}}
+    return {
+        "private": private,
+        "unprivileged": "-",
+        "chroot": chroot,
+        "wakeup": "-",
+        "maxproc": maxproc,
+        "command": command,
+        "options": options or {},
+    }
 
 
 def _senders(domains: tuple[str, ...]) -> list[list[str]]:

@@ -35,4 +35,8 @@ def throttle_layer(fleet: Fleet) -> dict[str, t.Any]:
         elif connections:
             parameters[f"{provider.name}_destination_concurrency_limit"] = str(connections)
         entries += [[domain, f"{provider.name}:"] for domain in provider.domains]
-    return {"parameters": parameters, "services": services, "tables": {"transport": {"type": "hash", "entries": entries}}}
+    return {
+        "parameters": parameters,
+        "services": services,
+        "tables": {"transport": {"type": "hash", "entries": entries}},
+    }

@@ -66,7 +66,12 @@ class Reader:
             return {}
         for key in value:
             if key not in known:
-                self.note(f"{path}.{key}", f"<the unknown key {key!r}>", "one of " + ", ".join(known), nearest(str(key), known))
+                self.note(
+                    f"{path}.{key}",
+                    f"<the unknown key {key!r}>",
+                    "one of " + ", ".join(known),
+                    nearest(str(key), known),
+                )
         for key in required:
             if value.get(key) is None:
                 self.note(f"{path}.{key}", "<nothing>", "a value", f"add {key}")
@@ -164,7 +169,9 @@ class Reader:
             self.note(path, value, "a network such as 10.0.0.0/24", str(error) if isinstance(value, str) else "")
             return ""
         if network.prefixlen < (8 if network.version == 4 else 16):
-            self.note(path, value, "a network no wider than /8 (IPv4) or /16 (IPv6)", "name the networks of your applications")
+            self.note(
+                path, value, "a network no wider than /8 (IPv4) or /16 (IPv6)", "name the networks of your applications"
+            )
             return ""
         return str(network)
 

@@ -29,7 +29,14 @@ def address_mistakes(server: str, addresses: t.Iterable[dict[str, t.Any]]) -> li
                 probe.bind((entry["bind"], 0))
         except OSError as error:
             mend = "add the address to an interface, or name the address that the host does have as bind"
-            mistakes.append(Mistake(f"{server}: sending_addresses[{index}]", f"{entry['bind']} ({error.strerror})", "an address that this host can bind", mend))
+            mistakes.append(
+                Mistake(
+                    f"{server}: sending_addresses[{index}]",
+                    f"{entry['bind']} ({error.strerror})",
+                    "an address that this host can bind",
+                    mend,
+                )
+            )
     return mistakes
 
 
@@ -44,5 +51,13 @@ def debian_release(server: str, os_release: str) -> str:
     values = dict(line.split("=", 1) for line in os_release.splitlines() if "=" in line)
     name, version = values.get("ID", "").strip('"'), values.get("VERSION_ID", "").strip('"')
     if name != "debian" or version not in RELEASES:
-        raise Mistakes([Mistake(f"{server}: operating system", f"{name} {version}".strip() or "nothing", "debian " + " or ".join(RELEASES))])
+        raise Mistakes(
+            [
+                Mistake(
+                    f"{server}: operating system",
+                    f"{name} {version}".strip() or "nothing",
+                    "debian " + " or ".join(RELEASES),
+                )
+            ]
+        )
     return version

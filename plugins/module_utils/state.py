@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The state of a fleet: a folder beside the inventory that holds no secrets, and is worth keeping in version control."""
+"""The state of a fleet: a folder of the inventory that holds no secrets, and is worth keeping in version control."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class StateError(ValueError):
 
 
 class State:
-    """The folder. Files are read whole and written atomically; ``dry`` writes nothing and still says what would change."""
+    """The folder. Files are written atomically; ``dry`` writes nothing and still says what would change."""
 
     def __init__(self, directory: str | Path, dry: bool = False) -> None:
         self.directory = Path(directory)
@@ -38,9 +38,13 @@ class State:
         except FileNotFoundError:
             return default
         except (OSError, ValueError) as error:
-            raise StateError(f"{path}: cannot be read ({error}); restore it from version control, or remove it to start anew") from error
+            raise StateError(
+                f"{path}: cannot be read ({error}); restore it from version control, or remove it to start anew"
+            ) from error
         if not isinstance(content, type(default)):
-            raise StateError(f"{path}: found {type(content).__name__}, expected {type(default).__name__}; restore it from version control")
+            raise StateError(
+                f"{path}: found {type(content).__name__}, expected {type(default).__name__}; restore the file"
+            )
         return content
 
     def write_json(self, name: str, content: t.Any) -> None:

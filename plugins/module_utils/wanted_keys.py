@@ -41,13 +41,22 @@ def wanted_keys(fleet: Fleet, known: KeyState, date: datetime.date) -> tuple[Key
     """
     holders = [""] if fleet.dkim.scope == "fleet" else [server.name for server in fleet.servers]
     suffixes = dict(zip(holders, _suffixes(holders)))
-    return tuple(_wanted(fleet, known.get(domain.name, {}), domain.name, holder, suffixes[holder], date)
-                 for domain in fleet.domains for holder in holders)
+    return tuple(
+        _wanted(fleet, known.get(domain.name, {}), domain.name, holder, suffixes[holder], date)
+        for domain in fleet.domains
+        for holder in holders
+    )
 
 
-def _wanted(fleet: Fleet, known: dict[str, dict[str, t.Any]], domain: str, holder: str, suffix: str, date: datetime.date) -> Key:
+def _wanted(
+    fleet: Fleet, known: dict[str, dict[str, t.Any]], domain: str, holder: str, suffix: str, date: datetime.date
+) -> Key:
     pattern = re.compile(re.escape(fleet.dkim.selector) + r"[0-9]{8}" + re.escape(suffix) + r"\Z")
-    mine = [(entry.get("created", ""), name) for name, entry in known.items() if pattern.match(name) and (entry.get("server") or "") == holder]
+    mine = [
+        (entry.get("created", ""), name)
+        for name, entry in known.items()
+        if pattern.match(name) and (entry.get("server") or "") == holder
+    ]
     if mine:
         return Key(domain, max(mine)[1], holder, fleet.dkim.bits)
     return Key(domain, f"{fleet.dkim.selector}{date:%Y%m%d}{suffix}", holder, fleet.dkim.bits)

@@ -10,8 +10,10 @@ module: desired_state
 short_description: Make the desired state of a fleet from its inventory
 version_added: 0.1.0
 description:
-  - Reads the variables of the role P(mailfleet.sending.sending#role) of B(every) host in the group C(sending_servers), whatever C(--limit) says,
-    checks them, and makes what everything further down reads - the keys that are wanted, the DNS records, and for each server the layers of Postfix's configuration.
+  - Reads the variables of the role P(mailfleet.sending.sending#role) of B(every) host in the group
+    C(sending_servers), whatever C(--limit) says,
+    checks them, and makes what everything further down reads - the keys that are wanted, the DNS records, and for
+    each server the layers of Postfix's configuration.
   - Every mistake of the inventory is told at once, each with its path, and nothing is changed then.
   - Runs on the controller and connects to no host. Gathered facts play no part.
 options:
@@ -25,7 +27,8 @@ options:
     default: ""
   keys:
     description:
-      - The fleet's DKIM keys as M(mailfleet.sending.dkim_key) returned them; with scope C(server) those of the servers are found by themselves.
+      - The fleet's DKIM keys as M(mailfleet.sending.dkim_key) returned them; with scope C(server) those of the
+        servers are found by themselves.
       - Without it the inventory is only checked and nothing is written.
     type: list
     elements: dict

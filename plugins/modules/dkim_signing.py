@@ -10,9 +10,11 @@ module: dkim_signing
 short_description: Decide which DKIM key signs on each server
 version_added: 0.1.0
 description:
-  - A key signs only after every authoritative server was seen to serve it. A domain that signs already keeps its old key until then;
+  - A key signs only after every authoritative server was seen to serve it. A domain that signs already keeps its old
+    key until then;
     mail of a domain whose first key was not seen yet is deferred, or let through unsigned where O(unsigned) says so.
-  - Notes in the state the day on which a key was first seen. What was seen once stays so - a name server that is down later is no reason to stop signing.
+  - Notes in the state the day on which a key was first seen. What was seen once stays so - a name server that is down
+    later is no reason to stop signing.
   - Runs on the controller and connects to no host.
 options:
   state:
@@ -30,7 +32,8 @@ options:
     elements: str
     required: true
   seen:
-    description: The keys (C(domain), C(selector)) that M(mailfleet.sending.dkim_verify) saw at every authoritative server.
+    description:
+      - The keys (C(domain), C(selector)) that M(mailfleet.sending.dkim_verify) saw at every authoritative server.
     type: list
     elements: dict
     required: true
@@ -40,7 +43,9 @@ options:
     choices: [defer, allow]
     default: defer
   untold:
-    description: Keys (C(domain), C(selector), C(server)) that the run will make. Check mode takes them, and all others, for made and seen.
+    description:
+      - Keys (C(domain), C(selector), C(server)) that the run will make. Check mode takes them, and all others, for
+        made and seen.
     type: list
     elements: dict
     default: []

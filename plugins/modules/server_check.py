@@ -10,7 +10,8 @@ module: server_check
 short_description: Check that a host can be the server that the inventory describes
 version_added: 0.1.0
 description:
-  - Binds each address for a moment, as Postfix will when it sends, and reads which Debian this is. All mistakes are told at once, before anything is changed.
+  - Binds each address for a moment, as Postfix will when it sends, and reads which Debian this is. All mistakes are
+    told at once, before anything is changed.
 options:
   server:
     description: The server's name in the inventory, for the paths of mistakes.
@@ -51,6 +52,7 @@ release:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistakes
 from ansible_collections.mailfleet.sending.plugins.module_utils.server_checks import address_mistakes, debian_release
 

@@ -34,7 +34,7 @@ import dns.tsigkeyring
 import dns.update
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "lab"))   # the lab's modules stand beside lab.py
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "lab"))  # the lab's modules stand beside lab.py
 
 import network
 import plan
@@ -50,8 +50,11 @@ MAILBOXES = {
     "probe@wanadoo.fr": ("198.51.100.41", "mx.orange.fr"),
     "probe@freemail.test": ("198.51.100.42", "mx.freemail.test"),
 }
-JUDGED = {"mx.gmail.com": {"spf", "dkim", "dmarc"}, "mx.orange.fr": {"spf", "dkim", "dmarc"},
-          "mx.freemail.test": {"iprev", "spf"}}
+JUDGED = {
+    "mx.gmail.com": {"spf", "dkim", "dmarc"},
+    "mx.orange.fr": {"spf", "dkim", "dmarc"},
+    "mx.freemail.test": {"iprev", "spf"},
+}
 
 SEND = """
 import smtplib, ssl, sys
@@ -65,8 +68,13 @@ with smtplib.SMTP(host, 25, local_hostname="app.example.com", timeout=20) as ses
 
 def inside(node: str, *command: str, stdin: bytes = b"") -> str:
     """Run a command in a node; returns what it wrote, fails the test where it fails."""
-    done = subprocess.run(["podman", "--runtime", "runc", "exec", "-i", plan.PREFIX + node, *command],
-                          input=stdin, capture_output=True, check=False, timeout=120)
+    done = subprocess.run(
+        ["podman", "--runtime", "runc", "exec", "-i", plan.PREFIX + node, *command],
+        input=stdin,
+        capture_output=True,
+        check=False,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout.decode()
 
@@ -74,8 +82,18 @@ def inside(node: str, *command: str, stdin: bytes = b"") -> str:
 def send(recipient: str, *headers: str) -> tuple[str, list[str]]:
     """Send a message from app straight to the recipient's provider; returns its Message-ID and what EHLO offered."""
     identifier = f"<{secrets.token_hex(8)}@app.example.com>"
-    message = "\r\n".join([*headers, "From: app@app.example.com", f"To: {recipient}", f"Message-ID: {identifier}",
-                           "Subject: a test of the lab", "", "Good day.", ""])
+    message = "\r\n".join(
+        [
+            *headers,
+            "From: app@app.example.com",
+            f"To: {recipient}",
+            f"Message-ID: {identifier}",
+            "Subject: a test of the lab",
+            "",
+            "Good day.",
+            "",
+        ]
+    )
     offered = inside("app", "python3", "-c", SEND, MAILBOXES[recipient][1], recipient, stdin=message.encode())
     return identifier, offered.split()
 
@@ -278,6 +296,10 @@ def test_a_server_cannot_reach_anything_but_the_lab():
     # Documentation addresses (RFC 5737, 3849): were there a route, still nobody would be asked.
     for address in ("203.0.113.99", "2001:db8:ffff::99"):
         attempt = f"import socket; socket.create_connection(({address!r}, 25), timeout=3)"
-        done = subprocess.run(["podman", "--runtime", "runc", "exec", plan.PREFIX + "mta1", "python3", "-c", attempt],
-                              capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["podman", "--runtime", "runc", "exec", plan.PREFIX + "mta1", "python3", "-c", attempt],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert "Network is unreachable" in done.stderr

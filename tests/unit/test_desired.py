@@ -11,6 +11,7 @@ import datetime
 import ipaddress
 
 import pytest
+
 from ansible_collections.mailfleet.sending.plugins.module_utils.desired import desired_state
 from ansible_collections.mailfleet.sending.plugins.module_utils.desired_records import former_addresses
 from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import Dkim
@@ -23,23 +24,38 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.wanted_keys impo
 DATE = datetime.date(2026, 11, 23)
 VARIABLES = {
     "sending_domains": [
-        {"name": "example.com", "bounce_domain": "e.example.com", "dmarc": {"policy": "quarantine", "rua": ["dmarc@example.com"], "spf_alignment": "strict"}},
+        {
+            "name": "example.com",
+            "bounce_domain": "e.example.com",
+            "dmarc": {"policy": "quarantine", "rua": ["dmarc@example.com"], "spf_alignment": "strict"},
+        },
         {"name": "example.us", "bounce_domain": "e.example.us", "spf": {"include": ["example.com"]}},
         {"name": "example.eu", "spf": {"redirect": "example.com"}, "dmarc": False},
     ],
-    "sending_providers": [{"name": "throttle", "domains": ["orange.fr", "wanadoo.fr"], "connections": 1, "delay": "1s"}],
+    "sending_providers": [
+        {"name": "throttle", "domains": ["orange.fr", "wanadoo.fr"], "connections": 1, "delay": "1s"}
+    ],
     "sending_networks": [{"network": "10.1.0.0/16", "domains": ["example.us"]}, {"network": "fd00:1::/64"}],
     "sending_users": [{"name": "app", "password_hash": "{PLAIN}hunter2", "domains": ["example.us"]}],
 }
 HOSTS = {
-    "mta1": {"sending_addresses": [{"address": "198.51.100.10", "helo": "mta1.example.com"}, {"address": "2001:db8::10", "helo": "mta1.example.com"}]},
+    "mta1": {
+        "sending_addresses": [
+            {"address": "198.51.100.10", "helo": "mta1.example.com"},
+            {"address": "2001:db8::10", "helo": "mta1.example.com"},
+        ]
+    },
     "mta2": {"sending_addresses": [{"address": "198.51.100.20", "helo": "mta2.example.com"}]},
 }
 PUBLIC = (
     "MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDwIRP/UC3SBsEmGqZ9ZJW3/DkMoGeLnQg1fWn7/zYtIxN2SnFCjxOCKG9v3b4jYfcTNh5ijSsq631uBItLa7od+v/RtdC2UzJ1lWT947qR+"
     "Rcac2gbto/NMqJ0fzfVjH4OuKhitdY9tf6mcwGjaNBcWToIMmPSPDdQPNUYckcQ2QIDAQAB"
 )
-KNOWN = {"example.com": {"m20250101": {"public": PUBLIC, "created": "2025-01-01", "scope": "fleet", "server": None, "seen": None}}}
+KNOWN = {
+    "example.com": {
+        "m20250101": {"public": PUBLIC, "created": "2025-01-01", "scope": "fleet", "server": None, "seen": None}
+    }
+}
 
 
 def desired(variables=None, hosts=None, known=None, published=()):
@@ -72,7 +88,9 @@ def test_every_kind_of_record_is_there_with_its_reason():
 
 def test_a_key_that_is_not_made_yet_is_named_as_untold():
     assert desired(known=KNOWN)["untold"] == [
-        {"domain": "example.us", "selector": "m20261123", "server": ""}, {"domain": "example.eu", "selector": "m20261123", "server": ""}]
+        {"domain": "example.us", "selector": "m20261123", "server": ""},
+        {"domain": "example.eu", "selector": "m20261123", "server": ""},
+    ]
 
 
 def test_nothing_secret_is_in_the_desired_state():
@@ -81,9 +99,15 @@ def test_nothing_secret_is_in_the_desired_state():
 
 def many(count):
     """A dual-stack fleet as hosters rent it: runs of neighbouring addresses with other people's between them."""
-    return {f"mta{n:03d}": {"sending_addresses": [
-        {"address": f"198.18.{n // 16}.{n % 16}", "helo": f"mta{n}.example.com"},
-        {"address": f"2001:db8:{n // 16:x}::{n % 16:x}", "helo": f"mta{n}.example.com"}]} for n in range(1, count + 1)}
+    return {
+        f"mta{n:03d}": {
+            "sending_addresses": [
+                {"address": f"198.18.{n // 16}.{n % 16}", "helo": f"mta{n}.example.com"},
+                {"address": f"2001:db8:{n // 16:x}::{n % 16:x}", "helo": f"mta{n}.example.com"},
+            ]
+        }
+        for n in range(1, count + 1)
+    }
 
 
 def lookups(values_by_owner, owner):
@@ -98,14 +122,27 @@ def lookups(values_by_owner, owner):
 
 @pytest.mark.parametrize("count", [1, 30, 200])
 def test_spf_keeps_its_limits_at_any_size(count):
-    spf = [Record.from_dict(entry) for entry in desired(hosts=many(count))["records"] if entry["value"].startswith("v=spf1")]
+    spf = [
+        Record.from_dict(entry)
+        for entry in desired(hosts=many(count))["records"]
+        if entry["value"].startswith("v=spf1")
+    ]
     by_owner = {record.owner: record.value for record in spf}
     for owner in ("example.com.", "example.us.", "example.eu.", "e.example.com.", "e.example.us."):
         assert lookups(by_owner, owner) <= 10
     assert all(answer_size(record.owner, [record.value]) < MAX_ANSWER for record in spf)
-    passed = {str(address) for value in by_owner.values() for term in value.split() if term.startswith(("ip4:", "ip6:"))
-              for address in ipaddress.ip_network(term.partition(":")[2])}
-    assert passed == {str(ipaddress.ip_address(entry["address"])) for host in many(count).values() for entry in host["sending_addresses"]}
+    passed = {
+        str(address)
+        for value in by_owner.values()
+        for term in value.split()
+        if term.startswith(("ip4:", "ip6:"))
+        for address in ipaddress.ip_network(term.partition(":")[2])
+    }
+    assert passed == {
+        str(ipaddress.ip_address(entry["address"]))
+        for host in many(count).values()
+        for entry in host["sending_addresses"]
+    }
 
 
 def test_spf_that_cannot_be_composed_is_a_mistake_with_its_path():
@@ -121,13 +158,25 @@ def test_what_left_passes_spf_until_the_rest_is_proved():
     before = [Record.from_dict(entry) for entry in desired()["records"]]
     after = desired(hosts={"mta1": HOSTS["mta1"]}, published=before)
     assert values(after, "example.com") == ["v=spf1 ip4:198.51.100.10 ip6:2001:db8::10 ~all"]
-    assert values(after, "example.com", part="additions") == ["v=spf1 ip4:198.51.100.10 ip4:198.51.100.20 ip6:2001:db8::10 ~all"]
+    assert values(after, "example.com", part="additions") == [
+        "v=spf1 ip4:198.51.100.10 ip4:198.51.100.20 ip6:2001:db8::10 ~all"
+    ]
     assert former_addresses(read_fleet(VARIABLES, HOSTS), before) == []
 
 
 def test_the_seeds_throttle_to_the_letter():
     layer = desired()["servers"]["mta1"]["layers"]["throttle"]
-    assert layer["services"] == {"throttle/unix": {"private": "-", "unprivileged": "-", "chroot": "-", "wakeup": "-", "maxproc": "1", "command": "smtp", "options": {}}}
+    assert layer["services"] == {
+        "throttle/unix": {
+            "private": "-",
+            "unprivileged": "-",
+            "chroot": "-",
+            "wakeup": "-",
+            "maxproc": "1",
+            "command": "smtp",
+            "options": {},
+        }
+    }
     assert layer["tables"]["transport"]["entries"] == [["orange.fr", "throttle:"], ["wanadoo.fr", "throttle:"]]
     assert layer["parameters"] == {"throttle_destination_rate_delay": "1s"}
 
@@ -151,8 +200,14 @@ def test_every_address_has_a_transport_that_speaks_its_family_and_name():
 
 
 def keys(known, scope="fleet", prefix="m", hosts=None):
-    variables = {**VARIABLES, "sending_domains": [{"name": "example.com"}], "sending_users": [], "sending_networks": [],
-                 "sending_dkim_scope": scope, "sending_dkim_selector": prefix}
+    variables = {
+        **VARIABLES,
+        "sending_domains": [{"name": "example.com"}],
+        "sending_users": [],
+        "sending_networks": [],
+        "sending_dkim_scope": scope,
+        "sending_dkim_selector": prefix,
+    }
     return [(key.selector, key.server) for key in wanted_keys(read_fleet(variables, hosts or HOSTS), known, DATE)]
 
 
@@ -165,8 +220,15 @@ def test_the_date_of_a_key_is_the_one_that_it_was_made_on():
 def test_a_key_of_each_server_is_named_after_it():
     assert keys(KNOWN, "server") == [("m20261123-mta1", "mta1"), ("m20261123-mta2", "mta2")]
     same = {"mx.one.example": HOSTS["mta1"], "mx.two.example": HOSTS["mta2"]}
-    assert keys({}, "server", hosts=same) == [("m20261123-mx-one-example", "mx.one.example"), ("m20261123-mx-two-example", "mx.two.example")]
-    known = {"example.com": {"m20250505-mta2": {"public": PUBLIC, "created": "2025-05-05", "scope": "server", "server": "mta2"}}}
+    assert keys({}, "server", hosts=same) == [
+        ("m20261123-mx-one-example", "mx.one.example"),
+        ("m20261123-mx-two-example", "mx.two.example"),
+    ]
+    known = {
+        "example.com": {
+            "m20250505-mta2": {"public": PUBLIC, "created": "2025-05-05", "scope": "server", "server": "mta2"}
+        }
+    }
     assert keys(known, "server") == [("m20261123-mta1", "mta1"), ("m20250505-mta2", "mta2")]
 
 

@@ -9,12 +9,17 @@ from __future__ import annotations
 import copy
 
 import pytest
+
 from ansible_collections.mailfleet.sending.plugins.module_utils.inventory import read_fleet
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistakes
 
 VARIABLES = {
     "sending_domains": [
-        {"name": "example.com", "bounce_domain": "e.example.com", "dmarc": {"policy": "none", "rua": ["dmarc@example.com"]}},
+        {
+            "name": "example.com",
+            "bounce_domain": "e.example.com",
+            "dmarc": {"policy": "none", "rua": ["dmarc@example.com"]},
+        },
         {"name": "example.us", "spf": {"include": ["example.com"], "all": "softfail"}},
     ],
     "sending_providers": [
@@ -26,7 +31,12 @@ VARIABLES = {
     "sending_zones": [{"name": "example.com", "server": "192.0.2.53", "key": {"name": "k", "secret": "c2VjcmV0"}}],
 }
 HOSTS = {
-    "mta1": {"sending_addresses": [{"address": "198.51.100.10", "helo": "mta1.example.com"}, {"address": "2001:DB8:0::10", "helo": "mta1.example.com"}]},
+    "mta1": {
+        "sending_addresses": [
+            {"address": "198.51.100.10", "helo": "mta1.example.com"},
+            {"address": "2001:DB8:0::10", "helo": "mta1.example.com"},
+        ]
+    },
     "mta2": {"sending_addresses": [{"address": "198.51.100.20", "helo": "MTA2.example.com.", "bind": "10.0.0.20"}]},
 }
 
@@ -62,48 +72,109 @@ def test_defaults_serve():
 
 def put(path, value):
     """A change that sets one place of the inventory; the first step is 0 for the variables, 1 for the hosts."""
+
     def change(variables, hosts):
         place = (variables, hosts)[path[0]]
         for step in path[1:-1]:
             place = place[step]
         place[path[-1]] = value
+
     return change
 
 
-@pytest.mark.parametrize(("change", "path", "words"), [
-    (put((0, "sending_domains", 1, "spf", "include", 0), "example.net"), "sending_domains[1].spf.include[0]", "no such domain"),
-    (put((0, "sending_domains", 1, "spf", "include", 0), "example.co"), "sending_domains[1].spf.include[0]", "did you mean example.com?"),
-    (put((0, "sending_domains", 1, "spf"), {"redirect": "example.com", "all": "fail"}), "sending_domains[1].spf.redirect", "redirect alone"),
-    (put((0, "sending_domains", 1, "bounce_domain"), "example.com"), "sending_domains[1].bounce_domain", "sending_domains[0].name has this one"),
-    (put((0, "sending_domains", 0, "bounce_domain"), "exa mple"), "sending_domains[0].bounce_domain", "domain name"),
-    (put((0, "sending_domains", 0, "dmarc", "policy"), "rejct"), "sending_domains[0].dmarc.policy", "did you mean reject?"),
-    (put((0, "sending_domains", 0, "dmarc", "rua", 0), "nobody"), "sending_domains[0].dmarc.rua[0]", "an address"),
-    (put((0, "sending_domains", 0, "bounce_domian"), "e.example.com"), "sending_domains[0].bounce_domian", "did you mean bounce_domain?"),
-    (put((0, "sending_domains"), []), "sending_domains", "at least one domain"),
-    (put((0, "sending_domains"), "example.com"), "sending_domains", "a list"),
-    (put((0, "sending_providers", 0), "gogle"), "sending_providers[0]", "did you mean google?"),
-    (put((0, "sending_providers", 1, "domains", 0), "gmail.com"), "sending_providers[1].domains", "no other provider"),
-    (put((0, "sending_providers", 1, "domains"), []), "sending_providers[1].domains", "at least one domain"),
-    (put((0, "sending_providers", 1, "delay"), "soon"), "sending_providers[1].delay", "a time such as 1s"),
-    (put((0, "sending_providers", 1, "name"), "smtp"), "sending_providers[1].name", "not one of Postfix' own"),
-    (put((0, "sending_providers", 1, "connections"), 0), "sending_providers[1].connections", "from 1 to 1000"),
-    (put((0, "sending_users", 0, "domains", 0), "example.org"), "sending_users[0].domains[0]", "a name of sending_domains"),
-    (put((0, "sending_users", 0, "name"), "probe"), "sending_users[0].name", "which the probe uses"),
-    (put((0, "sending_networks", 0, "network"), "0.0.0.0/0"), "sending_networks[0].network", "no wider than /8"),
-    (put((0, "sending_networks", 0, "network"), "10.1.0.1/16"), "sending_networks[0].network", "host bits"),
-    (put((0, "sending_zones", 0, "key"), {"name": "k"}), "sending_zones[0].key.secret", "TSIG key's secret"),
-    (put((0, "sending_dkim_selector"), "a_b"), "sending_dkim_selector", "letters, digits and -"),
-    (put((0, "sending_dkim_selector"), "x" * 15), "sending_dkim_selector", "letters, digits and -"),
-    (put((0, "sending_dkim_scope"), "servers"), "sending_dkim_scope", "did you mean server?"),
-    (put((0, "sending_unsigned"), "maybe"), "sending_unsigned", "one of defer, allow"),
-    (put((1, "mta2", "sending_addresses", 0, "address"), "198.51.100.10"), "mta2: sending_addresses[0].address", "mta1: sending_addresses[0].address has this one"),
-    (put((1, "mta2", "sending_addresses", 0, "helo"), "mta2"), "mta2: sending_addresses[0].helo", "fully qualified host name"),
-    (put((1, "mta2", "sending_addresses", 0, "helo"), "a_b.example.com"), "mta2: sending_addresses[0].helo", "fully qualified host name"),
-    (put((1, "mta2", "sending_addresses", 0, "address"), "127.0.0.1"), "mta2: sending_addresses[0].address", "others can reach"),
-    (put((1, "mta2", "sending_addresses", 0, "bind"), "2001:db8::1"), "mta2: sending_addresses[0].bind", "same family"),
-    (put((1, "mta2", "sending_addresses"), None), "mta2: sending_addresses", "a list of {address, helo}"),
-    (put((1, "mta2", "sending_tls_key"), "k.pem"), "mta2: sending_tls_certificate", "the other half is given"),
-])
+@pytest.mark.parametrize(
+    ("change", "path", "words"),
+    [
+        (
+            put((0, "sending_domains", 1, "spf", "include", 0), "example.net"),
+            "sending_domains[1].spf.include[0]",
+            "no such domain",
+        ),
+        (
+            put((0, "sending_domains", 1, "spf", "include", 0), "example.co"),
+            "sending_domains[1].spf.include[0]",
+            "did you mean example.com?",
+        ),
+        (
+            put((0, "sending_domains", 1, "spf"), {"redirect": "example.com", "all": "fail"}),
+            "sending_domains[1].spf.redirect",
+            "redirect alone",
+        ),
+        (
+            put((0, "sending_domains", 1, "bounce_domain"), "example.com"),
+            "sending_domains[1].bounce_domain",
+            "sending_domains[0].name has this one",
+        ),
+        (
+            put((0, "sending_domains", 0, "bounce_domain"), "exa mple"),
+            "sending_domains[0].bounce_domain",
+            "domain name",
+        ),
+        (
+            put((0, "sending_domains", 0, "dmarc", "policy"), "rejct"),
+            "sending_domains[0].dmarc.policy",
+            "did you mean reject?",
+        ),
+        (put((0, "sending_domains", 0, "dmarc", "rua", 0), "nobody"), "sending_domains[0].dmarc.rua[0]", "an address"),
+        (
+            put((0, "sending_domains", 0, "bounce_domian"), "e.example.com"),
+            "sending_domains[0].bounce_domian",
+            "did you mean bounce_domain?",
+        ),
+        (put((0, "sending_domains"), []), "sending_domains", "at least one domain"),
+        (put((0, "sending_domains"), "example.com"), "sending_domains", "a list"),
+        (put((0, "sending_providers", 0), "gogle"), "sending_providers[0]", "did you mean google?"),
+        (
+            put((0, "sending_providers", 1, "domains", 0), "gmail.com"),
+            "sending_providers[1].domains",
+            "no other provider",
+        ),
+        (put((0, "sending_providers", 1, "domains"), []), "sending_providers[1].domains", "at least one domain"),
+        (put((0, "sending_providers", 1, "delay"), "soon"), "sending_providers[1].delay", "a time such as 1s"),
+        (put((0, "sending_providers", 1, "name"), "smtp"), "sending_providers[1].name", "not one of Postfix' own"),
+        (put((0, "sending_providers", 1, "connections"), 0), "sending_providers[1].connections", "from 1 to 1000"),
+        (
+            put((0, "sending_users", 0, "domains", 0), "example.org"),
+            "sending_users[0].domains[0]",
+            "a name of sending_domains",
+        ),
+        (put((0, "sending_users", 0, "name"), "probe"), "sending_users[0].name", "which the probe uses"),
+        (put((0, "sending_networks", 0, "network"), "0.0.0.0/0"), "sending_networks[0].network", "no wider than /8"),
+        (put((0, "sending_networks", 0, "network"), "10.1.0.1/16"), "sending_networks[0].network", "host bits"),
+        (put((0, "sending_zones", 0, "key"), {"name": "k"}), "sending_zones[0].key.secret", "TSIG key's secret"),
+        (put((0, "sending_dkim_selector"), "a_b"), "sending_dkim_selector", "letters, digits and -"),
+        (put((0, "sending_dkim_selector"), "x" * 15), "sending_dkim_selector", "letters, digits and -"),
+        (put((0, "sending_dkim_scope"), "servers"), "sending_dkim_scope", "did you mean server?"),
+        (put((0, "sending_unsigned"), "maybe"), "sending_unsigned", "one of defer, allow"),
+        (
+            put((1, "mta2", "sending_addresses", 0, "address"), "198.51.100.10"),
+            "mta2: sending_addresses[0].address",
+            "mta1: sending_addresses[0].address has this one",
+        ),
+        (
+            put((1, "mta2", "sending_addresses", 0, "helo"), "mta2"),
+            "mta2: sending_addresses[0].helo",
+            "fully qualified host name",
+        ),
+        (
+            put((1, "mta2", "sending_addresses", 0, "helo"), "a_b.example.com"),
+            "mta2: sending_addresses[0].helo",
+            "fully qualified host name",
+        ),
+        (
+            put((1, "mta2", "sending_addresses", 0, "address"), "127.0.0.1"),
+            "mta2: sending_addresses[0].address",
+            "others can reach",
+        ),
+        (
+            put((1, "mta2", "sending_addresses", 0, "bind"), "2001:db8::1"),
+            "mta2: sending_addresses[0].bind",
+            "same family",
+        ),
+        (put((1, "mta2", "sending_addresses"), None), "mta2: sending_addresses", "a list of {address, helo}"),
+        (put((1, "mta2", "sending_tls_key"), "k.pem"), "mta2: sending_tls_certificate", "the other half is given"),
+    ],
+)
 def test_a_mistake_is_told_with_its_path(change, path, words):
     found = mistakes(change)
     assert list(found) == [path]
@@ -115,6 +186,7 @@ def test_all_mistakes_at_once():
         variables["sending_unsigned"] = "x"
         variables["sending_providers"].append("nobody")
         hosts["mta1"]["sending_addresses"][0]["helo"] = "x"
+
     assert set(mistakes(change)) == {"sending_unsigned", "sending_providers[2]", "mta1: sending_addresses[0].helo"}
 
 
@@ -122,11 +194,17 @@ def test_secrets_never_stand_in_a_mistake():
     def change(variables, hosts):
         variables["sending_zones"][0]["key"]["name"] = ""
         variables["sending_users"][0] = {"password_hash": "{PLAIN}hunter2", "name": "bad name"}
+
     assert "hunter2" not in str(mistakes(change)) and "c2VjcmV0" not in str(mistakes(change))
 
 
-@pytest.mark.parametrize("junk", [None, 1, "x", [1], [[]], {"a": 1}, [{"name": {"x": 1}}], [{"name": 3, "domains": 4, "address": 5, "network": 6}]])
-@pytest.mark.parametrize("name", ["sending_domains", "sending_providers", "sending_users", "sending_networks", "sending_zones"])
+@pytest.mark.parametrize(
+    "junk",
+    [None, 1, "x", [1], [[]], {"a": 1}, [{"name": {"x": 1}}], [{"name": 3, "domains": 4, "address": 5, "network": 6}]],
+)
+@pytest.mark.parametrize(
+    "name", ["sending_domains", "sending_providers", "sending_users", "sending_networks", "sending_zones"]
+)
 def test_junk_is_a_mistake_and_not_a_traceback(name, junk):
     variables = {**VARIABLES, name: junk}
     try:
