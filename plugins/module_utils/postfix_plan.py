@@ -1,0 +1,99 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From what stands and what is wanted to the files that are to stand, and the diff between."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import typing as t
+
+from ansible_collections.mailfleet.sending.plugins.module_utils.main_cf import MainCf, line
+from ansible_collections.mailfleet.sending.plugins.module_utils.master_cf import MasterCf
+from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistake
+from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_generations import Generation, TableFile
+from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_layers import Refused, Wanted
+
+
+@dataclasses.dataclass(frozen=True)
+class Files:
+    """main.cf and master.cf as they are to stand.
+
+    `between` is master.cf with old and new services together: it serves main.cf before and after it is switched.
+    """
+
+    main: str
+    between: MasterCf
+    master: MasterCf
+    owned: dict[str, dict[str, str | None]]
+
+
+def files(main: str, master: str, owned: t.Mapping[str, t.Mapping[str, str | None]], wanted: Wanted) -> Files:
+    """Put what is wanted into what stands.
+
+    :arg main: the main.cf that stands.
+    :arg master: the master.cf that stands.
+    :arg owned: what our layers have set there, with what stood in its place before (see Generation).
+    :arg wanted: what the layers want now. What they want no longer goes back to what stood there before them.
+    :returns: the files.
+    :raises Refused: where main.cf or master.cf cannot be parsed.
+    """
+    mistakes = []
+    parsed: dict[str, t.Any] = {}
+    for name, text, parse in (("main.cf", main, MainCf.parse), ("master.cf", master, MasterCf.parse)):
+        try:
+            parsed[name] = parse(text)
+        except ValueError as error:
+            mistakes.append(Mistake(name, str(error), "a file that Postfix can read", "mend it by hand"))
+    if mistakes:
+        raise Refused(mistakes)
+    main_cf, master_cf = parsed["main.cf"], parsed["master.cf"]
+    stood = {
+        "parameters": {name: _before(owned["parameters"], name, main_cf.text_of(name)) for name in wanted.parameters},
+        "services": {key: _before(owned["services"], key, _text(master_cf, key)) for key in wanted.services},
+    }
+    parameters = {name: line(name, value) for name, value in wanted.parameters.items()}
+    services = {key: service.text for key, service in wanted.services.items()}
+    back = {kind: {name: text for name, text in owned[kind].items() if name not in stood[kind]} for kind in stood}
+    # A service comes back before main.cf is switched; one that is no longer wanted goes after it.
+    returning = {key: text for key, text in back["services"].items() if text is not None}
+    between = master_cf.put({**services, **returning})
+    return Files(str(main_cf.put({**parameters, **back["parameters"]})), between, between.put({**services, **back["services"]}),
+                 stood)
+
+
+def _before(owned: t.Mapping[str, str | None], name: str, now: str | None) -> str | None:
+    return owned[name] if name in owned else now
+
+
+def _text(master: MasterCf, key: str) -> str | None:
+    service = master.services.get(key)
+    return service.text if service else None
+
+
+def table_files(wanted: Wanted) -> tuple[TableFile, ...]:
+    """Return the files of all tables that are wanted; the text of each carries what may be shown of it."""
+    return tuple(TableFile(name, table.mode, table.shown if name == table.file else "")
+                 for table in wanted.tables.values() for name in table.files)
+
+
+def diff(directory: str, main: tuple[str, str], master: tuple[str, str], old: t.Iterable[TableFile],
+         new: t.Iterable[TableFile]) -> list[dict[str, str]]:
+    """Return what changes, in the form that Ansible shows: main.cf, master.cf, then each table under its plain name."""
+    pairs = [(os.path.join(directory, "main.cf"), main), (os.path.join(directory, "master.cf"), master)]
+    before, after = ({_plain(table.name): table.shown for table in side if _is_text(table)} for side in (old, new))
+    for name in sorted({*before, *after}):
+        pairs.append((f"table {name}", (before.get(name, ""), after.get(name, ""))))
+    return [{"before_header": name, "after_header": name, "before": texts[0], "after": texts[1]}
+            for name, texts in pairs if texts[0] != texts[1]]
+
+
+def _is_text(table: TableFile) -> bool:
+    return not table.name.endswith((".db", ".lmdb"))
+
+
+def _plain(name: str) -> str:
+    """Return a table's name from that of its text file."""
+    return name.rpartition(".")[0]

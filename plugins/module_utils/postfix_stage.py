@@ -1,0 +1,178 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A configuration written beside the running one, and judged by Postfix's own programs before anything is installed."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import subprocess
+import time
+import typing as t
+
+from ansible_collections.mailfleet.sending.plugins.module_utils.master_cf import MasterCf, Service
+from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistake, nearest
+from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_checks import (
+    reference_mistakes,
+    transport_mistakes,
+)
+from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_layers import Refused, Wanted
+from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_relay import relay_mistakes, word_mistakes
+from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_tables import BUILT, Table
+from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_view import View
+
+# Postfix waits while main.cf is younger than a second or two, lest it be read half written. Ours are renamed whole.
+AGE = 10
+# A daemon that is given this as its transport type ends right behind reading its parameters, before it touches a thing.
+NO_TRANSPORT = "mailfleet-check"
+
+
+def run(command: t.Sequence[str], stdin: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run a program in the C locale; returns what it wrote and its status.
+
+    :arg command: the program and its arguments.
+    :arg stdin: what it reads.
+    :arg environ: variables set for it besides.
+    """
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, errors="replace",
+                          env={**os.environ, "LC_ALL": "C", **environ})
+
+
+def write(path: str, content: str | bytes, mode: int = 0o600, group: int = 0) -> None:
+    """Write a file that is on the disk when this returns, a little older than it is (see AGE).
+
+    :arg path: the file, which another name should hide until it is whole.
+    :arg content: text or bytes.
+    :arg mode: permissions, from the first byte on.
+    :arg group: the number of the group it belongs to.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        os.fchown(descriptor, 0, group)
+        os.fchmod(descriptor, mode)
+        file.write(content if isinstance(content, bytes) else content.encode(errors="surrogateescape"))
+        file.flush()
+        past = time.time() - AGE
+        os.utime(descriptor, (past, past))
+        os.fsync(descriptor)
+
+
+@dataclasses.dataclass(frozen=True)
+class Judgement:
+    """What Postfix makes of a staged configuration: effective values, and what it has no use for."""
+
+    values: dict[str, str]
+    unused: tuple[str, ...]
+
+
+def judge(stage: str, main: str, master: MasterCf, wanted: Wanted, tables: str) -> Judgement:
+    """Write a configuration to a folder and let Postfix judge it.
+
+    :arg stage: an empty folder, mode 0700; its `tables` holds the built tables afterwards.
+    :arg main: the text of main.cf.
+    :arg master: master.cf.
+    :arg wanted: what the layers want.
+    :arg tables: the folder that the tables will stand in.
+    :returns: the judgement.
+    :raises Refused: with everything that is wrong.
+    """
+    write(os.path.join(stage, "main.cf"), main)
+    write(os.path.join(stage, "master.cf"), str(master))
+    os.mkdir(os.path.join(stage, "tables"), 0o700)
+    types = run(["postconf", "-c", stage, "-m"]).stdout.split()
+    mistakes: list[Mistake] = []
+    for table in wanted.tables.values():
+        if table.type in types:
+            mistakes += _build(stage, table, wanted.source[f"tables.{table.name}"])
+    shown = run(["postconf", "-c", stage, "-x"])
+    if shown.returncode:
+        complaint = shown.stderr.strip().replace(stage + "/", "")
+        raise Refused([*mistakes, Mistake("main.cf and master.cf", complaint, "files that Postfix can read")])
+    values = dict(line.partition(" =")[::2] for line in shown.stdout.splitlines())
+    values = {name: value.strip() for name, value in values.items()}
+    references = {table.reference(tables): table for table in wanted.tables.values()}
+    view = View(values, master.services, references, wanted.source)
+    wrong, unused = _warnings(shown.stderr, view, wanted)
+    mistakes += [*wrong, *_daemons(stage, view), *reference_mistakes(view, types), *transport_mistakes(view)]
+    mistakes += [*word_mistakes(view), *relay_mistakes(view)]
+    if mistakes:
+        raise Refused(mistakes)
+    return Judgement(values, tuple(unused))
+
+
+def _build(stage: str, table: Table, layer: str) -> list[Mistake]:
+    """Build a table, or have its patterns compiled; any word of postmap(1) about it is a mistake."""
+    path = os.path.join(stage, "tables", table.file)
+    write(path, table.text)
+    reference = f"{table.type}:{path}"
+    command = ["postmap", "-c", stage, reference] if table.type in BUILT else ["postmap", "-c", stage, "-q", "-", reference]
+    done = run(command, stdin="" if table.type in BUILT else "mailfleet\n")
+    complaints = [line for line in done.stderr.splitlines() if line.strip()]
+    if table.type in BUILT and not complaints and not os.path.exists(path + BUILT[table.type]):
+        complaints = [f"postmap ended with status {done.returncode} and built nothing"]
+    found = []
+    for line in complaints:
+        text = re.sub(r"^postmap: (warning: |fatal: )?", "", line.replace(path, table.name))
+        if table.secret:
+            number = re.search(r"line \d+", text)
+            text = f"a complaint about {number[0] if number else 'it'} (a secret table is not shown)"
+        found.append(Mistake(f"layers.{layer}.tables.{table.name}", text, f"a {table.type} table that builds"))
+    return found
+
+
+def _warnings(stderr: str, view: View, wanted: Wanted) -> tuple[list[Mistake], list[str]]:
+    """Part what postconf(1) has no use for into mistakes of layers and what is not ours."""
+    ours = list(_written(wanted))
+    known = [name for name in view.values if name not in wanted.parameters]
+    mistakes, foreign = [], set()
+    for file, kind, name in re.findall(r"/(main\.cf|master\.cf): (unused|undefined) parameter: ([^=\s]+)", stderr):
+        if kind == "unused":
+            paths = [path for path, setting, dummy in ours
+                     if setting == name and (".services." in path) == (file == "master.cf")]
+        else:
+            reference = re.compile(r"\$[{(]?" + re.escape(name) + r"\b")
+            paths = [path for path, dummy, value in ours if reference.search(value)]
+        mend = nearest(name, known) or "leave it out"
+        mistakes += [Mistake(path, f"{kind} parameter {name}", "a parameter of this Postfix", mend) for path in paths]
+        if not paths:
+            foreign.add(f"{file}: {kind} parameter {name}")
+    return list(dict.fromkeys(mistakes)), sorted(foreign)
+
+
+def _written(wanted: Wanted) -> t.Iterator[tuple[str, str, str]]:
+    """Yield path, name and value of what the layers wrote, with its references to other parameters as they stand."""
+    for name, value in wanted.parameters.items():
+        yield f"layers.{wanted.source[f'parameters.{name}']}.parameters.{name}", name, value
+    for key, service in wanted.services.items():
+        for name, value in service.options:
+            yield f"layers.{wanted.source[f'services.{key}']}.services.{key}.options.{name}", name, value
+
+
+def _daemons(stage: str, view: View) -> list[Mistake]:
+    """Let each service's own program read its parameters, and tell what it cannot take: a bad number, an unknown word."""
+    complaints: dict[str, list[str]] = {}
+    for key, service in view.services.items():
+        program = os.path.join(view.value("daemon_directory"), service.command)
+        layer = view.source.get(f"services.{key}")
+        if not os.path.isfile(program):
+            if layer:
+                complaints.setdefault(f"no program {service.command} in {os.path.dirname(program)}", []).append(key)
+            continue
+        complaint = _complaint(stage, program, service)
+        named = complaint and any(re.search(rf"\b{re.escape(name)}\b", complaint) for dummy, name, dummy2 in view.ours())
+        if complaint and (layer or named):
+            complaints.setdefault(complaint, []).append(key)
+    return [Mistake("services " + ", ".join(keys), complaint, "settings that the service's program takes")
+            for complaint, keys in complaints.items()]
+
+
+def _complaint(stage: str, program: str, service: Service) -> str:
+    options = [word for name, value in service.options for word in ("-o", f"{name}={value}")]
+    done = run([program, "-V", "-n", service.name, "-t", NO_TRANSPORT, *options], MAIL_CONFIG=stage)
+    fatal = [line.partition("fatal: ")[2] for line in done.stderr.splitlines() if "fatal: " in line]
+    # Daemons that must be alone say so before they look at the transport, and behind their parameters.
+    ends = (f"unsupported transport type: {NO_TRANSPORT}", "requires a process limit of")
+    return "; ".join(text for text in fatal if not any(end in text for end in ends))

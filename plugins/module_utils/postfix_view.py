@@ -1,0 +1,81 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A whole configuration as Postfix would see it, before it does: what a service's parameters come to, table by table."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing as t
+
+from ansible_collections.mailfleet.sending.plugins.module_utils.master_cf import Service, tokens
+from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_tables import Table
+
+LIST = " \t\r\n,"
+EXPANSION = re.compile(r"\$(?:\{(\w+)\}|\((\w+)\)|(\w+))")
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """A configuration: all parameters with their defaults, all services, and our tables by their references.
+
+    `source` is where a setting of ours comes from, as in :class:`postfix_layers.Wanted`.
+    """
+
+    values: t.Mapping[str, str]
+    services: t.Mapping[str, Service]
+    tables: t.Mapping[str, Table]
+    source: t.Mapping[str, str]
+
+    def value(self, name: str, service: Service | None = None) -> str:
+        """Return what a parameter is for a service, its references to others expanded."""
+        options = dict(service.options) if service else {}
+        text = options.get(name, self.values.get(name, ""))
+        for dummy in range(10):
+            wider = EXPANSION.sub(lambda m: options.get(found := m[1] or m[2] or m[3], self.values.get(found, "")), text)
+            if wider == text:
+                break
+            text = wider
+        return text
+
+    def words(self, name: str, service: Service | None = None) -> list[str]:
+        """Return the parts of a parameter that is a list."""
+        return words(self.value(name, service))
+
+    def ours(self) -> t.Iterator[tuple[str, str, str]]:
+        """Yield path, name and value of each setting that a layer made: parameters, then options of services."""
+        for key, layer in self.source.items():
+            kind, dot, name = key.partition(".")
+            if kind == "parameters":
+                yield f"layers.{layer}.{key}", name, self.value(name)
+            elif kind == "services" and name in self.services:
+                for option, dummy in self.services[name].options:
+                    yield f"layers.{layer}.{key}.options.{option}", option, self.value(option, self.services[name])
+
+    def smtpd(self) -> dict[str, Service]:
+        """Return the services that a stranger can speak SMTP to."""
+        return {key: s for key, s in self.services.items() if s.command == "smtpd" and s.type in ("inet", "pass")}
+
+
+def words(value: str) -> list[str]:
+    """Split a list as Postfix does, at commas and white space outside of braces; braces without partners as they are."""
+    try:
+        return tokens(value, LIST)
+    except ValueError:
+        return value.replace(",", " ").split()
+
+
+def maps(value: str) -> t.Iterator[tuple[str, str]]:
+    """Yield type and name of the tables in a list of tables, those inside of other tables included."""
+    for word in words(value):
+        kind, colon, rest = word.partition(":")
+        if not colon or not re.fullmatch(r"!?[a-z]+", kind):
+            continue
+        if kind == "proxy":
+            yield from maps(rest)
+        elif kind in ("unionmap", "pipemap"):
+            yield from maps(rest.strip("{}"))
+        else:
+            yield kind.lstrip("!"), rest

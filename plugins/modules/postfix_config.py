@@ -1,0 +1,203 @@
+#!/usr/bin/python
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: postfix_config
+short_description: Bring main.cf, master.cf and lookup tables of Postfix to what layers say
+version_added: 0.1.0
+description:
+  - Merges layers of parameters, services and tables into the configuration that stands. What no layer names stays byte for byte,
+    comments included.
+  - The result is staged and judged before anything is installed. Postfix reads it from a private folder (unused and undefined
+    parameters, syntax), each daemon reads its own parameters (bad values), tables are built, and what they and the settings refer to
+    must be there (tables, files, transports). Mistakes are told all at once, each with its layer.
+  - A configuration that would relay for strangers is refused.
+  - Tables are files under names of their content. New ones come first, then new services, then one rename switches main.cf;
+    what is old is removed last. Postfix is reloaded, or restarted where a changed parameter takes effect in no other way and once
+    open deliveries have ended, since those that are cut off would be sent twice.
+  - Postfix counts as up when it answers with 220 where it listens, and a message has passed its queue. Where that fails, what stood
+    before stands again, and the task fails with the cause.
+  - The last five generations are kept under C(/var/lib/mailfleet/postfix), for root only, with a journal. A run that was cut off at
+    whatever step is undone, or carried to its end, by the next one.
+  - A second run changes nothing and writes nothing.
+options:
+  layers:
+    description:
+      - Layers by name, each with C(parameters), C(services) and C(tables). They are merged in the order C(postfix), C(dkim),
+        C(throttle), then others by name.
+      - A layer that is not passed stays as it was passed the last time; the node keeps it. An empty one is removed, and what it
+        had set goes back to what stood there before it.
+      - A parameter is a text, a number or a truth value, or a dictionary with C(value) and C(since) or C(before), versions of
+        Postfix between which it holds.
+      - A service has the key C(name/type), the fields C(private), C(unprivileged), C(chroot), C(wakeup), C(maxproc) (each C(-) by
+        default), C(command), and C(options), what C(-o) sets.
+      - A table has C(type) (V(hash), V(btree), V(lmdb), V(texthash), V(cidr), V(pcre) or V(regexp)) and C(entries), a list of
+        pairs. Entries that several layers give to one table are put together in the order of the layers. With C(secret) only
+        root and Postfix can read it, and its entries stand in O(secret_entries).
+      - C({table:NAME}) in a parameter or option stands for the type and path of a table.
+    type: dict
+    required: true
+  secret_entries:
+    description:
+      - Entries of secret tables by the table's name. They are neither shown nor logged.
+    type: dict
+    default: {}
+  prove:
+    description:
+      - How Postfix is proved to be up after a change. V(true) stands for all that follows, V(false) for nothing.
+      - A dictionary may have C(listeners) (a list of dictionaries with C(address) and C(port); by default wherever the configuration
+        has an smtpd listen), C(queue) (whether a message must pass the queue, V(true) by default), C(timeout) (seconds, V(30) by
+        default) and C(restart_wait) (seconds that open deliveries have to end before a restart, V(60) by default).
+      - The message is a verification request. It passes pickup, the milters and the queue manager, and is delivered to nobody.
+        It needs no DNS.
+    type: raw
+    default: true
+  dir:
+    description: The configuration directory.
+    type: path
+    default: /etc/postfix
+extends_documentation_fragment:
+  - mailfleet.sending.attributes
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Exact where Postfix is installed. Where it is not yet, the diff starts from nothing, and RV(unverified) lists what cannot be
+        told before installation.
+  diff_mode:
+    support: full
+    details:
+      - Of a secret table it shows how many entries there are, and a digest.
+  platform:
+    platforms: debian
+author:
+  - mailfleet.sending contributors (@mailfleet)
+"""
+
+EXAMPLES = r"""
+- name: Throttle two providers that share their patience
+  mailfleet.sending.postfix_config:
+    layers:
+      throttle:
+        parameters:
+          transport_maps: "{table:transport}"
+          throttle_destination_rate_delay: 1s
+        services:
+          throttle/unix: {maxproc: "1", command: smtp}
+        tables:
+          transport:
+            type: hash
+            entries:
+              - [orange.fr, "throttle:"]
+              - [wanadoo.fr, "throttle:"]
+
+- name: Convert mail before it is signed, where Postfix can
+  mailfleet.sending.postfix_config:
+    layers:
+      form:
+        parameters:
+          force_mime_input_conversion: {value: "yes", since: "3.9"}
+
+- name: Take the throttle away again
+  mailfleet.sending.postfix_config:
+    layers:
+      throttle: {}
+"""
+
+RETURN = r"""
+generation:
+  description: The number of the generation that stands, 0 before the first.
+  returned: success
+  type: int
+  sample: 3
+postfix_version:
+  description: The installed Postfix, empty where there is none yet.
+  returned: success
+  type: str
+  sample: 3.10.13
+started:
+  description: Whether Postfix was started, or would be in check mode.
+  returned: success
+  type: bool
+restarted:
+  description: Whether it was restarted, or would be.
+  returned: success
+  type: bool
+reloaded:
+  description: Whether it was reloaded, or would be.
+  returned: success
+  type: bool
+recovered:
+  description: What was done about an earlier run that was cut off, empty where none was.
+  returned: success
+  type: str
+unused:
+  description: Parameters of others that this Postfix has no use for, and tables that nothing refers to.
+  returned: success
+  type: list
+  elements: str
+  sample: ["main.cf: unused parameter smtpd_banna"]
+unverified:
+  description: What could not be told in check mode.
+  returned: success
+  type: list
+  elements: str
+proof:
+  description: The banners by listener, and what became of the message; empty where nothing had to be proved.
+  returned: success
+  type: dict
+  sample:
+    banners: {"127.0.0.1:25": "220 mta1.example.com ESMTP"}
+    queue: "deliverable (delivers to mailbox)"
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_apply import Failed, Proving, Run
+from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_layers import Refused, with_secrets
+from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_proof import Listener
+
+
+def proving(option: t.Any) -> Proving:
+    """Return what the option `prove` asks for; raises ValueError with what is wrong with it."""
+    if isinstance(option, bool):
+        return Proving(enabled=option)
+    if not isinstance(option, dict) or set(option) - {"listeners", "queue", "timeout", "restart_wait"}:
+        raise ValueError("prove: expected true, false, or a dictionary of listeners, queue, timeout and restart_wait")
+    try:
+        listeners = tuple(Listener(str(one["address"]), int(one["port"])) for one in option.get("listeners", ()))
+        return Proving(True, listeners, bool(option.get("queue", True)), float(option.get("timeout", Proving.timeout)),
+                       float(option.get("restart_wait", Proving.restart_wait)))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"prove: expected listeners with address and port, and waits in seconds; found {error!r}") from error
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "layers": {"type": "dict", "required": True},
+            "secret_entries": {"type": "dict", "default": {}, "no_log": True},
+            "prove": {"type": "raw", "default": True},
+            "dir": {"type": "path", "default": "/etc/postfix"},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        run = Run(module.params["dir"], proving=proving(module.params["prove"]), scratch=module.tmpdir)
+        layers = with_secrets(module.params["layers"], module.params["secret_entries"])
+        result = run.apply(layers, module.check_mode)
+    except BlockingIOError:
+        module.fail_json(msg="another run of postfix_config is at work on this server: try again when it has ended")
+    except (Refused, Failed, ValueError, OSError) as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
