@@ -91,8 +91,8 @@ class Store:
                 return Stored(key.domain, key.selector, key.type, key.bits, None, None)
             pem = dkim_keys.make_private(key.type, key.bits)
             owned_files.write(private, pem, 0o600, self._owner, replace=False)
-            stored = self._inspect(key)
-            assert stored is not None
+            public = dkim_keys.read_private(pem)
+            stored = Stored(key.domain, key.selector, public.type, public.bits, public.public, _date_of(private))
         if not beside.exists():
             self.changes.append(f"{beside}: made")
             if not self._dry:
