@@ -45,13 +45,13 @@ def text(name: str) -> str:
 
 
 def imports(name: str) -> set[str]:
-    """Return the full names of all modules that the file imports, wherever in it."""
+    """Return the full names of all modules that the file imports, and of what it imports from them, wherever in it."""
     found = set()
     for node in ast.walk(ast.parse(text(name), name)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            found.add(node.module)
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
     return found
 
 
