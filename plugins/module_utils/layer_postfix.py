@@ -65,7 +65,6 @@ def _identity(fleet: Fleet, server: Server) -> dict[str, t.Any]:
             "smtpd_banner": "$myhostname ESMTP",
             "disable_vrfy_command": "yes",
             "smtpd_forbid_bare_newline": "normalize",
-            "smtpd_relay_before_recipient_restrictions": "yes",
         }
     }
 
@@ -107,7 +106,6 @@ def _tls(server: Server) -> dict[str, str]:
         "smtp_tls_security_level": "may",
         "smtp_tls_CApath": "/etc/ssl/certs",
         "smtp_tls_loglevel": "1",
-        "smtp_tls_session_cache_database": "btree:${data_directory}/smtp_scache",
     }
 
 
