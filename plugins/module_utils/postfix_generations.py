@@ -59,8 +59,9 @@ class Store:
 
         :raises BlockingIOError: where one is at work.
         """
-        os.makedirs(self._path("generations"), mode=0o700, exist_ok=True)
-        with open(self._path("lock"), "w", encoding="ascii") as file:
+        for folder in (self.root, self._path("generations")):
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+        with open(self._path("lock"), "a", encoding="ascii") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield
 

@@ -157,4 +157,6 @@ def _may_permit(view: View, word: str, argument: str, classes: list[str]) -> boo
             return True
         results = [value.split(None, 1)[0].lower() for dummy, value in table.entries if value]
         return any(r in ("ok", "permit") or r.isdigit() or r in classes or r.startswith("permit") for r in results)
-    return word == "check_policy_service" or word.startswith("permit") or ":" in word
+    # A word that smtpd does not know is answered with 451, so it lets nobody pass.
+    known = word in WORDS or WITH_ARGUMENT.fullmatch(word)
+    return word == "check_policy_service" or (word.startswith("permit") and bool(known)) or ":" in word

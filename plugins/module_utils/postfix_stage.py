@@ -12,6 +12,7 @@ import re
 import subprocess
 import time
 import typing as t
+from concurrent.futures import ThreadPoolExecutor
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.master_cf import MasterCf, Service
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistake, nearest
@@ -153,23 +154,23 @@ def _written(wanted: Wanted) -> t.Iterator[tuple[str, str, str]]:
 
 def _daemons(stage: str, view: View) -> list[Mistake]:
     """Let each service's own program read its parameters, and tell what it cannot take: a bad number, an unknown word."""
+    folder = view.value("daemon_directory")
+    services = list(view.services.items())
+    # Each takes a second, in which it sleeps behind its last words: all at once, then.
+    with ThreadPoolExecutor(max_workers=64) as pool:
+        heard = list(pool.map(lambda item: _complaint(stage, os.path.join(folder, item[1].command), item[1]), services))
+    ours = [re.compile(rf"\b{re.escape(name)}\b") for dummy, name, dummy2 in view.ours()]
     complaints: dict[str, list[str]] = {}
-    for key, service in view.services.items():
-        program = os.path.join(view.value("daemon_directory"), service.command)
-        layer = view.source.get(f"services.{key}")
-        if not os.path.isfile(program):
-            if layer:
-                complaints.setdefault(f"no program {service.command} in {os.path.dirname(program)}", []).append(key)
-            continue
-        complaint = _complaint(stage, program, service)
-        named = complaint and any(re.search(rf"\b{re.escape(name)}\b", complaint) for dummy, name, dummy2 in view.ours())
-        if complaint and (layer or named):
+    for (key, dummy), complaint in zip(services, heard):
+        if complaint and (f"services.{key}" in view.source or any(name.search(complaint) for name in ours)):
             complaints.setdefault(complaint, []).append(key)
     return [Mistake("services " + ", ".join(keys), complaint, "settings that the service's program takes")
             for complaint, keys in complaints.items()]
 
 
 def _complaint(stage: str, program: str, service: Service) -> str:
+    if not os.path.isfile(program):
+        return f"no program {program}"
     options = [word for name, value in service.options for word in ("-o", f"{name}={value}")]
     done = run([program, "-V", "-n", service.name, "-t", NO_TRANSPORT, *options], MAIL_CONFIG=stage)
     fatal = [line.partition("fatal: ")[2] for line in done.stderr.splitlines() if "fatal: " in line]
