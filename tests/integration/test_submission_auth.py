@@ -24,8 +24,9 @@ context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
 smtp = smtplib.SMTP("127.0.0.1", 587, local_hostname="test")
 smtp.starttls(context=context)
 smtp.ehlo()
+smtp.user, smtp.password = sys.argv[1:]
 try:
-    print(smtp.login(sys.argv[1], sys.argv[2])[0])
+    print(smtp.auth("PLAIN", smtp.auth_plain)[0])
 except smtplib.SMTPAuthenticationError as error:
     print(error.smtp_code)
 """
@@ -63,16 +64,20 @@ def controller(tmp_path, server):
     return controller
 
 
+# Reloaded, never stopped: Dovecot 2.3, told to stop just after a login failed, now and then waits 90 s for itself.
+BARE = """
+cd /etc/dovecot
+rm -f submission-users *.before-mailfleet
+cp /usr/share/dovecot/dovecot.conf .
+systemctl reload-or-restart dovecot
+rm -f /var/spool/postfix/private/auth
+"""
+
+
 @pytest.fixture
 def bare(server):
     """Dovecot as Debian installs it."""
-    # Dovecot 2.3, told to stop just after a login failed, now and then waits 90 s for itself.
-    server.shell(
-        "if systemctl -q is-active dovecot; then systemctl kill --signal=KILL dovecot; fi;"
-        "systemctl stop postfix dovecot; rm -f /var/spool/postfix/private/auth;"
-        "rm -f /etc/dovecot/submission-users /etc/dovecot/*.before-mailfleet;"
-        "cp /usr/share/dovecot/dovecot.conf /etc/dovecot/; systemctl start dovecot postfix"
-    )
+    server.shell(BARE)
     return server
 
 
@@ -111,7 +116,6 @@ def test_from_bare_to_proved_and_no_further(bare, controller):
     assert login(bare, "app", PASSWORD) == "235"
     assert login(bare, "probe", probe_password(controller)) == "235"
     assert login(bare, "app", "wrong") == "535"
-    assert login(bare, "root", "") == "535"
 
     listening = bare.shell("ss -Hltnup").stdout
     assert "sshd" in listening and "dovecot" not in listening
@@ -148,7 +152,7 @@ def test_secrets_show_nowhere(bare, controller):
     assert "app (another password)" in again.stdout
     hashes = [line.partition(":")[2] for line in bare.read("/etc/dovecot/submission-users").splitlines()[1:]]
     log = bare.shell(
-        "journalctl --no-pager; find /var/log /tmp /root -type f -not -path '*/journal/*' -exec cat {} +"
+        "journalctl --no-pager; find /var/log /tmp /root -type f -exec cat {} + | tr -cd '[:print:]\\n'"
     ).stdout
     for secret in (probe_password(controller), ssha512(PASSWORD), *hashes):
         assert len(secret) > 20
@@ -178,7 +182,9 @@ def test_a_failed_proof_brings_the_former_state_back(bare, controller):
 def test_files_that_were_never_loaded_are_loaded(bare, controller):
     """As after a run that was interrupted between writing and reloading."""
     controller.play(task(controller), bare)
-    bare.shell("systemctl stop postfix dovecot; rm -f /var/spool/postfix/private/auth; systemctl start postfix")
+    bare.shell(f"cp -a /etc/dovecot /root/written\n{BARE}\ncp -a /root/written/. /etc/dovecot; rm -r /root/written")
+    controller.play(task(controller), bare, ("--check",))
+    assert controller.outcome["changed"]
     controller.play(task(controller), bare)
     assert controller.outcome["changed"] and controller.outcome["proved"]
     assert login(bare, "app", PASSWORD) == "235"
