@@ -169,10 +169,14 @@ def _submission(fleet: Fleet, server: Server) -> dict[str, t.Any]:
         for name in fleet.with_bounces(user.domains):
             owners.setdefault(name, []).append(user.name)
     entries = [["@" + name, ",".join([*owners.get(name, []), PROBE_LOGIN])] for name in fleet.mail_domains]
-    # A probe says in its return path which address it wants to leave from: only the probe's login may.
-    paths = [(probe_sender(address, d.mail_from), address) for d in fleet.domains for address in server.addresses]
-    entries += [[sender, PROBE_LOGIN] for sender, address in paths]
-    filters = [[sender, f"FILTER {address.transport}:"] for sender, address in paths]
+    # A probe says in its return path which address it wants to leave from: only the probe's login may. Postfix looks
+    # an owner up with and without the extension, so that one entry a domain reserves all of them.
+    entries += [[f"{PROBE_LOGIN}@{domain.mail_from}", PROBE_LOGIN] for domain in fleet.domains]
+    filters = [
+        [probe_sender(address, domain.mail_from), f"FILTER {address.transport}:"]
+        for domain in fleet.domains
+        for address in server.addresses
+    ]
     options = {
         "syslog_name": "postfix/submission",
         "smtpd_tls_security_level": "encrypt",

@@ -9,8 +9,8 @@ module: packages
 short_description: Install Debian packages that are missing
 version_added: 1.0.0
 description:
-  - Installs what is missing, without recommended packages. What is installed already is left alone, whatever its version,
-    and no mirror is asked then.
+  - Installs what is missing, without recommended packages. What is installed already is left alone, whatever its
+    version, and no mirror is asked then.
   - Unlike M(ansible.builtin.apt) it needs neither C(python3-apt) nor package lists to tell the truth in check mode on a
     bare server.
 options:

@@ -41,8 +41,13 @@ def outside(server: str, sender: str, recipient: str) -> None:
 )
 def test_nobody_relays_from_outside(server, recipient):
     for sender in ("news@example.com", "someone@example.net", ""):
-        code, text = refusal(lambda sender=sender: outside(server, sender, recipient))
-        assert code in (550, 554, 553, 501), text
+        with smtplib.SMTP(lab.SERVERS[server], 25, local_hostname="outside.example.net", timeout=30) as session:
+            session.ehlo()
+            # Word for word: smtplib's own quoting would take a source route apart.
+            assert session.docmd("MAIL", f"FROM:<{sender}>")[0] == 250
+            code, text = session.docmd("RCPT", f"TO:<{recipient}>")
+            assert code in (550, 554, 501), text
+            assert session.docmd("DATA")[0] in (503, 554)
 
 
 @EVERY_SERVER

@@ -186,7 +186,7 @@ def test_a_login_and_a_network_have_their_own_domains_only():
     logins = dict(map(tuple, layer["tables"]["logins"]["entries"]))
     assert logins["@example.us"] == logins["@e.example.us"] == "app,probe"
     assert logins["@example.com"] == "probe"
-    assert logins["probe+ip-198-51-100-10@e.example.us"] == "probe"
+    assert logins["probe@e.example.us"] == "probe"
     assert layer["tables"]["senders_network_0"]["entries"] == [["example.us", "OK"], ["e.example.us", "OK"]]
     assert ["10.1.0.0/16", "mailfleet_network_0"] in layer["tables"]["networks"]["entries"]
     assert layer["parameters"]["mynetworks"] == "127.0.0.0/8 [::1]/128 10.1.0.0/16 [fd00:1::]/64"

@@ -15,7 +15,8 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.packages import 
     simulate,
 )
 
-SIMULATED = "Inst libopendkim11 (2.11.0~beta2-9 Debian:13/stable [amd64])\nInst opendkim [1.0] (2.11.0~beta2-9 Debian:13/stable)\n"
+SIMULATED = "Inst libopendkim11 (2.11.0~beta2-9 Debian:13/stable [amd64])\n"
+SIMULATED += "Inst opendkim [1.0] (2.11.0~beta2-9 Debian:13/stable)\n"
 
 
 class Apt:
