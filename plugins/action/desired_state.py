@@ -81,6 +81,8 @@ class ActionModule(ActionBase):
                 "host": task_vars["hostvars"][name].get("ansible_host") or name,
                 "tls_name": server["hostname"],
                 "ca_file": authority,
+                # Debian's self-made certificate names nobody whom the controller could trust.
+                "verify": bool(server["tls_certificate"]),
             }
             for name, server in servers.items()
             if server["submission"]

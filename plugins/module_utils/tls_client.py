@@ -17,8 +17,8 @@ class _NamedContext(ssl.SSLContext):
         return super().wrap_socket(sock, server_hostname=self.certificate_name or server_hostname, **options)
 
 
-def client_context(ca_file: str = "", certificate_name: str = "") -> ssl.SSLContext:
-    """Return a context that demands a valid certificate, TLS 1.2 or later.
+def client_context(ca_file: str = "", certificate_name: str = "", verify: bool = True) -> ssl.SSLContext:
+    """Return a context for TLS 1.2 or later that demands a valid certificate, or none where `verify` is false.
 
     `ca_file` holds the certificates of the authorities to trust, "" for the system's; `certificate_name` is the name
     that the server's certificate must bear, "" for the host that is connected to. Raises OSError where the file cannot
@@ -27,7 +27,10 @@ def client_context(ca_file: str = "", certificate_name: str = "") -> ssl.SSLCont
     context = _NamedContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.certificate_name = certificate_name
-    if ca_file:
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    elif ca_file:
         context.load_verify_locations(ca_file)
     else:
         context.load_default_certs()

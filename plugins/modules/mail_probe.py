@@ -45,6 +45,10 @@ options:
       ca_file:
         description: Certificates of the authorities to trust. Defaults to those of the controller's system.
         type: path
+      verify:
+        description: Whether the certificate must be valid. With V(false) a man in the middle may read the login.
+        type: bool
+        default: true
   paths:
     description: The ways out of the fleet, one entry for each sending address.
     type: list
@@ -276,6 +280,7 @@ ARGUMENTS = {
             "port": {"type": "int", "default": 587},
             "tls_name": text(),
             "ca_file": {"type": "path"},
+            "verify": {"type": "bool", "default": True},
         },
     },
     "paths": {
@@ -333,6 +338,9 @@ def main():
         result = run(module.params, module.check_mode)
     except ValueError as error:
         module.fail_json(msg=str(error))
+    for entry in module.params["submissions"]:
+        if not entry["verify"]:
+            module.warn(f"{entry['server']}: its certificate was not checked; give it one that the controller trusts")
     module.exit_json(changed=False, **result)
 
 
@@ -340,9 +348,7 @@ def run(params, check_mode):
     paths = [probe.Path(**path) for path in params["paths"]]
     endpoints = {entry.pop("server"): Endpoint(**known(entry)) for entry in map(dict, params["submissions"])}
     targets = [target(mailbox) for mailbox in params["mailboxes"]]
-    domains = [
-        probe.Domain(entry["domain"], entry["bounce_domain"] or entry["domain"]) for entry in params["domains"]
-    ]
+    domains = [probe.Domain(each["domain"], each["bounce_domain"] or each["domain"]) for each in params["domains"]]
     without = sorted({path.server for path in paths} - set(endpoints))
     if without:
         raise ValueError(f"paths name {', '.join(without)}, which submissions does not; add where to submit there")
@@ -370,18 +376,12 @@ def run(params, check_mode):
 def target(mailbox):
     imap = mailbox["imap"]
     if not imap["password"]:
-        raise ValueError(
-            f"the mailbox {mailbox['address']} has no password; give imap.password or imap.password_file"
-        )
+        raise ValueError(f"the mailbox {mailbox['address']} has no password; give imap.password or imap.password_file")
     return probe.Target(
         mailbox["address"],
         Account(
-            imap["host"],
-            imap["user"] or mailbox["address"],
-            imap["password"],
-            imap["port"],
-            imap["ca_file"] or "",
-            imap["tls_name"] or "",
+            host=imap["host"], port=imap["port"], user=imap["user"] or mailbox["address"], password=imap["password"],
+            ca_file=imap["ca_file"] or "", tls_name=imap["tls_name"] or "",
         ),
         mailbox["authserv_id"].lower(),
         tuple(name.lower() for name in mailbox["received_by"] or [mailbox["authserv_id"]]),
