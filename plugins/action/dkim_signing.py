@@ -12,7 +12,14 @@ import typing as t
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.mailfleet.sending.plugins.module_utils.signing import Answer, Key, StateError, decide, register
+from ansible_collections.mailfleet.sending.plugins.module_utils.signing import (
+    Answer,
+    Key,
+    StateError,
+    decide,
+    register,
+    verdicts,
+)
 from ansible_collections.mailfleet.sending.plugins.module_utils.state import State
 from ansible_collections.mailfleet.sending.plugins.module_utils.state import StateError as FileError
 
@@ -72,8 +79,9 @@ class ActionModule(ActionBase):
                 )
             else:
                 place["deferred" if decision.answer is Answer.DEFERRED else "allowed"].append(decision.domain)
+        told = [verdict.to_dict() for verdict in verdicts(decisions)]
         awaited = sorted({f"{d.awaited}._domainkey.{d.domain}" for d in decisions if d.awaited})
-        return {**result, "changed": bool(state.changed), "servers": servers, "awaited": awaited}
+        return {**result, "changed": bool(state.changed), "servers": servers, "awaited": awaited, "verdicts": told}
 
 
 def _assumed(known: dict[str, t.Any], untold: list[dict[str, t.Any]], today: str) -> dict[str, t.Any]:

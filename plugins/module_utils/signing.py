@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict, group
+
 State = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
 SCOPES = ("fleet", "server")
@@ -118,6 +120,30 @@ def decide(keys: Iterable[Key], state: State, domains: Iterable[str], *, unsigne
             decisions.append(Decision(
                 domain, server, Answer.SIGNED if signing else without, signing, newest if newest != signing else None))
     return decisions
+
+
+def verdicts(decisions: Iterable[Decision]) -> list[Verdict]:
+    """Return a verdict for each domain that does not sign, or not with its newest key, on some server.
+
+    Deferred mail is a fault, since none leaves. What may leave unsigned is the user's named choice, hence a warning; so
+    is a newer key that is still awaited.
+    """
+    found = []
+    for decision in decisions:
+        if decision.answer is Answer.SIGNED and not decision.awaited:
+            continue
+        status, told = {
+            Answer.SIGNED: (Status.WARN, f"signed with {decision.selector}"),
+            Answer.DEFERRED: (Status.FAIL, "its mail is deferred"),
+            Answer.ALLOWED: (Status.WARN, "its mail leaves unsigned, as sending_unsigned says"),
+        }[decision.answer]
+        record = f"{decision.awaited}._domainkey.{decision.domain}" if decision.awaited else ""
+        cause = f"not every authoritative server was seen to serve {record}" if record else "there is no key for it"
+        mend = f"publish {record} and run again" if record else "run again"
+        expected = f"signed with {decision.awaited}" if record else "signed"
+        subject = f"{decision.domain} on {decision.server}" if decision.server else decision.domain
+        found.append(Verdict("signing", (subject,), status, told, expected, cause, mend, record))
+    return group(found)
 
 
 def _short(value: object) -> str:

@@ -79,6 +79,11 @@ servers:
   description: For each server the keys that sign, and the domains whose mail is deferred or let through unsigned.
   returned: success
   type: dict
+verdicts:
+  description: A verdict for each domain that does not sign, or not with its newest key.
+  returned: success
+  type: list
+  elements: dict
 awaited:
   description: Names of key records that DNS was not seen to serve yet.
   returned: success

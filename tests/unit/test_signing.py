@@ -13,6 +13,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.signing import (
     StateError,
     decide,
     register,
+    verdicts,
 )
 
 OLD = Key("example.com", "m20260101", "OLD", "2026-01-01")
@@ -114,3 +115,15 @@ def test_unregistered_keys_and_unknown_words_are_mistakes():
         decide([OLD], {}, ["example.com"])
     with pytest.raises(StateError, match="expected defer or allow"):
         decide([], {}, [], unsigned="accept")
+
+
+def test_what_does_not_sign_is_told_with_cause_and_mend():
+    deferred = verdicts(run([OLD])[1])[0]
+    assert (deferred.status.value, deferred.found) == ("fail", "its mail is deferred")
+    assert "m20260101._domainkey.example.com" in deferred.cause and "publish" in deferred.mend
+    assert verdicts(run([OLD], unsigned="allow")[1])[0].status.value == "warn"
+    state, _ = run([OLD], ["m20260101"])
+    waiting = verdicts(run([OLD, NEW], [], state)[1])[0]
+    assert (waiting.status.value, waiting.found) == ("warn", "signed with m20260101")
+    assert verdicts(run([OLD], ["m20260101"])[1]) == []
+    assert verdicts(run([])[1])[0].cause == "there is no key for it"
