@@ -258,7 +258,7 @@ def _users(reader: Reader, value: t.Any, names: list[str]) -> t.Iterator[model.U
 
 def _zones(reader: Reader, value: t.Any) -> t.Iterator[str]:
     for path, item in reader.items(value, "sending_zones"):
-        fields = reader.mapping(item, path, ("name", "server", "port", "key"), ("name", "server", "key"))
+        fields = reader.mapping(item, path, ("name", "server", "port", "key"), ("name",))
         if fields.get("key"):
             # Shown by its keys alone: the mapping holds the secret.
             key = fields["key"] if isinstance(fields["key"], dict) else {}
