@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: dkim_signing
 short_description: Decide which DKIM key signs on each server
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - A key signs only after every authoritative server was seen to serve it. A domain that signs already keeps its old
     key until then;

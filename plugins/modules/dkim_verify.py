@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: dkim_verify
 short_description: Verify that every name server serves the DKIM keys
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Asks every authoritative server of every domain for the DKIM key records and says where one is missing, wrong, weak
     or different from the key that signs (RFC 6376, 8301, 8463).

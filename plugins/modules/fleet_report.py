@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: fleet_report
 short_description: Show what was proved of a fleet, and what is at fault
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Makes one report of what the desired state, the verifying modules, the probe and publishing returned. It is
     printed as text of at most 100 columns and written as JSON.

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: mail_probe
 short_description: Send a message from every address and judge it on arrival
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Submits a message for every address, domain and mailbox through the servers' own Postfix (TLS, login, milter,
     queue), waits until it lies in the mailbox (junk folder included), and judges it by what its receiver wrote on

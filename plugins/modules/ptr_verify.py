@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: ptr_verify
 short_description: Verify the reverse names of sending addresses
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Asks for the PTR names of every address, IPv4 and IPv6, and verifies that one of them points back to the address and
     is the name that the address greets with.

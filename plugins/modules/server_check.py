@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: server_check
 short_description: Check that a host can be the server that the inventory describes
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Binds each address for a moment, as Postfix will when it sends, and reads which Debian this is. All mistakes are
     told at once, before anything is changed.

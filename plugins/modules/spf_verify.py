@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: spf_verify
 short_description: Verify that SPF passes the sending addresses
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Evaluates SPF as a receiver does (RFC 7208, every mechanism, modifier, macro and limit) for each address that sends
     and each domain that it sends under, and says which term of which record decided.

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: submission_auth
 short_description: Let Dovecot check the logins of a submission server
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Configures Dovecot as the one whom Postfix asks about logins, and as nothing else. It serves no protocol, has no
     mailboxes and listens on no network port; its one socket is C(/var/spool/postfix/private/auth).

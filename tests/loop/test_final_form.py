@@ -98,7 +98,7 @@ def test_our_own_notices_are_signed(server):
 
 
 def test_ten_messages_to_orange_leave_at_one_a_second_over_one_connection_and_gmail_is_not_held():
-    slow = [lab.message(recipient="probe@orange.fr") for _ in range(10)]
+    slow = [lab.message(recipient="probe@orange.fr") for _number in range(10)]
     quick = lab.message(recipient="probe@gmail.com")
     start = time.time()
     with lab.submission("mta1.example.com") as session:

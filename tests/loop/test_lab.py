@@ -113,9 +113,9 @@ def fetch(mailbox: str, identifier: str, folder: str = "INBOX", within: float = 
         deadline = time.monotonic() + within
         while time.monotonic() < deadline:
             session.select(folder)
-            _, (numbers,) = session.search(None, "HEADER", "Message-ID", identifier)
+            _status, (numbers,) = session.search(None, "HEADER", "Message-ID", identifier)
             if numbers:
-                _, parts = session.fetch(numbers.split()[-1].decode(), "(RFC822)")
+                _status, parts = session.fetch(numbers.split()[-1].decode(), "(RFC822)")
                 return message_from_bytes(parts[0][1])
             time.sleep(0.2)
     raise AssertionError(f"{identifier} has not arrived in {folder} of {mailbox} within {within} s")
@@ -217,12 +217,12 @@ def test_a_message_is_judged_and_a_forged_verdict_is_gone(mailbox):
 
 @pytest.mark.parametrize("mailbox", MAILBOXES)
 def test_disliked_mail_goes_to_junk(mailbox):
-    identifier, _ = send(mailbox, "X-Lab-Junk: yes")
+    identifier, _offered = send(mailbox, "X-Lab-Junk: yes")
     assert fetch(mailbox, identifier, folder="Junk")["X-Lab-Junk"] == "yes"
 
 
 def test_pop3_reads_too():
-    identifier, _ = send("probe@gmail.com")
+    identifier, _offered = send("probe@gmail.com")
     fetch("probe@gmail.com", identifier)
     session = poplib.POP3_SSL("198.51.100.40", 995, context=trusting_the_lab(), timeout=10)
     session.user("probe@gmail.com")
@@ -264,7 +264,7 @@ class Watch:
     def run(self) -> None:
         while not self.ending.is_set():
             try:
-                frame, (interface, kind, *_) = self.socket.recvfrom(128)
+                frame, (interface, kind, *_rest) = self.socket.recvfrom(128)
             except TimeoutError:
                 continue
             places = ADDRESSES_AT.get(kind, ())

@@ -159,8 +159,8 @@ def test_an_address_family_without_a_way_is_said_so(two, monkeypatch):
 
 
 def test_the_next_resolver_is_asked_where_one_does_not_say(run):
-    broken, _ = run({"*": "refused"})
-    good, _ = run()
+    broken, _lookup = run({"*": "refused"})
+    good, _lookup = run()
     with Lookup([broken.server, good.server]) as lookup:
         outcome = lookup.ask("a.example.com", "A")
         assert (outcome.kind, outcome.server) == (Kind.VALUES, str(good.server))
@@ -200,7 +200,7 @@ def test_answers_run_out(run, monkeypatch):
 
 def test_one_question_is_in_flight_once(run):
     server, lookup = run(latency=0.1, timeout=5)
-    threads = [threading.Thread(target=lookup.ask, args=("a.example.com", "A")) for _ in range(20)]
+    threads = [threading.Thread(target=lookup.ask, args=("a.example.com", "A")) for _number in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -220,7 +220,7 @@ def test_questions_run_side_by_side_and_may_nest(run):
 
 
 def test_the_run_has_a_deadline(run):
-    server, _ = run({"*": "timeout"})
+    server, _lookup = run({"*": "timeout"})
     began = time.monotonic()
     with Lookup([server.server], timeout=5, deadline=0.3) as lookup:
         outcomes = lookup.each(lambda number: lookup.ask(f"{number}.example.com", "A"), range(200))
@@ -248,12 +248,12 @@ DELEGATION = {
 @pytest.fixture
 def two(run):
     """Return two authoritative servers on one port, the second with another value, and a lookup that asks them."""
-    first, _ = run(zones=DELEGATION)
+    first, _lookup = run(zones=DELEGATION)
     other = {
         "example.com": DELEGATION["example.com"]
         | {"example.com": {"NS": ["ns1.example.com.", "ns2.example.com."], "TXT": ["other"]}}
     }
-    second, _ = run(zones=other, address="127.0.0.2", port=first.port)
+    second, _lookup = run(zones=other, address="127.0.0.2", port=first.port)
     with Lookup([first.server], timeout=0.4, authority_port=first.port) as lookup:
         yield first, second, lookup
 

@@ -38,18 +38,18 @@ def test_seen_key_signs():
 
 
 def test_old_key_signs_until_the_new_one_is_seen():
-    state, _ = run([OLD], ["m20260101"])
+    state, _decisions = run([OLD], ["m20260101"])
     state, (waiting,) = run([OLD, NEW], [], state)
     assert waiting == Decision("example.com", None, Answer.SIGNED, "m20260101", "m20261123")
-    _, (moved,) = run([NEW, OLD], ["m20261123"], state)
+    _state, (moved,) = run([NEW, OLD], ["m20261123"], state)
     assert moved == Decision("example.com", None, Answer.SIGNED, "m20261123")
 
 
 def test_what_was_seen_stays_seen_on_the_first_day():
-    state, _ = run([OLD], ["m20260101"], day="2026-01-02")
+    state, _decisions = run([OLD], ["m20260101"], day="2026-01-02")
     state, (later,) = run([OLD], [], state, day="2026-11-23")
     assert later.selector == "m20260101"
-    state, _ = run([OLD], ["m20260101"], state, day="2026-11-24")
+    state, _decisions = run([OLD], ["m20260101"], state, day="2026-11-24")
     assert state["example.com"]["m20260101"]["seen"] == "2026-01-02"
 
 
@@ -73,13 +73,13 @@ def test_state_is_not_changed_in_place_and_foreign_entries_stay():
 
 
 def test_a_selector_cannot_get_another_key():
-    state, _ = run([OLD])
+    state, _decisions = run([OLD])
     with pytest.raises(StateError, match="m20260101._domainkey.example.com: found public 'OTHER'.*new selector"):
         register(state, [Key("example.com", "m20260101", "OTHER", "2026-01-01")], [], "2026-11-23")
 
 
 def test_a_selector_cannot_move_to_a_server():
-    state, _ = run([OLD])
+    state, _decisions = run([OLD])
     with pytest.raises(StateError, match="found scope 'server'"):
         register(state, [Key("example.com", "m20260101", "OLD", "2026-01-01", "server", "mta1")], [], "2026-11-23")
 
@@ -101,8 +101,8 @@ def test_each_server_has_its_own_key():
 
 def test_moving_from_fleet_to_server_scope_keeps_signing():
     own = Key("example.com", "m2-mta1", "OWN", "2026-11-23", "server", "mta1")
-    state, _ = run([OLD], ["m20260101"])
-    _, decisions = run([OLD, own], [], state, servers=["mta1", "mta2"])
+    state, _decisions = run([OLD], ["m20260101"])
+    _state, decisions = run([OLD, own], [], state, servers=["mta1", "mta2"])
     assert [decision.selector for decision in decisions] == ["m20260101", "m20260101"]
 
 
@@ -122,7 +122,7 @@ def test_what_does_not_sign_is_told_with_cause_and_mend():
     assert (deferred.status.value, deferred.found) == ("fail", "its mail is deferred")
     assert "m20260101._domainkey.example.com" in deferred.cause and "publish" in deferred.mend
     assert verdicts(run([OLD], unsigned="allow")[1])[0].status.value == "warn"
-    state, _ = run([OLD], ["m20260101"])
+    state, _decisions = run([OLD], ["m20260101"])
     waiting = verdicts(run([OLD, NEW], [], state)[1])[0]
     assert (waiting.status.value, waiting.found) == ("warn", "signed with m20260101")
     assert verdicts(run([OLD], ["m20260101"])[1]) == []
