@@ -136,6 +136,11 @@ class MasterCf:
         """The services by their keys."""
         return {item.key: item for item in self.items if isinstance(item, Service)}
 
+    def text_of(self, key: str) -> str | None:
+        """Return the lines that define a service now, None where nothing does."""
+        service = self.services.get(key)
+        return service.text if service else None
+
     def put(self, texts: t.Mapping[str, str | None]) -> MasterCf:
         """Return a master.cf in which each of these services is this text, or is not there where it is None.
 

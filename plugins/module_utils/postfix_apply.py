@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One run of ``postfix_config``: plan, judge, install, prove; go back where that fails, and recover what was cut off."""
+"""One run of ``postfix_config``: plan, judge, install, prove; go back where that fails, recover what was cut off."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import shutil
 import tempfile
 import typing as t
 
-from ansible_collections.mailfleet.sending.plugins.module_utils import postfix_proof
+from ansible_collections.mailfleet.sending.plugins.module_utils import postfix_listeners, postfix_proof
 from ansible_collections.mailfleet.sending.plugins.module_utils.master_cf import MasterCf
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_control import (
     Control,
@@ -27,11 +27,12 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_generati
     Generation,
     Store,
     TableFile,
+    nothing_owned,
     sync,
 )
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_layers import Wanted, resolve, version_of
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_plan import Files, diff, files, table_files
-from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_proof import Listener, ProofError
+from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_proof import ProofError
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_stage import Judgement, judge, run, write
 
 STATE = "/var/lib/mailfleet/postfix"
@@ -54,7 +55,7 @@ class Proving:
     """What the user wants proved: nothing, all listeners or one address, and a message; waits are in seconds."""
 
     enabled: bool = True
-    listeners: tuple[Listener, ...] = ()
+    listeners: tuple[postfix_listeners.Listener, ...] = ()
     queue: bool = True
     timeout: float = 30
     restart_wait: float = 60
@@ -111,10 +112,10 @@ class Run:
 
     def _before_installation(self, passed: t.Mapping[str, t.Any], check: bool) -> dict[str, t.Any]:
         if not check:
-            raise Failed(f"found no Postfix (no postconf, or no {self._path('main.cf')}), expected one: install the package "
-                         "postfix before this task")
+            raise Failed(f"found no Postfix (no postconf, or no {self._path('main.cf')}), expected one: install the "
+                         "package postfix before this task")
         wanted = resolve(passed, None, self.tables)
-        plan = files("", "", {"parameters": {}, "services": {}}, wanted)
+        plan = files("", "", nothing_owned(), wanted)
         shown = diff(self.directory, ("", plan.main), ("", str(plan.master)), (), table_files(wanted))
         return {"changed": True, "diff": shown, "postfix_version": "", "generation": 0, "unused": list(wanted.unused),
                 "unverified": [*UNVERIFIED, *wanted.unverified], "proof": {}, **self.did}
@@ -125,7 +126,7 @@ class Run:
         layers = {name: layer for name, layer in {**stored, **passed}.items() if layer}
         wanted = resolve(layers, version_of(version), self.tables)
         main, master = self._read("main.cf"), self._read("master.cf")
-        plan = files(main, master, current.owned if current else {"parameters": {}, "services": {}}, wanted)
+        plan = files(main, master, current.owned if current else nothing_owned(), wanted)
         tables = table_files(wanted)
         old = current.tables if current else ()
         shown = diff(self.directory, (main, plan.main), (master, str(plan.master)), old, tables)
@@ -142,10 +143,11 @@ class Run:
             proof = self._proved(control, *self._values())
             return {**result, "started": True, "proof": proof}
         with self._stage(check) as stage:
-            judgement = judge(stage, plan.main, plan.master, wanted, self.tables)
-            result["unused"] += judgement.unused
-            before = self._values()[0]
+            before, services = self._values()
             running = control.master() is not None
+            held = postfix_listeners.ports(services) if running else frozenset()
+            judgement = judge(stage, plan.main, plan.master, wanted, self.tables, held)
+            result["unused"] += judgement.unused
             verb = "start" if not running else "restart" if needs_restart(before, judgement.values) else "reload"
             if not shown and whole and running:
                 # The same files by other layers: Postfix has nothing to learn of it.
@@ -182,8 +184,8 @@ class Run:
         else:
             there = tuple(table for table in (current.tables if current else ())
                           if os.path.exists(os.path.join(self.tables, table.name)))
-            found = store.save(Generation(main, master, current.layers if current else {}, current.owned if current
-                               else {"parameters": {}, "services": {}}, there), self.tables)
+            known = current or Generation(main, master)
+            found = store.save(Generation(main, master, known.layers, known.owned, there), self.tables)
         new = store.save(new, os.path.join(stage, "tables"))
         facts = {"target": new.number, "back": found.number, "good": current.number if current else 0,
                  "was_running": control.master() is not None, "queue": control.queue,
@@ -232,18 +234,18 @@ class Run:
 
     def _proved(self, control: Control, values: t.Mapping[str, str], services: t.Mapping[str, t.Any],
                 asked: bool = True) -> dict[str, t.Any]:
-        """Prove that Postfix is up; without `asked` where it says itself that it listens, not where the user said so."""
+        """Prove that Postfix is up; without `asked` where it listens by itself, not where the user said so."""
         if not self.proving.enabled:
             return {}
-        places = (self.proving.listeners if asked else ()) or postfix_proof.listeners(values, services)
+        places = (self.proving.listeners if asked else ()) or postfix_listeners.listeners(values, services)
         plan = postfix_proof.Plan(places, self.proving.queue, self.proving.timeout)
-        return postfix_proof.prove(control, plan, postfix_proof.literal(values))
+        return postfix_proof.prove(control, plan, postfix_listeners.literal(values))
 
     # Going back.
 
     def _recover(self, journal: dict[str, t.Any]) -> None:
         """Undo what an interrupted run began, or carry it to its end where it had been proved."""
-        step = journal["step"]
+        step = journal.pop("step")
         if step in ("commit", "clean"):
             self._finish(Control(self.directory, journal["queue"]), self.store.load(journal["target"]), journal)
             self.did["recovered"] = f"a run that was cut off at step {step} was carried to its end"
@@ -311,7 +313,7 @@ class Run:
         sync(self.directory)
 
     def _put_tables(self, generation: Generation) -> None:
-        """Put a generation's tables where they are not yet: nothing reads them under their names before main.cf does."""
+        """Put a generation's tables in place: nothing reads them under their names before main.cf does."""
         os.makedirs(self.tables, mode=0o755, exist_ok=True)
         group = grp.getgrnam("postfix").gr_gid
         for table in generation.tables:
@@ -330,7 +332,7 @@ class Run:
 
     @contextlib.contextmanager
     def _stage(self, check: bool) -> t.Iterator[str]:
-        """Yield a folder for root only: among Postfix's files, or where nothing may be written there in a scratch one."""
+        """Yield a folder for root only; in check mode a scratch one, since nothing of ours may be written then."""
         parent = self.scratch if check else self.state
         folder = tempfile.mkdtemp(prefix="stage-", dir=parent)
         try:

@@ -62,10 +62,10 @@ class Control:
     def restart(self, wait: float) -> None:
         """Start Postfix, or stop and start it once open deliveries have ended.
 
-        :arg wait: seconds that open deliveries have to end; no new one begins meanwhile.
-        :raises ControlError: where deliveries are still open then (Postfix goes on as it was), or Postfix does not come up.
+        :arg wait: seconds to wait for a moment in which nothing is being delivered.
+        :raises ControlError: where there is none (Postfix goes on as it was), or it does not come up.
         """
-        with self._held(wait):
+        with self._quiet(wait):
             self._service("restart")
         if not self._wait(lambda: self.master() is not None, 20):
             raise ControlError("Postfix was started, and its master process is not there 20 s later")
@@ -83,10 +83,17 @@ class Control:
         done = run(["journalctl", "--quiet", "--output=cat", f"--since=@{since:.6f}", f"--grep={text}"])
         return done.stdout.splitlines()
 
-    def open_deliveries(self) -> list[int]:
-        """Return the processes that are delivering: they hold a file of the active queue open while they do."""
-        active = os.path.join(os.path.realpath(self.queue), "active") + "/"
-        return [pid for pid in self._children() if any(path.startswith(active) for path in _open_files(pid))]
+    def open_deliveries(self) -> int:
+        """Return how many messages are being delivered: a delivery agent locks the file of its message meanwhile."""
+        with open("/proc/locks", encoding="ascii") as file:
+            locked = {line.split()[5].rpartition(":")[2] for line in file if "FLOCK" in line and "->" not in line}
+        walked = os.walk(os.path.join(self.queue, "active"))
+        paths = [os.path.join(folder, name) for folder, _folders, names in walked for name in names]
+        try:
+            return sum(str(os.lstat(path).st_ino) in locked for path in paths)
+        except FileNotFoundError:
+            # One has just been delivered, so it was open when we looked.
+            return 1
 
     def _children(self, name: str = "") -> list[int]:
         master = str(self.master())
@@ -94,19 +101,23 @@ class Control:
         return [pid for pid, status in found.items() if status.get("PPid") == master and name in ("", status["Name"])]
 
     @contextlib.contextmanager
-    def _held(self, wait: float) -> t.Iterator[None]:
-        """Keep the queue manager from handing out mail, wait until nothing is being delivered, and let go in the end."""
-        managers = self._children("qmgr") if self.master() else []
-        if not managers:
-            yield
-            return
-        with _continued(managers):
-            for pid in managers:
-                os.kill(pid, signal.SIGSTOP)
-            if not self._wait(lambda: not self.open_deliveries(), wait):
-                count = len(self.open_deliveries())
-                raise ControlError(f"{count} deliveries were still open after {wait:g} s; a restart would send them twice")
-            yield
+    def _quiet(self, wait: float) -> t.Iterator[None]:
+        """Wait for a moment without open deliveries, and keep the queue manager from handing out mail from then on."""
+        end = time.monotonic() + wait
+        while self.master() is not None:
+            if not self.open_deliveries():
+                with _stopped(self._children("qmgr")):
+                    # What was handed out right before shows by then.
+                    time.sleep(0.1)
+                    if not self.open_deliveries():
+                        yield
+                        return
+            if time.monotonic() > end:
+                raise ControlError(
+                    f"{self.open_deliveries()} deliveries were still open after {wait:g} s, a restart would send them "
+                    "twice; wait longer (prove.restart_wait), or try again when less is under way")
+            time.sleep(0.1)
+        yield
 
     def _service(self, verb: str) -> None:
         if os.path.isdir("/run/systemd/system"):
@@ -132,24 +143,29 @@ class Control:
 
 
 @contextlib.contextmanager
-def _continued(pids: list[int]) -> t.Iterator[None]:
-    """Let stopped processes go on when this ends, even if it ends by SIGKILL: a child sees our end of a pipe close."""
+def _stopped(pids: list[int]) -> t.Iterator[None]:
+    """Stop processes, and let them go on when this ends, even if it ends by SIGKILL: a child sees our pipe close."""
     reader, writer = os.pipe()
     child = os.fork()
     if not child:
         os.setsid()
         os.close(writer)
         os.read(reader, 1)
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
+        _signal(pids, signal.SIGCONT)
         os._exit(0)
     os.close(reader)
     try:
+        _signal(pids, signal.SIGSTOP)
         yield
     finally:
         os.close(writer)
         os.waitpid(child, 0)
+
+
+def _signal(pids: list[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def _status(pid: int) -> dict[str, str]:
@@ -159,12 +175,3 @@ def _status(pid: int) -> dict[str, str]:
             return {key: value.strip() for key, dummy, value in (line.partition(":") for line in file)}
     except OSError:
         return {}
-
-
-def _open_files(pid: int) -> list[str]:
-    found = []
-    with contextlib.suppress(OSError):
-        for entry in os.listdir(f"/proc/{pid}/fd"):
-            with contextlib.suppress(OSError):
-                found.append(os.readlink(f"/proc/{pid}/fd/{entry}"))
-    return found

@@ -31,6 +31,11 @@ class TableFile:
     shown: str = ""
 
 
+def nothing_owned() -> dict[str, dict[str, str | None]]:
+    """Return what layers own where there are none."""
+    return {"parameters": {}, "services": {}}
+
+
 @dataclasses.dataclass(frozen=True)
 class Generation:
     """A whole configuration as it stood on the node.
@@ -42,7 +47,7 @@ class Generation:
     main: str
     master: str
     layers: dict[str, t.Any] = dataclasses.field(default_factory=dict)
-    owned: dict[str, dict[str, str | None]] = dataclasses.field(default_factory=lambda: {"parameters": {}, "services": {}})
+    owned: dict[str, dict[str, str | None]] = dataclasses.field(default_factory=nothing_owned)
     tables: tuple[TableFile, ...] = ()
     number: int = 0
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Layers of Postfix's configuration: checked, merged, and resolved for one version into what is to stand on a server."""
+"""Layers of Postfix's configuration: checked, merged, and resolved for one version into what a server is to have."""
 
 from __future__ import annotations
 

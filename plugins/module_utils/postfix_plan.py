@@ -13,7 +13,7 @@ import typing as t
 from ansible_collections.mailfleet.sending.plugins.module_utils.main_cf import MainCf, line
 from ansible_collections.mailfleet.sending.plugins.module_utils.master_cf import MasterCf
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistake
-from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_generations import Generation, TableFile
+from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_generations import TableFile
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_layers import Refused, Wanted
 
 
@@ -51,8 +51,8 @@ def files(main: str, master: str, owned: t.Mapping[str, t.Mapping[str, str | Non
         raise Refused(mistakes)
     main_cf, master_cf = parsed["main.cf"], parsed["master.cf"]
     stood = {
-        "parameters": {name: _before(owned["parameters"], name, main_cf.text_of(name)) for name in wanted.parameters},
-        "services": {key: _before(owned["services"], key, _text(master_cf, key)) for key in wanted.services},
+        "parameters": {name: owned["parameters"].get(name, main_cf.text_of(name)) for name in wanted.parameters},
+        "services": {key: owned["services"].get(key, master_cf.text_of(key)) for key in wanted.services},
     }
     parameters = {name: line(name, value) for name, value in wanted.parameters.items()}
     services = {key: service.text for key, service in wanted.services.items()}
@@ -60,17 +60,8 @@ def files(main: str, master: str, owned: t.Mapping[str, t.Mapping[str, str | Non
     # A service comes back before main.cf is switched; one that is no longer wanted goes after it.
     returning = {key: text for key, text in back["services"].items() if text is not None}
     between = master_cf.put({**services, **returning})
-    return Files(str(main_cf.put({**parameters, **back["parameters"]})), between, between.put({**services, **back["services"]}),
-                 stood)
-
-
-def _before(owned: t.Mapping[str, str | None], name: str, now: str | None) -> str | None:
-    return owned[name] if name in owned else now
-
-
-def _text(master: MasterCf, key: str) -> str | None:
-    service = master.services.get(key)
-    return service.text if service else None
+    after = between.put({**services, **back["services"]})
+    return Files(str(main_cf.put({**parameters, **back["parameters"]})), between, after, stood)
 
 
 def table_files(wanted: Wanted) -> tuple[TableFile, ...]:

@@ -22,28 +22,15 @@ import time
 import typing as t
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_control import Control
+from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_listeners import Listener
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_stage import run
-from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_view import words
 
-PORTS = {"smtp": 25, "submission": 587, "smtps": 465, "submissions": 465}
 # What Postfix says for a milter that does not answer; a milter's own refusal has other words.
 SILENT_MILTER = "Service unavailable - try again later"
 
 
 class ProofError(RuntimeError):
     """Postfix is not up; the text says what was tried and what came of it."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Listener:
-    """A place where Postfix answers with 220; `wrapped` where TLS comes before the banner."""
-
-    address: str
-    port: int
-    wrapped: bool = False
-
-    def __str__(self) -> str:
-        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,53 +42,12 @@ class Plan:
     timeout: float
 
 
-def literal(values: t.Mapping[str, str]) -> str:
-    """Return an address that this Postfix listens on, a loopback address where it listens on all.
-
-    :arg values: effective parameters.
-    """
-    six = values.get("inet_protocols", "") == "ipv6"
-    for word in words(values.get("inet_interfaces", "")):
-        with contextlib.suppress(OSError):
-            address = word.strip("[]")
-            socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
-            return address
-    return "::1" if six else "127.0.0.1"
-
-
-def listeners(values: t.Mapping[str, str], services: t.Mapping[str, t.Any]) -> tuple[Listener, ...]:
-    """Return where a configuration answers with 220.
-
-    :arg values: effective parameters.
-    :arg services: the services of master.cf.
-    """
-    found = []
-    for key, service in services.items():
-        if service.type != "inet" or service.command not in ("smtpd", "postscreen") or not values.get("inet_interfaces"):
-            continue
-        host, dummy, port = service.name.rpartition(":")
-        wrapped = dict(service.options).get("smtpd_tls_wrappermode", values.get("smtpd_tls_wrappermode")) == "yes"
-        found.append(Listener(host.strip("[]") or literal(values), port_number(port), wrapped))
-    return tuple(dict.fromkeys(found))
-
-
-def port_number(name: str) -> int:
-    """Return the number of a port that may be given by its name.
-
-    :raises ProofError: where nobody knows the name.
-    """
-    try:
-        return int(name) if name.isdigit() else PORTS.get(name) or socket.getservbyname(name, "tcp")
-    except OSError:
-        raise ProofError(f"port {name}: no such name in /etc/services") from None
-
-
 def prove(control: Control, plan: Plan, address: str) -> dict[str, t.Any]:
     """Prove that Postfix is up.
 
     :arg control: the Postfix.
     :arg plan: what to prove.
-    :arg address: an address that the server takes for its own (see :func:`literal`).
+    :arg address: an address that the server takes for its own (see postfix_listeners.literal).
     :returns: `banners` by listener, and what became of the message in `queue`.
     :raises ProofError: with what failed.
     """
@@ -151,12 +97,15 @@ def _message(control: Control, address: str, timeout: float) -> str:
             for line in control.log(began, nonce):
                 if match := re.search(r"status=(\w+) \((.*)\)", line):
                     return f"{match[1]} ({match[2]})"
-                if match := re.search(r"milter-(reject|hold): (.*?); from=", line):
-                    if SILENT_MILTER in match[2]:
-                        raise ProofError(f"the milter does not answer, so nothing can be sent: {match[2]}")
-                    return f"held by the milter ({match[2]})"
+            # A milter may answer before the recipient, and with it the nonce, is known: the null sender must do.
+            for line in control.log(began, "milter-"):
+                if match := re.search(r"milter-(?:reject|hold): \S+ from localhost\[\S+ (.*?); from=<>", line):
+                    if SILENT_MILTER in match[1]:
+                        raise ProofError(f"the milter does not answer, so nothing can be sent: {match[1]}")
+                    return f"held by the milter ({match[1]})"
             if time.monotonic() > end:
-                raise ProofError(f"a message did not pass the queue within {timeout:g} s; the log: {_trouble(control, began)}")
+                trouble = _trouble(control, began)
+                raise ProofError(f"a message did not pass the queue within {timeout:g} s; the log: {trouble}")
             time.sleep(0.1)
     finally:
         _forget(control.queue, nonce)

@@ -25,10 +25,11 @@ TRUSTED = ("permit_mynetworks", "permit_sasl_authenticated", "permit_tls_clientc
            "permit_auth_destination")
 IDENTITY = ("check_client_access", "check_sasl_access", "check_ccert_access")
 LISTS = ("client", "helo", "sender", "relay", "recipient")
-ACCESS = re.compile(r"check_((client|helo|sender|recipient|reverse_client_hostname)(_a|_mx|_ns)?|ccert|sasl|etrn)_access")
+ACCESS = re.compile(
+    r"check_((client|helo|sender|recipient|reverse_client_hostname)(_a|_mx|_ns)?|ccert|sasl|etrn)_access")
 WITH_ARGUMENT = re.compile(ACCESS.pattern + r"|check_policy_service|check_address_map|sleep|reject_rbl(_client)?|"
                            r"reject_rhsbl_\w+|permit_dnswl_client|permit_rhswl_client")
-WORDS = frozenset("""
+WORDS = frozenset(re.findall(r"\w+", """
     permit permit_auth_destination permit_inet_interfaces permit_mx_backup permit_mynetworks permit_naked_ip_address
     permit_sasl_authenticated permit_tls_all_clientcerts permit_tls_clientcerts reject defer defer_if_permit
     defer_if_reject defer_unauth_destination warn_if_reject check_relay_domains check_recipient_maps
@@ -40,7 +41,7 @@ WORDS = frozenset("""
     reject_unknown_client_hostname reject_unknown_helo_hostname reject_unknown_hostname
     reject_unknown_recipient_domain reject_unknown_reverse_client_hostname reject_unknown_sender_domain
     reject_unlisted_recipient reject_unlisted_sender reject_unverified_recipient reject_unverified_sender
-    """.split())
+    """))
 # No provider has a network this wide; a list that holds one trusts strangers.
 WIDEST = {4: 8, 6: 16}
 
@@ -80,7 +81,7 @@ def word_mistakes(view: View) -> list[Mistake]:
     for path, name, value in view.ours():
         if not re.fullmatch(r"smtpd_\w+_restrictions", name) and name not in classes:
             continue
-        for word, dummy in _pairs(words(value)):
+        for word, _argument in _pairs(words(value)):
             if word not in WORDS and word not in classes and not WITH_ARGUMENT.fullmatch(word) and ":" not in word:
                 found.append(Mistake(path, word, "a restriction of smtpd", nearest(word, [*WORDS, *classes])))
     return found

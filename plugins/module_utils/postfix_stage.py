@@ -21,6 +21,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_checks i
     transport_mistakes,
 )
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_layers import Refused, Wanted
+from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_listeners import listener_mistakes
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_relay import relay_mistakes, word_mistakes
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_tables import BUILT, Table
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_view import View
@@ -69,7 +70,7 @@ class Judgement:
     unused: tuple[str, ...]
 
 
-def judge(stage: str, main: str, master: MasterCf, wanted: Wanted, tables: str) -> Judgement:
+def judge(stage: str, main: str, master: MasterCf, wanted: Wanted, tables: str, held: t.Collection[int]) -> Judgement:
     """Write a configuration to a folder and let Postfix judge it.
 
     :arg stage: an empty folder, mode 0700; its `tables` holds the built tables afterwards.
@@ -77,6 +78,7 @@ def judge(stage: str, main: str, master: MasterCf, wanted: Wanted, tables: str) 
     :arg master: master.cf.
     :arg wanted: what the layers want.
     :arg tables: the folder that the tables will stand in.
+    :arg held: the ports that the running Postfix holds.
     :returns: the judgement.
     :raises Refused: with everything that is wrong.
     """
@@ -98,7 +100,7 @@ def judge(stage: str, main: str, master: MasterCf, wanted: Wanted, tables: str) 
     view = View(values, master.services, references, wanted.source)
     wrong, unused = _warnings(shown.stderr, view, wanted)
     mistakes += [*wrong, *_daemons(stage, view), *reference_mistakes(view, types), *transport_mistakes(view)]
-    mistakes += [*word_mistakes(view), *relay_mistakes(view)]
+    mistakes += [*word_mistakes(view), *relay_mistakes(view), *listener_mistakes(view, held)]
     if mistakes:
         raise Refused(mistakes)
     return Judgement(values, tuple(unused))
@@ -109,10 +111,11 @@ def _build(stage: str, table: Table, layer: str) -> list[Mistake]:
     path = os.path.join(stage, "tables", table.file)
     write(path, table.text)
     reference = f"{table.type}:{path}"
-    command = ["postmap", "-c", stage, reference] if table.type in BUILT else ["postmap", "-c", stage, "-q", "-", reference]
-    done = run(command, stdin="" if table.type in BUILT else "mailfleet\n")
+    built = table.type in BUILT
+    command = ["postmap", "-c", stage, *(() if built else ("-q", "-")), reference]
+    done = run(command, stdin="" if built else "mailfleet\n")
     complaints = [line for line in done.stderr.splitlines() if line.strip()]
-    if table.type in BUILT and not complaints and not os.path.exists(path + BUILT[table.type]):
+    if built and not complaints and not os.path.exists(path + BUILT[table.type]):
         complaints = [f"postmap ended with status {done.returncode} and built nothing"]
     found = []
     for line in complaints:
@@ -129,7 +132,8 @@ def _warnings(stderr: str, view: View, wanted: Wanted) -> tuple[list[Mistake], l
     ours = list(_written(wanted))
     known = [name for name in view.values if name not in wanted.parameters]
     mistakes, foreign = [], set()
-    for file, kind, name in re.findall(r"/(main\.cf|master\.cf): (unused|undefined) parameter: ([^=\s]+)", stderr):
+    told = re.findall(r"/(main\.cf|master\.cf): (unused|undefined) parameter: ([^=\s]+)", stderr)
+    for file, kind, name in dict.fromkeys(told):
         if kind == "unused":
             paths = [path for path, setting, dummy in ours
                      if setting == name and (".services." in path) == (file == "master.cf")]
@@ -140,7 +144,7 @@ def _warnings(stderr: str, view: View, wanted: Wanted) -> tuple[list[Mistake], l
         mistakes += [Mistake(path, f"{kind} parameter {name}", "a parameter of this Postfix", mend) for path in paths]
         if not paths:
             foreign.add(f"{file}: {kind} parameter {name}")
-    return list(dict.fromkeys(mistakes)), sorted(foreign)
+    return mistakes, sorted(foreign)
 
 
 def _written(wanted: Wanted) -> t.Iterator[tuple[str, str, str]]:
@@ -153,7 +157,7 @@ def _written(wanted: Wanted) -> t.Iterator[tuple[str, str, str]]:
 
 
 def _daemons(stage: str, view: View) -> list[Mistake]:
-    """Let each service's own program read its parameters, and tell what it cannot take: a bad number, an unknown word."""
+    """Let each service's own program read its parameters, and tell what it cannot take, such as a bad number."""
     folder = view.value("daemon_directory")
     services = list(view.services.items())
     # Each takes a second, in which it sleeps behind its last words: all at once, then.
@@ -161,7 +165,7 @@ def _daemons(stage: str, view: View) -> list[Mistake]:
         heard = list(pool.map(lambda item: _complaint(stage, os.path.join(folder, item[1].command), item[1]), services))
     ours = [re.compile(rf"\b{re.escape(name)}\b") for dummy, name, dummy2 in view.ours()]
     complaints: dict[str, list[str]] = {}
-    for (key, dummy), complaint in zip(services, heard):
+    for (key, _service), complaint in zip(services, heard):
         if complaint and (f"services.{key}" in view.source or any(name.search(complaint) for name in ours)):
             complaints.setdefault(complaint, []).append(key)
     return [Mistake("services " + ", ".join(keys), complaint, "settings that the service's program takes")

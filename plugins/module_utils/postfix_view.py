@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A whole configuration as Postfix would see it, before it does: what a service's parameters come to, table by table."""
+"""A whole configuration as Postfix would see it, before it does: what its parameters come to for each service."""
 
 from __future__ import annotations
 
@@ -33,11 +33,13 @@ class View:
         """Return what a parameter is for a service, its references to others expanded."""
         options = dict(service.options) if service else {}
         text = options.get(name, self.values.get(name, ""))
-        for dummy in range(10):
-            wider = EXPANSION.sub(lambda m: options.get(found := m[1] or m[2] or m[3], self.values.get(found, "")), text)
-            if wider == text:
-                break
-            text = wider
+
+        def expanded(match: re.Match[str]) -> str:
+            found = match[1] or match[2] or match[3]
+            return options.get(found, self.values.get(found, ""))
+
+        for _depth in range(10):
+            text = EXPANSION.sub(expanded, text)
         return text
 
     def words(self, name: str, service: Service | None = None) -> list[str]:
@@ -51,7 +53,7 @@ class View:
             if kind == "parameters":
                 yield f"layers.{layer}.{key}", name, self.value(name)
             elif kind == "services" and name in self.services:
-                for option, dummy in self.services[name].options:
+                for option, _value in self.services[name].options:
                     yield f"layers.{layer}.{key}.options.{option}", option, self.value(option, self.services[name])
 
     def smtpd(self) -> dict[str, Service]:
@@ -60,7 +62,7 @@ class View:
 
 
 def words(value: str) -> list[str]:
-    """Split a list as Postfix does, at commas and white space outside of braces; braces without partners as they are."""
+    """Split a list as Postfix does, at commas and white space outside of braces; also where a brace has no partner."""
     try:
         return tokens(value, LIST)
     except ValueError:

@@ -10,34 +10,35 @@ module: postfix_config
 short_description: Bring main.cf, master.cf and lookup tables of Postfix to what layers say
 version_added: 0.1.0
 description:
-  - Merges layers of parameters, services and tables into the configuration that stands. What no layer names stays byte for byte,
-    comments included.
-  - The result is staged and judged before anything is installed. Postfix reads it from a private folder (unused and undefined
-    parameters, syntax), each daemon reads its own parameters (bad values), tables are built, and what they and the settings refer to
-    must be there (tables, files, transports). Mistakes are told all at once, each with its layer.
+  - Merges layers of parameters, services and tables into the configuration that stands. What no layer names stays
+    byte for byte, comments included.
+  - The result is staged and judged before anything is installed. Postfix reads it from a private folder (unused and
+    undefined parameters, syntax), each daemon reads its own parameters (bad values), tables are built, and what
+    they and the settings refer to must be there (tables, files, transports). Mistakes are told all at once, each
+    with its layer.
   - A configuration that would relay for strangers is refused.
-  - Tables are files under names of their content. New ones come first, then new services, then one rename switches main.cf;
-    what is old is removed last. Postfix is reloaded, or restarted where a changed parameter takes effect in no other way and once
-    open deliveries have ended, since those that are cut off would be sent twice.
-  - Postfix counts as up when it answers with 220 where it listens, and a message has passed its queue. Where that fails, what stood
-    before stands again, and the task fails with the cause.
-  - The last five generations are kept under C(/var/lib/mailfleet/postfix), for root only, with a journal. A run that was cut off at
-    whatever step is undone, or carried to its end, by the next one.
+  - Tables are files under names of their content. New ones come first, then new services, then one rename switches
+    main.cf; what is old is removed last. Postfix is reloaded, or restarted where a changed parameter takes effect
+    in no other way and once open deliveries have ended, since those that are cut off would be sent twice.
+  - Postfix counts as up when it answers with 220 where it listens, and a message has passed its queue. Where that
+    fails, what stood before stands again, and the task fails with the cause.
+  - The last five generations are kept under C(/var/lib/mailfleet/postfix), for root only, with a journal. A run
+    that was cut off at whatever step is undone, or carried to its end, by the next one.
   - A second run changes nothing and writes nothing.
 options:
   layers:
     description:
-      - Layers by name, each with C(parameters), C(services) and C(tables). They are merged in the order C(postfix), C(dkim),
-        C(throttle), then others by name.
-      - A layer that is not passed stays as it was passed the last time; the node keeps it. An empty one is removed, and what it
-        had set goes back to what stood there before it.
-      - A parameter is a text, a number or a truth value, or a dictionary with C(value) and C(since) or C(before), versions of
-        Postfix between which it holds.
-      - A service has the key C(name/type), the fields C(private), C(unprivileged), C(chroot), C(wakeup), C(maxproc) (each C(-) by
-        default), C(command), and C(options), what C(-o) sets.
-      - A table has C(type) (V(hash), V(btree), V(lmdb), V(texthash), V(cidr), V(pcre) or V(regexp)) and C(entries), a list of
-        pairs. Entries that several layers give to one table are put together in the order of the layers. With C(secret) only
-        root and Postfix can read it, and its entries stand in O(secret_entries).
+      - Layers by name, each with C(parameters), C(services) and C(tables). They are merged in the order C(postfix),
+        C(dkim), C(throttle), then others by name.
+      - A layer that is not passed stays as it was passed the last time; the node keeps it. An empty one is removed,
+        and what it had set goes back to what stood there before it.
+      - A parameter is a text, a number or a truth value, or a dictionary with C(value) and C(since) or C(before),
+        versions of Postfix between which it holds.
+      - A service has the key C(name/type), the fields C(private), C(unprivileged), C(chroot), C(wakeup), C(maxproc)
+        (each C(-) by default), C(command), and C(options), what C(-o) sets.
+      - A table has C(type) (V(hash), V(btree), V(lmdb), V(texthash), V(cidr), V(pcre) or V(regexp)) and C(entries),
+        a list of pairs. Entries that several layers give to one table are put together in the order of the layers.
+        With C(secret) only root and Postfix can read it, and its entries stand in O(secret_entries).
       - C({table:NAME}) in a parameter or option stands for the type and path of a table.
     type: dict
     required: true
@@ -49,11 +50,12 @@ options:
   prove:
     description:
       - How Postfix is proved to be up after a change. V(true) stands for all that follows, V(false) for nothing.
-      - A dictionary may have C(listeners) (a list of dictionaries with C(address) and C(port); by default wherever the configuration
-        has an smtpd listen), C(queue) (whether a message must pass the queue, V(true) by default), C(timeout) (seconds, V(30) by
-        default) and C(restart_wait) (seconds that open deliveries have to end before a restart, V(60) by default).
-      - The message is a verification request. It passes pickup, the milters and the queue manager, and is delivered to nobody.
-        It needs no DNS.
+      - A dictionary may have C(listeners) (a list of dictionaries with C(address) and C(port); by default wherever
+        the configuration has an smtpd listen), C(queue) (whether a message must pass the queue, V(true) by
+        default), C(timeout) (seconds, V(30) by default) and C(restart_wait) (seconds that open deliveries have to
+        end before a restart, V(60) by default).
+      - The message is a verification request. It passes pickup, the milters and the queue manager, and is delivered
+        to nobody. It needs no DNS.
     type: raw
     default: true
   dir:
@@ -66,8 +68,8 @@ attributes:
   check_mode:
     support: full
     details:
-      - Exact where Postfix is installed. Where it is not yet, the diff starts from nothing, and RV(unverified) lists what cannot be
-        told before installation.
+      - Exact where Postfix is installed. Where it is not yet, the diff starts from nothing, and RV(unverified)
+        lists what cannot be told before installation.
   diff_mode:
     support: full
     details:
@@ -155,15 +157,14 @@ proof:
     queue: "deliverable (delivers to mailbox)"
 """
 
-import typing as t
-
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_apply import Failed, Proving, Run
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_layers import Refused, with_secrets
-from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_proof import Listener
+from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_listeners import Listener
 
 
-def proving(option: t.Any) -> Proving:
+def proving(option: object) -> Proving:
     """Return what the option `prove` asks for; raises ValueError with what is wrong with it."""
     if isinstance(option, bool):
         return Proving(enabled=option)
@@ -174,7 +175,8 @@ def proving(option: t.Any) -> Proving:
         return Proving(True, listeners, bool(option.get("queue", True)), float(option.get("timeout", Proving.timeout)),
                        float(option.get("restart_wait", Proving.restart_wait)))
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"prove: expected listeners with address and port, and waits in seconds; found {error!r}") from error
+        expected = "listeners with address and port, waits in seconds"
+        raise ValueError(f"prove: found {error!r}, expected {expected}") from error
 
 
 def main() -> None:

@@ -45,10 +45,10 @@ IDLE = st.sampled_from(["\n", "# note\n", "  # indented note\n", "   \n"])
 @st.composite
 def main_texts(draw) -> str:
     parts = []
-    for dummy in range(draw(st.integers(0, 6))):
+    for _index in range(draw(st.integers(0, 6))):
         name, value = draw(NAMES), draw(VALUES)
         parts.append(f"{name}{draw(st.sampled_from([' = ', '=', ' =']))}{value}\n")
-        for dummy2 in range(draw(st.integers(0, 2))):
+        for _line in range(draw(st.integers(0, 2))):
             parts.append(draw(st.one_of(IDLE, VALUES.map(lambda v: f"  x{v}\n"))))
     return "".join(draw(st.lists(IDLE, max_size=2)) + parts)
 
