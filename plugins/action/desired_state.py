@@ -120,7 +120,7 @@ class ActionModule(ActionBase):
         found = []
         for host in task_vars.get("groups", {}).get(GROUP, []):
             made = task_vars["hostvars"][host].get("sending_server_keys") or {}
-            found += [_key(entry, host) for entry in made.get("keys", [])]
+            found += [_key(entry, host) for entry in made.get("public_keys", [])]
         return found
 
 

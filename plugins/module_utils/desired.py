@@ -31,9 +31,9 @@ def desired_state(
     :arg known: the state's keys: domain, selector -> {public, created, server, ...}.
     :arg published: the records that we published before.
     :arg date: the date that a key made now gets.
-    :returns: plain data: ``keys`` (those of the whole fleet), ``records`` (those that stay), ``additions`` (those that
-        must be there before the first server changes: the same, and SPF lets the former addresses pass too),
-        ``servers`` (by name: addresses, hostname, own keys and the layers of Postfix), ``domains``, and ``untold``:
+    :returns: plain data: ``fleet_keys`` (the DKIM keys of the whole fleet), ``records`` (those that stay),
+        ``additions`` (those that must be there before the first server changes: the same, and SPF lets the former
+        addresses pass too), ``servers`` (by name: addresses, hostname, own keys and the layers of Postfix), ``domains``, and ``untold``:
         keys whose public half nobody knows before they are made.
     :raises Mistakes: where SPF cannot be composed.
     """
@@ -48,7 +48,7 @@ def desired_state(
     records = desired_records(fleet, live)
     additions = desired_records(fleet, live, former) if former else records
     return {
-        "keys": [key.as_dict() for key in keys if not key.server],
+        "fleet_keys": [key.as_dict() for key in keys if not key.server],
         "records": [record.to_dict() for record in records],
         "additions": [record.to_dict() for record in additions],
         "untold": [

@@ -6,18 +6,17 @@ from __future__ import annotations
 
 import base64
 import re
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ansible_collections.mailfleet.sending.plugins.module_utils import der
+from ansible_collections.mailfleet.sending.plugins.module_utils import der, programs
+from ansible_collections.mailfleet.sending.plugins.module_utils.programs import Programs
 
 KEY_TYPES = ("rsa", "ed25519")
 RSA_BITS = (1024, 2048, 3072, 4096)  # RFC 8301, 3.2: at least 1024 to sign, verifiers must know up to 4096
 VAULT_HEADER = b"$ANSIBLE_VAULT;"
 
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-_SECONDS = 120  # RSA-4096 on a busy small machine
 
 
 class KeyFault(ValueError):
@@ -54,22 +53,22 @@ def check_name(kind: str, name: str) -> str:
     return name
 
 
-def make_private(key_type: str, bits: int = 2048) -> bytes:
+def make_private(run: Programs, key_type: str, bits: int = 2048) -> bytes:
     """Return a new private key as PKCS#8 in PEM, which OpenDKIM reads for both types.
 
-    Arguments: C(key_type) one of KEY_TYPES; C(bits) the size of an RSA key, one of RSA_BITS.
+    Arguments: C(run) runs openssl; C(key_type) one of KEY_TYPES; C(bits) the size of an RSA key, one of RSA_BITS.
     Raises: KeyFault for another type or size, or where openssl fails.
     """
     if key_type == "ed25519":
-        return _openssl(["genpkey", "-algorithm", "ed25519"])
+        return _openssl(run, ["genpkey", "-algorithm", "ed25519"])
     if key_type != "rsa":
         raise KeyFault(f"key type {key_type!r}: expected one of {', '.join(KEY_TYPES)}")
     if bits not in RSA_BITS:
         raise KeyFault(f"an RSA key of {bits} bits: expected one of {', '.join(map(str, RSA_BITS))}")
-    return _openssl(["genpkey", "-algorithm", "RSA", "-pkeyopt", f"rsa_keygen_bits:{bits}"])
+    return _openssl(run, ["genpkey", "-algorithm", "RSA", "-pkeyopt", f"rsa_keygen_bits:{bits}"])
 
 
-def read_private(pem: bytes) -> Public:
+def read_private(run: Programs, pem: bytes) -> Public:
     """Return the public half of a private key in PEM, with its type and size.
 
     Raises: KeyFault where it is no private key, is protected by a passphrase, or is of a type that DKIM does not know.
@@ -78,7 +77,7 @@ def read_private(pem: bytes) -> Public:
         raise KeyFault("it is protected by a passphrase; expected a private key without one")
     if b"PRIVATE KEY-----" not in pem:
         raise KeyFault("it holds no private key in PEM")
-    encoded = _openssl(["pkey", "-pubout", "-outform", "DER"], pem)
+    encoded = _openssl(run, ["pkey", "-pubout", "-outform", "DER"], pem)
     try:
         algorithm, key = der.spki(encoded)
         if algorithm == der.RSA_ENCRYPTION:
@@ -97,15 +96,14 @@ def require(found: Public, key_type: str, bits: int) -> None:
         raise KeyFault(f"it is a key of type {found.type} with {found.bits} bits, expected {wanted}")
 
 
-def _openssl(arguments: Sequence[str], stdin: bytes = b"") -> bytes:
+def _openssl(run: Programs, arguments: Sequence[str], stdin: bytes | None = None) -> bytes:
     """Return what openssl writes; what it says of a failure holds no part of the key."""
-    try:
-        done = subprocess.run(["openssl", *arguments], input=stdin, capture_output=True, check=False, timeout=_SECONDS)
-    except FileNotFoundError as error:
-        raise KeyFault("the program openssl is not installed") from error
-    except subprocess.TimeoutExpired as error:
-        raise KeyFault(f"openssl {arguments[0]} did not end within {_SECONDS} s") from error
-    if done.returncode:
-        words = done.stderr.decode("ascii", "replace").strip().splitlines()
+    done = run(["openssl", *arguments], stdin)
+    if done.status == programs.NOT_FOUND:
+        raise KeyFault("the program openssl is not installed")
+    if done.status == programs.TIMED_OUT:
+        raise KeyFault(f"openssl {arguments[0]} did not end in time")
+    if done.status:
+        words = done.err.strip().splitlines()
         raise KeyFault(f"openssl {arguments[0]} refused it: {words[-1] if words else 'no reason given'}")
     return done.stdout

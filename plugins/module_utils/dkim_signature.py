@@ -8,13 +8,13 @@ import base64
 import binascii
 import hashlib
 import re
-import subprocess
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import der
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_keys import Public
+from ansible_collections.mailfleet.sending.plugins.module_utils.programs import Programs
 
 # RFC 8017, 9.2: the DER of a DigestInfo for SHA-256, before the digest itself.
 _SHA256_INFO = bytes.fromhex("3031300d060960864801650304020105000420")
@@ -40,11 +40,12 @@ def tags(value: str) -> dict[str, str]:
     return found
 
 
-def verify(value: str, headers: Iterable[tuple[str, str]], body: bytes, public: Public) -> dict[str, str]:
+def verify(run: Programs, value: str, headers: Iterable[tuple[str, str]], body: bytes, public: Public
+           ) -> dict[str, str]:
     """Return the tags of a signature after its hashes and the signature itself were found right.
 
-    Arguments: C(value) that of the DKIM-Signature field; C(headers) the (name, value) pairs of the message, the
-    topmost first; C(body) with CRLF line ends; C(public) the public half of the key.
+    Arguments: C(run) runs openssl; C(value) that of the DKIM-Signature field; C(headers) the (name, value) pairs of
+    the message, the topmost first; C(body) with CRLF line ends; C(public) the public half of the key.
     Knows relaxed/relaxed over the whole body only, since that is what is configured.
     Raises: SignatureFault saying which part does not hold.
     """
@@ -65,7 +66,7 @@ def verify(value: str, headers: Iterable[tuple[str, str]], body: bytes, public: 
         raise SignatureFault(f"DKIM-Signature: bh= or b= is not base64: {error}") from error
     if body_hash != hashlib.sha256(relaxed_body(body)).digest():
         raise SignatureFault("DKIM-Signature: bh= is not the hash of the body")
-    _check(signature, _signed_text(signed, list(headers), value), public)
+    _check(run, signature, _signed_text(signed, list(headers), value), public)
     return found
 
 
@@ -97,7 +98,7 @@ def _signed_text(signed: Sequence[str], headers: list[tuple[str, str]], value: s
     return "\r\n".join(lines).encode("utf-8", "surrogateescape")
 
 
-def _check(signature: bytes, text: bytes, public: Public) -> None:
+def _check(run: Programs, signature: bytes, text: bytes, public: Public) -> None:
     """Raise SignatureFault where the signature over the text was not made by the key."""
     digest = hashlib.sha256(text).digest()
     key = base64.b64decode(public.public)
@@ -108,18 +109,17 @@ def _check(signature: bytes, text: bytes, public: Public) -> None:
         padded = b"\0\1" + b"\xff" * (size - len(info) - 3) + b"\0" + info
         right = pow(int.from_bytes(signature, "big"), numbers.exponent, numbers.modulus).to_bytes(size, "big") == padded
     else:
-        right = _ed25519(signature, digest, key)
+        right = _ed25519(run, signature, digest, key)
     if not right:
         raise SignatureFault("DKIM-Signature: b= was not made by this key over this message")
 
 
-def _ed25519(signature: bytes, digest: bytes, key: bytes) -> bool:
+def _ed25519(run: Programs, signature: bytes, digest: bytes, key: bytes) -> bool:
     """Return whether an Ed25519 signature holds; openssl wants files, none of which is secret."""
     with tempfile.TemporaryDirectory() as folder:
         files = {"key": _ED25519_SPKI + key, "signature": signature, "digest": digest}
         for name, content in files.items():
             Path(folder, name).write_bytes(content)
-        done = subprocess.run(
-            ["openssl", "pkeyutl", "-verify", "-pubin", "-keyform", "DER", "-inkey", f"{folder}/key", "-rawin",
-             "-in", f"{folder}/digest", "-sigfile", f"{folder}/signature"], capture_output=True, check=False)
-    return done.returncode == 0
+        done = run(["openssl", "pkeyutl", "-verify", "-pubin", "-keyform", "DER", "-inkey", f"{folder}/key", "-rawin",
+                    "-in", f"{folder}/digest", "-sigfile", f"{folder}/signature"])
+    return done.status == 0

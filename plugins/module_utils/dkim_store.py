@@ -18,6 +18,7 @@ from pathlib import Path
 from ansible_collections.mailfleet.sending.plugins.module_utils import dkim_keys, owned_files
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_keys import KeyFault, Public
 from ansible_collections.mailfleet.sending.plugins.module_utils.owned_files import Owner
+from ansible_collections.mailfleet.sending.plugins.module_utils.programs import Programs
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,10 @@ class KeyFaults(KeyFault):
 class Store:
     """The folder, its owner and the changes that were made in it (or would be, when C(dry))."""
 
-    def __init__(self, directory: Path, owner: Owner = owned_files.KEEP, *, dry: bool = False) -> None:
+    def __init__(self, run: Programs, directory: Path, owner: Owner = owned_files.KEEP, *, dry: bool = False) -> None:
         self.directory = directory
         self.changes: list[str] = []
+        self._run = run
         self._owner = owner
         self._dry = dry
 
@@ -89,9 +91,9 @@ class Store:
             self.changes.append(f"{private}: made")
             if self._dry:
                 return Stored(key.domain, key.selector, key.type, key.bits, None, None)
-            pem = dkim_keys.make_private(key.type, key.bits)
+            pem = dkim_keys.make_private(self._run, key.type, key.bits)
             owned_files.write(private, pem, 0o600, self._owner, replace=False)
-            public = dkim_keys.read_private(pem)
+            public = dkim_keys.read_private(self._run, pem)
             stored = Stored(key.domain, key.selector, public.type, public.bits, public.public, _date_of(private))
         if not beside.exists():
             self.changes.append(f"{beside}: made")
@@ -136,7 +138,7 @@ class Store:
                                    "which would hold its public half; decrypt it for the first run")
                 public = Public(noted["type"], noted["bits"], noted["public"])
             else:
-                public = dkim_keys.read_private(content)
+                public = dkim_keys.read_private(self._run, content)
                 if noted is not None and noted["public"] != public.public:
                     raise KeyFault(f"it is not the key whose public half stands in {beside.name}; put that one back")
             dkim_keys.require(public, key.type, key.bits)

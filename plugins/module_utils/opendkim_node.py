@@ -13,7 +13,6 @@ import grp
 import pwd
 import re
 import shutil
-import subprocess
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +28,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_keys import
 from ansible_collections.mailfleet.sending.plugins.module_utils.opendkim_conf import Generation
 from ansible_collections.mailfleet.sending.plugins.module_utils.opendkim_policy import Policy
 from ansible_collections.mailfleet.sending.plugins.module_utils.owned_files import Owner
+from ansible_collections.mailfleet.sending.plugins.module_utils.programs import Programs
 
 ROOT = Owner(0, 0)
 _CONF = Path(opendkim_conf.CONF)
@@ -71,18 +71,19 @@ class Report:
     diff: list[dict[str, str]] = field(default_factory=list)
 
 
-def apply(policy: Policy, keys: Sequence[KeyFile], retired: Iterable[KeyFile] = (), *, dry: bool = False) -> Report:
+def apply(programs: Programs, policy: Policy, keys: Sequence[KeyFile], retired: Iterable[KeyFile] = (), *,
+          dry: bool = False) -> Report:
     """Make OpenDKIM carry out a policy with these keys, and prove that it does.
 
     Raises: NodeFault, PolicyMistakes or KeyFault; OpenDKIM then runs with the configuration that it had.
     """
     report = Report()
-    publics = _read_keys(keys, report, dry=dry)
+    publics = _read_keys(programs, keys, report, dry=dry)
     types = sorted({public.type for public in publics.values()}) or ["rsa"]
     if len(types) > 1:
         raise NodeFault(f"found keys of the types {' and '.join(types)}, expected one: OpenDKIM has one algorithm")
     wanted = opendkim_conf.generation(policy, types[0])
-    run = _Run(wanted, keys, report, dry=dry)
+    run = _Run(programs, wanted, keys, report, dry=dry)
     installed = shutil.which("opendkim", path="/usr/sbin:/usr/bin") is not None
     if not installed:
         if not dry:
@@ -94,7 +95,7 @@ def apply(policy: Policy, keys: Sequence[KeyFile], retired: Iterable[KeyFile] = 
     if not dry and run.needed:
         run.switch(policy, publics)
     elif installed and not run.needed and len(publics) == len(keys):
-        _prove(policy, publics, report)
+        _prove(programs, policy, publics, report)
     elif installed:
         report.unverified.append("what OpenDKIM says of the new configuration, and its proof")
     if not dry:
@@ -106,9 +107,11 @@ def apply(policy: Policy, keys: Sequence[KeyFile], retired: Iterable[KeyFile] = 
 class _Run:
     """One comparison of what is there with what is wanted, and the switch to it."""
 
-    def __init__(self, wanted: Generation, keys: Sequence[KeyFile], report: Report, *, dry: bool) -> None:
+    def __init__(self, programs: Programs, wanted: Generation, keys: Sequence[KeyFile], report: Report, *,
+                 dry: bool) -> None:
         self.wanted = wanted
         self.needed = False
+        self._programs = programs
         self._keys = keys
         self._report = report
         self._dry = dry
@@ -138,9 +141,9 @@ class _Run:
             path = Path(self.wanted.directory, name)
             if before == self.wanted.conf and _text(path) != text:
                 changes.append(f"{path}: put back")
-        if installed and not _systemctl_says("is-active"):
+        if installed and not _systemctl_says(self._programs, "is-active"):
             changes.append("opendkim: started")
-        if installed and not _systemctl_says("is-enabled"):
+        if installed and not _systemctl_says(self._programs, "is-enabled"):
             changes.append("opendkim: enabled")
         self.needed = bool(changes)
         self._report.changes += changes
@@ -156,10 +159,10 @@ class _Run:
         try:
             self._stage()
             owned_files.write(_CONF, self.wanted.conf.encode(), 0o644, ROOT)
-            _systemctl("enable")
-            _systemctl("restart")
-            _prove(policy, publics, self._report)
-        except (NodeFault, KeyFault, OSError, subprocess.SubprocessError) as fault:
+            _systemctl(self._programs, "enable")
+            _systemctl(self._programs, "restart")
+            _prove(self._programs, policy, publics, self._report)
+        except (NodeFault, KeyFault, OSError) as fault:
             back = self._go_back()
             raise NodeFault(f"{fault}\n{back}") from fault
         _MARK.unlink()
@@ -183,15 +186,15 @@ class _Run:
                     owned_files.write(key.path, key.private, 0o600, self._owner)
                     self._replaced[key.path] = old
             self._readable(key.path)
-        said = subprocess.run(["opendkim", "-n", "-x", staged], capture_output=True, text=True, check=False)
-        if said.returncode:
-            raise NodeFault(f"opendkim -n refused {staged}: {(said.stderr + said.stdout).strip()}")
+        said = self._programs(["opendkim", "-n", "-x", staged])
+        if said.status:
+            raise NodeFault(f"opendkim -n refused {staged}: {(said.err + said.out).strip()}")
 
     def _readable(self, path: Path) -> None:
         """Raise NodeFault where OpenDKIM's user cannot read a key."""
-        done = subprocess.run(["openssl", "pkey", "-noout", "-in", path], capture_output=True, check=False,
-                              user=self._owner.uid, group=self._owner.gid, extra_groups=[])
-        if done.returncode:
+        as_user = ["setpriv", f"--reuid={self._owner.uid}", f"--regid={self._owner.gid}", "--clear-groups"]
+        done = self._programs([*as_user, "openssl", "pkey", "-noout", "-in", path])
+        if done.status:
             raise NodeFault(f"{path}: the user {opendkim_conf.USER} cannot read this key")
 
     def _go_back(self) -> str:
@@ -206,8 +209,8 @@ class _Run:
             return "There was no configuration before to go back to."
         owned_files.write(_CONF, previous.encode(), 0o644, ROOT)
         try:
-            _systemctl("restart")
-        except (NodeFault, subprocess.SubprocessError) as fault:
+            _systemctl(self._programs, "restart")
+        except NodeFault as fault:
             return f"The configuration of before stands again, but does not start: {fault}"
         _MARK.unlink()
         return "The configuration of before stands again, and OpenDKIM runs with it."
@@ -230,7 +233,7 @@ class _Run:
                                   "after": after})
 
 
-def _read_keys(keys: Sequence[KeyFile], report: Report, *, dry: bool) -> dict[str, Public]:
+def _read_keys(run: Programs, keys: Sequence[KeyFile], report: Report, *, dry: bool) -> dict[str, Public]:
     """Return domain to the public half of each key that can be told.
 
     Raises: NodeFault with every key that cannot be read, or is not the one that was published.
@@ -246,7 +249,7 @@ def _read_keys(keys: Sequence[KeyFile], report: Report, *, dry: bool) -> dict[st
             if key.private is None and not key.path.exists() and dry:
                 report.unverified.append(f"{key.path}: the key is not there yet")
                 continue
-            public = dkim_keys.read_private(key.path.read_bytes() if key.private is None else key.private)
+            public = dkim_keys.read_private(run, key.path.read_bytes() if key.private is None else key.private)
             if key.public is not None and key.public != public.public:
                 raise KeyFault("it is not the key whose public half was published")
             publics[key.domain] = public
@@ -259,21 +262,21 @@ def _read_keys(keys: Sequence[KeyFile], report: Report, *, dry: bool) -> dict[st
     return publics
 
 
-def _prove(policy: Policy, publics: dict[str, Public], report: Report) -> None:
+def _prove(run: Programs, policy: Policy, publics: dict[str, Public], report: Report) -> None:
     """Raise NodeFault where the running milter does not do what the policy says."""
     probes = opendkim_probe.probes(policy)
     deadline = time.monotonic() + 10
     while True:
         try:
-            faults = opendkim_probe.run(probes, publics, opendkim_conf.SOCKET)
+            faults = opendkim_probe.send(run, probes, publics, opendkim_conf.SOCKET)
             break
         except OSError as error:
-            if time.monotonic() > deadline or not _systemctl_says("is-active"):
-                raise NodeFault(f"the milter does not answer at {opendkim_conf.SOCKET}: {error.strerror}\n{_log()}"
+            if time.monotonic() > deadline or not _systemctl_says(run, "is-active"):
+                raise NodeFault(f"the milter does not answer at {opendkim_conf.SOCKET}: {error.strerror}\n{_log(run)}"
                                 ) from error
             time.sleep(0.1)
     if faults:
-        raise NodeFault("the milter does not do what was promised:\n" + "\n".join(faults) + f"\n{_log()}")
+        raise NodeFault("the milter does not do what was promised:\n" + "\n".join(faults) + f"\n{_log(run)}")
     report.proved += [probe.about for probe in probes]
 
 
@@ -311,19 +314,16 @@ def _group(name: str, *, dry: bool) -> int:
         raise NodeFault(f"found no group {name}; install the package postfix first") from error
 
 
-def _systemctl_says(question: str) -> bool:
-    done = subprocess.run(["systemctl", question, "--quiet", _SERVICE], capture_output=True, check=False, timeout=30)
-    return done.returncode == 0
+def _systemctl_says(run: Programs, question: str) -> bool:
+    return run(["systemctl", question, "--quiet", _SERVICE], seconds=30).status == 0
 
 
-def _systemctl(verb: str) -> None:
-    done = subprocess.run(["systemctl", verb, "--quiet", _SERVICE],
-                          capture_output=True, text=True, check=False, timeout=120)
-    if done.returncode:
-        raise NodeFault(f"systemctl {verb} opendkim failed: {done.stderr.strip()}\n{_log()}")
+def _systemctl(run: Programs, verb: str) -> None:
+    done = run(["systemctl", verb, "--quiet", _SERVICE])
+    if done.status:
+        raise NodeFault(f"systemctl {verb} opendkim failed: {done.err.strip()}\n{_log(run)}")
 
 
-def _log() -> str:
-    done = subprocess.run(["journalctl", "--unit", _SERVICE, "--lines", "5", "--output", "cat", "--no-pager"],
-                          capture_output=True, text=True, check=False, timeout=30)
-    return f"Its log ends with:\n{done.stdout.strip()}"
+def _log(run: Programs) -> str:
+    done = run(["journalctl", "--unit", _SERVICE, "--lines", "5", "--output", "cat", "--no-pager"], seconds=30)
+    return f"Its log ends with:\n{done.out.strip()}"

@@ -20,6 +20,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.opendkim_policy 
     Signing,
     owner_of,
 )
+from ansible_collections.mailfleet.sending.plugins.module_utils.programs import Programs
 
 FOREIGN = "foreign.invalid"
 _BODY = b"A probe of the signing milter.\r\n \r\n\r\n"
@@ -55,10 +56,12 @@ def probes(policy: Policy) -> list[Probe]:
     return found
 
 
-def run(found: list[Probe], publics: Mapping[str, Public], path: str, seconds: float = 10) -> list[str]:
+def send(run: Programs, found: list[Probe], publics: Mapping[str, Public], path: str, seconds: float = 10
+         ) -> list[str]:
     """Send each probe to the milter at a unix socket; return what did not come out as promised, a line each.
 
-    Arguments: C(publics) domain to the public half of its key; C(seconds) the time limit of a packet.
+    Arguments: C(run) runs openssl; C(publics) domain to the public half of its key; C(seconds) the
+    time limit of a packet.
     Raises: OSError where the socket cannot be reached.
     """
     faults = []
@@ -71,13 +74,13 @@ def run(found: list[Probe], publics: Mapping[str, Public], path: str, seconds: f
             except (MilterError, OSError) as error:
                 faults.append(f"{probe.about}: the milter gave no answer: {error}")
                 continue
-        fault = _fault(probe, outcome, publics)
+        fault = _fault(run, probe, outcome, publics)
         if fault:
             faults.append(f"{probe.about}: {fault}")
     return faults
 
 
-def _fault(probe: Probe, outcome: Outcome, publics: Mapping[str, Public]) -> str:
+def _fault(run: Programs, probe: Probe, outcome: Outcome, publics: Mapping[str, Public]) -> str:
     """Return what is wrong with an outcome, or an empty text."""
     said = " ".join(filter(None, [outcome.action, outcome.reply]))
     if outcome.action != probe.action or not outcome.reply.startswith(probe.reply):
@@ -90,7 +93,7 @@ def _fault(probe: Probe, outcome: Outcome, publics: Mapping[str, Public]) -> str
         return ""
     try:
         tags = dkim_signature.verify(
-            signatures[0], probe.message.headers, probe.message.body, publics[probe.signing.domain])
+            run, signatures[0], probe.message.headers, probe.message.body, publics[probe.signing.domain])
     except dkim_signature.SignatureFault as fault:
         return str(fault)
     expected = {"d": probe.signing.domain, "s": probe.signing.selector}

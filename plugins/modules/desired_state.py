@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: desired_state
 short_description: Make the desired state of a fleet from its inventory
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Reads the variables of the role P(mailfleet.sending.sending#role) of B(every) host in the group
     C(sending_servers), whatever C(--limit) says,
@@ -55,12 +55,12 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-keys:
-  description: The DKIM keys that are wanted; an empty C(server) is a key of the whole fleet.
+fleet_keys:
+  description: The DKIM keys of the whole fleet that are wanted; those of a server stand with the server.
   returned: success
   type: list
   elements: dict
-  sample: [{"domain": "example.com", "selector": "m20261123", "server": "", "bits": 2048}]
+  sample: [{"domain": "example.com", "selector": "m20261123", "bits": 2048}]
 records:
   description: The records that the fleet wants, each with its reason.
   returned: success

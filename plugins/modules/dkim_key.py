@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: dkim_key
 short_description: Make private keys for DKIM where there are none
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Makes the private keys that are missing in a folder, one file C(<domain>/<selector>.pem) each, and returns the
     public halves of all keys asked for.
@@ -24,7 +24,7 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: Says which keys would be made; their RV(keys[].public) and RV(keys[].created) are null.
+    details: Says which keys would be made; their RV(public_keys[].public) and RV(public_keys[].created) are null.
   diff_mode:
     support: full
     details: Names files, modes and owners, never the content of a key.
@@ -93,7 +93,7 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-keys:
+public_keys:
   description: The keys asked for, in their order.
   returned: success
   type: list
@@ -133,6 +133,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_keys import KeyFault
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_store import Store, Wanted
 from ansible_collections.mailfleet.sending.plugins.module_utils.owned_files import Owner
+from ansible_collections.mailfleet.sending.plugins.module_utils.programs import Programs
 
 
 def main() -> None:
@@ -154,6 +155,7 @@ def main() -> None:
     )
     try:
         store = Store(
+            Programs(module.run_command),
             Path(module.params["directory"]),
             Owner(_number(module, "owner"), _number(module, "group")),
             dry=module.check_mode,
@@ -166,7 +168,7 @@ def main() -> None:
     changes = store.changes
     module.exit_json(
         changed=bool(changes),
-        keys=[asdict(key) for key in stored],
+        public_keys=[asdict(key) for key in stored],
         changes=changes,
         diff={"before": "", "after": "".join(f"{change}\n" for change in changes)},
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: opendkim_config
 short_description: Sign mail with OpenDKIM, and refuse what may not be sent
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Installs keys, tables, policy and C(/etc/opendkim.conf) of OpenDKIM in one call, and proves that the running
     milter does what they say.
@@ -176,6 +176,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils import opendkim_
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_keys import KeyFault
 from ansible_collections.mailfleet.sending.plugins.module_utils.opendkim_node import KeyFile, NodeFault
 from ansible_collections.mailfleet.sending.plugins.module_utils.opendkim_policy import Policy, PolicyMistakes, Signing
+from ansible_collections.mailfleet.sending.plugins.module_utils.programs import Programs
 
 NAMES = {"type": "list", "elements": "str", "default": []}
 KEY = {"domain": {"type": "str", "required": True}, "selector": {"type": "str", "required": True}}
@@ -219,7 +220,7 @@ def main() -> None:
     keys = [_key_file(entry, given["private_keys"]) for entry in given["signing"]]
     retired = [KeyFile(entry["domain"], entry["selector"]) for entry in given["retired"]]
     try:
-        report = opendkim_node.apply(policy, keys, retired, dry=module.check_mode)
+        report = opendkim_node.apply(Programs(module.run_command), policy, keys, retired, dry=module.check_mode)
     except (NodeFault, PolicyMistakes, KeyFault) as fault:
         module.fail_json(msg=str(fault))
     except OSError as error:

@@ -91,7 +91,7 @@ def controller_with_keys(folder: Path, server: Server) -> Controller:
     directory = str(controller.folder / "secrets" / "dkim")
     controller.play({"mailfleet.sending.dkim_key": {"directory": directory, "keys": keys}})
     controller.publics = {f"{key['selector']}._domainkey.{key['domain']}.": key["public"]
-                          for key in controller.outcome["keys"]}
+                          for key in controller.outcome["public_keys"]}
     return controller
 
 

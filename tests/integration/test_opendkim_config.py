@@ -142,7 +142,7 @@ def test_no_secret_shows(broken, controller):
     assert "opendkim_config" in shown[-1], "the log tells of the module, so a secret would be found there"
     assert not [line for text in shown for line in secrets if line in text or line[:40] in text]
     modes = broken.shell("cd /etc/dkimkeys; stat -c '%a %U:%G' . example.com example.com/m1.pem "
-                          "/var/spool/postfix/opendkim").stdout.splitlines()
+                         "/var/spool/postfix/opendkim").stdout.splitlines()
     assert modes == ["700 opendkim:opendkim", "700 opendkim:opendkim", "600 opendkim:opendkim",
                      "2750 opendkim:postfix"]
 
@@ -164,7 +164,7 @@ def test_a_key_of_the_server_never_leaves_it(broken, controller):
     key = {"domain": "example.us", "selector": "own", "type": "ed25519"}
     controller.play({"mailfleet.sending.dkim_key": {
         "directory": "/etc/dkimkeys", "owner": "opendkim", "group": "opendkim", "keys": [key]}}, broken)
-    (made,) = controller.outcome["keys"]
+    (made,) = controller.outcome["public_keys"]
     entry = {"domain": "example.us", "selector": "own", "scope": "server", "public": made["public"]}
     only = config(controller, signing=[entry], deferred=["example.com"])
     controller.play(only, broken)

@@ -11,6 +11,7 @@ import stat
 import subprocess
 
 import pytest
+from host import PROGRAMS
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import dkim_keys, dkim_record
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_keys import KeyFault
@@ -29,15 +30,15 @@ def mode(path):
 
 
 def test_rsa_2048_is_pkcs8_and_its_public_half_is_a_record():
-    pem = dkim_keys.make_private("rsa", 2048)
+    pem = dkim_keys.make_private(PROGRAMS, "rsa", 2048)
     assert pem.startswith(b"-----BEGIN PRIVATE KEY-----\n")
-    public = dkim_keys.read_private(pem)
+    public = dkim_keys.read_private(PROGRAMS, pem)
     assert (public.type, public.bits) == ("rsa", 2048)
     assert dkim_record.parse_record(f"v=DKIM1; k=rsa; p={public.public}").bits == 2048
 
 
 def test_ed25519_public_half_is_its_32_bytes():
-    public = dkim_keys.read_private(dkim_keys.make_private("ed25519"))
+    public = dkim_keys.read_private(PROGRAMS, dkim_keys.make_private(PROGRAMS, "ed25519"))
     assert (public.type, public.bits, len(base64.b64decode(public.public))) == ("ed25519", 256, 32)
     assert dkim_record.parse_record(f"v=DKIM1; k=ed25519; p={public.public}").key_type == "ed25519"
 
@@ -47,13 +48,13 @@ def test_the_example_key_of_rfc_8463():
         ["openssl", "pkey", "-inform", "DER"], check=True, capture_output=True,
         input=bytes.fromhex("302e020100300506032b657004220420")
         + base64.b64decode("nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=")).stdout
-    assert dkim_keys.read_private(pem).public == "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
+    assert dkim_keys.read_private(PROGRAMS, pem).public == "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
 
 
 @pytest.mark.parametrize("key_type, bits", [("dsa", 2048), ("rsa", 512), ("rsa", 2047)])
 def test_what_cannot_be_made(key_type, bits):
     with pytest.raises(KeyFault, match="expected one of"):
-        dkim_keys.make_private(key_type, bits)
+        dkim_keys.make_private(PROGRAMS, key_type, bits)
 
 
 def openssl(*arguments):
@@ -69,7 +70,7 @@ def openssl(*arguments):
 ])
 def test_what_cannot_be_read(content, said):
     with pytest.raises(KeyFault, match=said):
-        dkim_keys.read_private(content)
+        dkim_keys.read_private(PROGRAMS, content)
 
 
 @pytest.mark.parametrize("kind, name", [
@@ -84,82 +85,83 @@ def test_bad_names(kind, name):
 
 
 def test_a_key_is_made_once(folder):
-    first = Store(folder)
+    first = Store(PROGRAMS, folder)
     (made,) = first.ensure([WANTED])
     private = folder / "example.com" / "m20261123.pem"
     assert [mode(path) for path in (folder, private.parent, private)] == [0o700, 0o700, 0o600]
     assert first.changes and sorted(os.listdir(private.parent)) == ["m20261123.json", "m20261123.pem"]
     content = private.read_bytes()
-    second = Store(folder)
+    second = Store(PROGRAMS, folder)
     assert second.ensure([WANTED]) == [made] and not second.changes and private.read_bytes() == content
     assert "PRIVATE" not in (folder / "example.com" / "m20261123.json").read_text()
 
 
 def test_the_date_is_the_stored_one(folder):
-    Store(folder).ensure([WANTED])
+    Store(PROGRAMS, folder).ensure([WANTED])
     beside = folder / "example.com" / "m20261123.json"
     beside.write_text(json.dumps(json.loads(beside.read_text()) | {"created": "2020-02-29"}))
-    assert Store(folder).ensure([WANTED])[0].created == "2020-02-29"
+    assert Store(PROGRAMS, folder).ensure([WANTED])[0].created == "2020-02-29"
 
 
 def test_a_key_from_elsewhere_has_the_date_of_its_file(folder):
     private = folder / "example.com" / "own.pem"
     private.parent.mkdir(parents=True)
-    private.write_bytes(dkim_keys.make_private("ed25519"))
+    private.write_bytes(dkim_keys.make_private(PROGRAMS, "ed25519"))
     os.utime(private, (86400, 86400))
     wanted = Wanted("example.com", "own", "ed25519")
-    store = Store(folder)
+    store = Store(PROGRAMS, folder)
     assert store.ensure([wanted])[0].created == "1970-01-02"
     assert f"{private}: mode 0644 becomes 0600" in store.changes and mode(private) == 0o600
-    again = Store(folder)
+    again = Store(PROGRAMS, folder)
     assert again.ensure([wanted])[0].created == "1970-01-02" and not again.changes
 
 
 def test_check_mode_makes_nothing_and_says_what_it_would(folder):
-    dry = Store(folder, dry=True)
+    dry = Store(PROGRAMS, folder, dry=True)
     (stored,) = dry.ensure([WANTED])
     assert stored.public is None and stored.created is None and not folder.exists()
-    real = Store(folder)
+    real = Store(PROGRAMS, folder)
     real.ensure([WANTED])
     assert [change for change in real.changes if not change.endswith(".json: made")] == dry.changes
 
 
 def test_a_vaulted_key_keeps_its_public_half(folder):
-    (made,) = Store(folder).ensure([WANTED])
+    (made,) = Store(PROGRAMS, folder).ensure([WANTED])
     private = folder / "example.com" / "m20261123.pem"
     private.write_bytes(b"$ANSIBLE_VAULT;1.1;AES256\n3131\n")
-    assert Store(folder).ensure([WANTED]) == [made]
+    assert Store(PROGRAMS, folder).ensure([WANTED]) == [made]
     (folder / "example.com" / "m20261123.json").unlink()
     with pytest.raises(KeyFaults, match="encrypted with ansible-vault"):
-        Store(folder).ensure([WANTED])
+        Store(PROGRAMS, folder).ensure([WANTED])
 
 
 @pytest.mark.parametrize("damage, said", [
     (lambda private: private.write_bytes(private.read_bytes()[:200]), "openssl pkey refused it"),
-    (lambda private: private.write_bytes(dkim_keys.make_private("rsa", 1024)), "not the key whose public half"),
+    (lambda private: private.write_bytes(dkim_keys.make_private(PROGRAMS, "rsa", 1024)),
+     "not the key whose public half"),
     (lambda private: private.with_suffix(".json").write_text("{"), "m20261123.json: it is damaged"),
     (lambda private: private.with_suffix(".json").write_text("{}"), "there is no 'public' in it"),
     (lambda private: private.unlink(), "the key is gone"),
     (lambda private: (private.rename(private.with_name("x")), private.symlink_to("x")), "symbolic link"),
 ])
 def test_a_damaged_key_fails_and_nothing_is_made(folder, damage, said):
-    Store(folder).ensure([WANTED])
+    Store(PROGRAMS, folder).ensure([WANTED])
     private = folder / "example.com" / "m20261123.pem"
     damage(private)
     before = sorted((path, path.read_bytes()) for path in folder.rglob("*") if path.is_file())
     with pytest.raises(KeyFaults, match=said) as caught:
-        Store(folder).ensure([Wanted("example.us", "m20261123", "rsa", 1024), WANTED])
+        Store(PROGRAMS, folder).ensure([Wanted("example.us", "m20261123", "rsa", 1024), WANTED])
     assert str(private.parent) in str(caught.value)
     assert sorted((path, path.read_bytes()) for path in folder.rglob("*") if path.is_file()) == before
 
 
 def test_all_faults_at_once(folder):
     with pytest.raises(KeyFaults) as caught:
-        Store(folder).ensure([Wanted("../x", "a"), Wanted("example.com", "a_b"), WANTED, WANTED])
+        Store(PROGRAMS, folder).ensure([Wanted("../x", "a"), Wanted("example.com", "a_b"), WANTED, WANTED])
     assert len(caught.value.faults) == 3
 
 
 def test_another_size_is_a_fault(folder):
-    Store(folder).ensure([WANTED])
+    Store(PROGRAMS, folder).ensure([WANTED])
     with pytest.raises(KeyFaults, match="type rsa with 1024 bits, expected rsa of 2048 bits"):
-        Store(folder).ensure([Wanted("example.com", "m20261123")])
+        Store(PROGRAMS, folder).ensure([Wanted("example.com", "m20261123")])

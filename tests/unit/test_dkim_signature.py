@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import dkim
 import pytest
+from host import PROGRAMS
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import dkim_keys, dkim_signature
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_keys import Public
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_signature import SignatureFault, verify
 
-KEY = dkim_keys.make_private("rsa", 2048)
-PUBLIC = dkim_keys.read_private(KEY)
+KEY = dkim_keys.make_private(PROGRAMS, "rsa", 2048)
+PUBLIC = dkim_keys.read_private(PROGRAMS, KEY)
 HEADERS = (("Received", "by x"), ("From", "A  <a@example.com>"), ("Subject", "one\r\n\ttwo  "), ("To", "b@example.org"),
            ("X-None", ""))
 BODY = b"Hi \t there  \r\n\r\n \r\n\r\n"
@@ -40,12 +41,12 @@ def sign(headers=HEADERS, body=BODY, length=False, canonical=(b"relaxed", b"rela
 
 
 def test_a_signature_of_dkimpy_holds():
-    tags = verify(sign(), HEADERS, BODY, PUBLIC)
+    tags = verify(PROGRAMS, sign(), HEADERS, BODY, PUBLIC)
     assert (tags["d"], tags["s"], tags["h"]) == ("example.com", "m1", "from:subject:to:x-none:from")
 
 
 def test_the_example_of_rfc_8463_holds():
-    assert verify(RFC_SIGNATURE, RFC_HEADERS, RFC_BODY, RFC_PUBLIC)["s"] == "brisbane"
+    assert verify(PROGRAMS, RFC_SIGNATURE, RFC_HEADERS, RFC_BODY, RFC_PUBLIC)["s"] == "brisbane"
 
 
 @pytest.mark.parametrize("headers, body, said", [
@@ -56,20 +57,20 @@ def test_the_example_of_rfc_8463_holds():
 ])
 def test_what_was_changed_is_noticed(headers, body, said):
     with pytest.raises(SignatureFault, match=said):
-        verify(sign(), headers, body, PUBLIC)
+        verify(PROGRAMS, sign(), headers, body, PUBLIC)
 
 
 def test_what_relaxed_allows_is_no_change():
     changed = (HEADERS[0], ("FROM", "  A <a@example.com>"), ("subject", "one two"), *HEADERS[3:])
-    verify(sign(), changed, b"Hi there\r\n", PUBLIC)
+    verify(PROGRAMS, sign(), changed, b"Hi there\r\n", PUBLIC)
 
 
 def test_another_key_is_noticed():
     with pytest.raises(SignatureFault, match="not made by this key"):
-        verify(sign(key=dkim_keys.make_private("rsa", 2048)), HEADERS, BODY, PUBLIC)
+        verify(PROGRAMS, sign(key=dkim_keys.make_private(PROGRAMS, "rsa", 2048)), HEADERS, BODY, PUBLIC)
     with pytest.raises(SignatureFault, match="not made by this key"):
-        other = Public("ed25519", 256, dkim_keys.read_private(dkim_keys.make_private("ed25519")).public)
-        verify(RFC_SIGNATURE, RFC_HEADERS, RFC_BODY, other)
+        private = dkim_keys.make_private(PROGRAMS, "ed25519")
+        verify(PROGRAMS, RFC_SIGNATURE, RFC_HEADERS, RFC_BODY, dkim_keys.read_private(PROGRAMS, private))
 
 
 @pytest.mark.parametrize("value, said", [
@@ -82,7 +83,7 @@ def test_another_key_is_noticed():
 ])
 def test_what_is_no_signature_of_ours(value, said):
     with pytest.raises(SignatureFault, match=said):
-        verify(value, HEADERS, BODY, PUBLIC)
+        verify(PROGRAMS, value, HEADERS, BODY, PUBLIC)
 
 
 @pytest.mark.parametrize("body, canonical", [
