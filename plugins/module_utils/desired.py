@@ -33,8 +33,8 @@ def desired_state(
     :arg date: the date that a key made now gets.
     :returns: plain data: ``fleet_keys`` (the DKIM keys of the whole fleet), ``records`` (those that stay),
         ``additions`` (those that must be there before the first server changes: the same, and SPF lets the former
-        addresses pass too), ``servers`` (by name: addresses, hostname, own keys and the layers of Postfix), ``domains``, and ``untold``:
-        keys whose public half nobody knows before they are made.
+        addresses pass too), ``servers`` (by name: addresses, hostname, own keys and the layers of
+        Postfix), ``domains``, and ``untold``: keys whose public half nobody knows before they are made.
     :raises Mistakes: where SPF cannot be composed.
     """
     keys = wanted_keys(fleet, known, date)

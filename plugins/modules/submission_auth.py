@@ -33,6 +33,10 @@ options:
           crypt(5).
         type: str
         required: true
+      domains:
+        description: Not read here. Postfix and the signing policy keep to it, so that one list serves.
+        type: list
+        elements: str
   probe_login:
     description: Whether the login V(probe) is wanted.
     type: bool
@@ -137,6 +141,7 @@ def main():
                 "options": {
                     "name": {"type": "str", "required": True},
                     "password_hash": {"type": "str", "required": True, "no_log": True},
+                    "domains": {"type": "list", "elements": "str"},
                 },
             },
             "probe_login": {"type": "bool", "default": True},

@@ -45,7 +45,7 @@ def ssha512(password: str) -> str:
     return "{SSHA512}" + base64.b64encode(hashlib.sha512(password.encode() + salt).digest() + salt).decode()
 
 
-APP = {"name": "app", "password_hash": ssha512(PASSWORD)}
+APP = {"name": "app", "password_hash": ssha512(PASSWORD), "domains": ["example.com"]}
 
 
 @pytest.fixture(scope="module", params=["12", "13"])
