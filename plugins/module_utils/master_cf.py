@@ -24,7 +24,12 @@ class Service:
     command: str
     options: tuple[tuple[str, str], ...] = ()
     arguments: tuple[str, ...] = ()
-    text: str = dataclasses.field(default="", compare=False)
+    text: str = ""
+
+    def means(self, other: Service) -> bool:
+        """Whether another line comes to the same for Postfix, whatever its white space and the order of its options."""
+        ours, theirs = ((s.key, s.fields, s.command, dict(s.options), s.arguments) for s in (self, other))
+        return ours == theirs
 
     @property
     def name(self) -> str:
@@ -153,7 +158,7 @@ class MasterCf:
                 items.append(item)
             elif item.key in left and (text := left.pop(item.key)) is not None:
                 new = _service(text)
-                items.append(item if new == item else new)
+                items.append(item if new.means(item) else new)
         added = [_service(text) for text in left.values() if text is not None]
         whole = str(MasterCf(tuple(items)))
         if added and whole and not whole.endswith("\n"):

@@ -110,7 +110,7 @@ class Store:
         write(os.path.join(unfinished, "master.cf"), generation.master)
         manifest = {name: getattr(generation, name) for name in ("layers", "owned")}
         manifest["tables"] = [dataclasses.asdict(table) for table in generation.tables]
-        write(os.path.join(unfinished, "manifest.json"), json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+        write(os.path.join(unfinished, "manifest.json"), json.dumps(manifest, indent=1) + "\n")
         os.rename(unfinished, self.folder(number))
         sync(self._path("generations"))
         return dataclasses.replace(generation, number=number)

@@ -208,7 +208,9 @@ def test_recipe_to_the_letter(node):
 
 
 def test_second_run_writes_nothing(node):
-    layers = {"postfix": BASE, "throttle": THROTTLE}
+    options = {"syslog_name": "postfix/bound", "smtp_helo_name": "mta1.example.com", "inet_protocols": "ipv4"}
+    bound = {"bound/unix": {"command": "smtp", "options": options}}
+    layers = {"postfix": {**BASE, "services": bound}, "throttle": THROTTLE}
     node.apply(layers)
     before = node.state()
     assert not node.apply(layers)["changed"]

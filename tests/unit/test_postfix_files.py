@@ -122,6 +122,9 @@ def test_master_round_trip_and_put() -> None:
 def test_master_same_service_keeps_its_form() -> None:
     same = formatted("smtp/inet", ["n", "-", "y", "-", "-"], "smtpd", {})
     assert str(MasterCf.parse(MASTER).put({"smtp/inet": same.text})) == MASTER
+    one = formatted("x/unix", ["-"] * 5, "smtp", {"a": "1", "b": "2"})
+    other = formatted("x/unix", ["-"] * 5, "smtp", {"b": "2", "a": "1"})
+    assert str(MasterCf.parse(one.text).put({"x/unix": other.text})) == one.text
 
 
 @given(st.dictionaries(NAMES, st.text("ab$,#=:/[] ", max_size=8).map(lambda t: " ".join(t.split())), max_size=4))
