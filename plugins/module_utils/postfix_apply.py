@@ -33,7 +33,8 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_generati
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_layers import Wanted, resolve, version_of
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_plan import Files, diff, files, table_files
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_proof import ProofError
-from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_stage import Judgement, judge, run, write
+from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_stage import Judgement, judge, write
+from ansible_collections.mailfleet.sending.plugins.module_utils.programs import Programs
 
 STATE = "/var/lib/mailfleet/postfix"
 UNVERIFIED = (
@@ -63,8 +64,9 @@ class Proving:
 
 @dataclasses.dataclass
 class Run:
-    """One run: the configuration directory, the store, and what to prove."""
+    """One run: what runs programs, the configuration directory, the store, and what to prove."""
 
+    programs: Programs
     directory: str = "/etc/postfix"
     state: str = STATE
     proving: Proving = dataclasses.field(default_factory=Proving)
@@ -81,7 +83,7 @@ class Run:
         """Return the installed Postfix, empty where there is none."""
         if not shutil.which("postconf") or not os.path.exists(self._path("main.cf")):
             return ""
-        return run(["postconf", "-d", "-h", "mail_version"]).stdout.strip()
+        return self.programs(["postconf", "-d", "-h", "mail_version"]).out.strip()
 
     def apply(self, passed: t.Mapping[str, t.Any], check: bool) -> dict[str, t.Any]:
         """Bring the configuration to what the layers say.
@@ -131,7 +133,7 @@ class Run:
         old = current.tables if current else ()
         shown = diff(self.directory, (main, plan.main), (master, str(plan.master)), old, tables)
         whole = all(self._stands(table, wanted) for table in tables)
-        control = Control(self.directory, self._queue(main))
+        control = Control(self.programs, self.directory, self._queue(main))
         result = {"changed": True, "diff": shown, "generation": current.number if current else 0, "proof": {},
                   "unused": list(wanted.unused), "unverified": [], **self.did}
         if current and not shown and whole and layers == stored:
@@ -146,7 +148,7 @@ class Run:
             before, services = self._values()
             running = control.master() is not None
             held = postfix_listeners.ports(services) if running else frozenset()
-            judgement = judge(stage, plan.main, plan.master, wanted, self.tables, held)
+            judgement = judge(self.programs, stage, plan.main, plan.master, wanted, self.tables, held)
             result["unused"] += judgement.unused
             verb = "start" if not running else "restart" if needs_restart(before, judgement.values) else "reload"
             if not shown and whole and running:
@@ -215,7 +217,7 @@ class Run:
         else:
             facts["restarted"] = True
             self.store.note("restart", **facts)
-            control = Control(self.directory, judgement.values["queue_directory"])
+            control = Control(self.programs, self.directory, judgement.values["queue_directory"])
             control.restart(self.proving.restart_wait)
         self.did[{"reload": "reloaded", "restart": "restarted", "start": "started"}[verb]] = True
         self.store.note("prove", **facts)
@@ -247,7 +249,8 @@ class Run:
         """Undo what an interrupted run began, or carry it to its end where it had been proved."""
         step = journal.pop("step")
         if step in ("commit", "clean"):
-            self._finish(Control(self.directory, journal["queue"]), self.store.load(journal["target"]), journal)
+            control = Control(self.programs, self.directory, journal["queue"])
+            self._finish(control, self.store.load(journal["target"]), journal)
             self.did["recovered"] = f"a run that was cut off at step {step} was carried to its end"
         else:
             self.did["recovered"] = f"a run was cut off at step {step}; {self._back(journal)}"
@@ -274,7 +277,7 @@ class Run:
 
     def _restore(self, generation: Generation, facts: dict[str, t.Any]) -> None:
         """Write a generation's files, and have Postfix run with them as it ran before."""
-        control = Control(self.directory, facts["queue"])
+        control = Control(self.programs, self.directory, facts["queue"])
         self._put_tables(generation)
         # main.cf first: the master.cf that stands has the old services beside the new ones.
         for name, text in (("main.cf", generation.main), ("master.cf", generation.master)):
@@ -352,7 +355,7 @@ class Run:
 
     def _values(self) -> tuple[dict[str, str], t.Mapping[str, t.Any]]:
         """Return effective parameters and services of what stands."""
-        shown = run(["postconf", "-c", self.directory, "-x"]).stdout.splitlines()
+        shown = self.programs(["postconf", "-c", self.directory, "-x"]).out.splitlines()
         values = {name: value.strip() for name, dummy, value in (text.partition(" =") for text in shown)}
         return values, MasterCf.parse(self._read("master.cf")).services
 

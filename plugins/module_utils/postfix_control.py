@@ -13,7 +13,7 @@ import signal
 import time
 import typing as t
 
-from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_stage import run
+from ansible_collections.mailfleet.sending.plugins.module_utils.programs import Programs
 
 # What master(8) reads when it starts and never again; of the first two postconf(5) says so.
 RESTART = ("inet_interfaces", "inet_protocols", "queue_directory", "data_directory", "mail_owner", "setgid_group")
@@ -34,8 +34,9 @@ def needs_restart(before: t.Mapping[str, str], after: t.Mapping[str, str]) -> li
 
 @dataclasses.dataclass(frozen=True)
 class Control:
-    """One Postfix: its configuration directory and its queue directory."""
+    """One Postfix: what runs its programs, its configuration directory and its queue directory."""
 
+    run: Programs
     directory: str
     queue: str
 
@@ -54,9 +55,9 @@ class Control:
         :raises ControlError: where it refuses.
         """
         began = time.time()
-        done = run(["postfix", "-c", self.directory, "reload"])
-        if done.returncode:
-            raise ControlError(f"postfix reload: {done.stderr.strip() or done.stdout.strip()}")
+        done = self.run(["postfix", "-c", self.directory, "reload"])
+        if done.status:
+            raise ControlError(f"postfix reload: {done.err.strip() or done.out.strip()}")
         self._wait(lambda: bool(self.log(began, "reload -- version")), 3)
 
     def restart(self, wait: float) -> None:
@@ -80,8 +81,8 @@ class Control:
         :arg since: seconds since the epoch.
         :arg text: letters, digits, blanks, dashes.
         """
-        done = run(["journalctl", "--quiet", "--output=cat", f"--since=@{since:.6f}", f"--grep={text}"])
-        return done.stdout.splitlines()
+        done = self.run(["journalctl", "--quiet", "--output=cat", f"--since=@{since:.6f}", f"--grep={text}"])
+        return done.out.splitlines()
 
     def open_deliveries(self) -> int:
         """Return how many messages are being delivered: a delivery agent locks the file of its message meanwhile."""
@@ -121,16 +122,16 @@ class Control:
 
     def _service(self, verb: str) -> None:
         if os.path.isdir("/run/systemd/system"):
-            done = run(["systemctl", verb, "postfix.service"])
-            if done.returncode:
-                raise ControlError(f"systemctl {verb} postfix.service: {done.stderr.strip()}")
+            done = self.run(["systemctl", verb, "postfix.service"])
+            if done.status:
+                raise ControlError(f"systemctl {verb} postfix.service: {done.err.strip()}")
             return
         if self.master():
-            run(["postfix", "-c", self.directory, "stop"])
+            self.run(["postfix", "-c", self.directory, "stop"])
         if verb != "stop":
-            done = run(["postfix", "-c", self.directory, "start"])
-            if done.returncode:
-                raise ControlError(f"postfix start: {done.stderr.strip()}")
+            done = self.run(["postfix", "-c", self.directory, "start"])
+            if done.status:
+                raise ControlError(f"postfix start: {done.err.strip()}")
 
     @staticmethod
     def _wait(ready: t.Callable[[], bool], seconds: float) -> bool:

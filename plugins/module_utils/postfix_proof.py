@@ -23,7 +23,6 @@ import typing as t
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_control import Control
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_listeners import Listener
-from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_stage import run
 
 # What Postfix says for a milter that does not answer; a milter's own refusal has other words.
 SILENT_MILTER = "Service unavailable - try again later"
@@ -88,9 +87,9 @@ def _message(control: Control, address: str, timeout: float) -> str:
     nonce = f"mailfleet-{secrets.token_hex(8)}"
     recipient = f"postmaster+{nonce}@[{'IPv6:' if ':' in address else ''}{address}]"
     began = time.time()
-    done = run(["sendmail", "-C", control.directory, "-f", "<>", "-bv", recipient])
-    if done.returncode:
-        raise ProofError(f"sendmail took no message: {done.stderr.strip() or done.stdout.strip()}")
+    done = control.run(["sendmail", "-C", control.directory, "-f", "<>", "-bv", recipient])
+    if done.status:
+        raise ProofError(f"sendmail took no message: {done.err.strip() or done.out.strip()}")
     end = time.monotonic() + timeout
     try:
         while True:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-import subprocess
 import time
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
@@ -25,22 +24,12 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_listener
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_relay import relay_mistakes, word_mistakes
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_tables import BUILT, Table
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_view import View
+from ansible_collections.mailfleet.sending.plugins.module_utils.programs import Programs
 
 # Postfix waits while main.cf is younger than a second or two, lest it be read half written. Ours are renamed whole.
 AGE = 10
 # A daemon that is given this as its transport type ends right behind reading its parameters, before it touches a thing.
 NO_TRANSPORT = "mailfleet-check"
-
-
-def run(command: t.Sequence[str], stdin: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run a program in the C locale; returns what it wrote and its status.
-
-    :arg command: the program and its arguments.
-    :arg stdin: what it reads.
-    :arg environ: variables set for it besides.
-    """
-    return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, errors="replace",
-                          env={**os.environ, "LC_ALL": "C", **environ})
 
 
 def write(path: str, content: str | bytes, mode: int = 0o600, group: int = 0) -> None:
@@ -70,9 +59,11 @@ class Judgement:
     unused: tuple[str, ...]
 
 
-def judge(stage: str, main: str, master: MasterCf, wanted: Wanted, tables: str, held: t.Collection[int]) -> Judgement:
+def judge(run: Programs, stage: str, main: str, master: MasterCf, wanted: Wanted, tables: str,
+          held: t.Collection[int]) -> Judgement:
     """Write a configuration to a folder and let Postfix judge it.
 
+    :arg run: runs Postfix's programs.
     :arg stage: an empty folder, mode 0700; its `tables` holds the built tables afterwards.
     :arg main: the text of main.cf.
     :arg master: master.cf.
@@ -85,38 +76,38 @@ def judge(stage: str, main: str, master: MasterCf, wanted: Wanted, tables: str, 
     write(os.path.join(stage, "main.cf"), main)
     write(os.path.join(stage, "master.cf"), str(master))
     os.mkdir(os.path.join(stage, "tables"), 0o700)
-    types = run(["postconf", "-c", stage, "-m"]).stdout.split()
+    types = run(["postconf", "-c", stage, "-m"]).out.split()
     mistakes: list[Mistake] = []
     for table in wanted.tables.values():
         if table.type in types:
-            mistakes += _build(stage, table, wanted.source[f"tables.{table.name}"])
+            mistakes += _build(run, stage, table, wanted.source[f"tables.{table.name}"])
     shown = run(["postconf", "-c", stage, "-x"])
-    if shown.returncode:
-        complaint = shown.stderr.strip().replace(stage + "/", "")
+    if shown.status:
+        complaint = shown.err.strip().replace(stage + "/", "")
         raise Refused([*mistakes, Mistake("main.cf and master.cf", complaint, "files that Postfix can read")])
-    values = dict(line.partition(" =")[::2] for line in shown.stdout.splitlines())
+    values = dict(line.partition(" =")[::2] for line in shown.out.splitlines())
     values = {name: value.strip() for name, value in values.items()}
     references = {table.reference(tables): table for table in wanted.tables.values()}
     view = View(values, master.services, references, wanted.source)
-    wrong, unused = _warnings(shown.stderr, view, wanted)
-    mistakes += [*wrong, *_daemons(stage, view), *reference_mistakes(view, types), *transport_mistakes(view)]
+    wrong, unused = _warnings(shown.err, view, wanted)
+    mistakes += [*wrong, *_daemons(run, stage, view), *reference_mistakes(view, types), *transport_mistakes(view)]
     mistakes += [*word_mistakes(view), *relay_mistakes(view), *listener_mistakes(view, held)]
     if mistakes:
         raise Refused(mistakes)
     return Judgement(values, tuple(unused))
 
 
-def _build(stage: str, table: Table, layer: str) -> list[Mistake]:
+def _build(run: Programs, stage: str, table: Table, layer: str) -> list[Mistake]:
     """Build a table, or have its patterns compiled; any word of postmap(1) about it is a mistake."""
     path = os.path.join(stage, "tables", table.file)
     write(path, table.text)
     reference = f"{table.type}:{path}"
     built = table.type in BUILT
-    command = ["postmap", "-c", stage, *(() if built else ("-q", "-")), reference]
-    done = run(command, stdin="" if built else "mailfleet\n")
-    complaints = [line for line in done.stderr.splitlines() if line.strip()]
+    command = ["postmap", "-c", stage, *(() if built else ("-q", "mailfleet")), reference]
+    done = run(command)
+    complaints = [line for line in done.err.splitlines() if line.strip()]
     if built and not complaints and not os.path.exists(path + BUILT[table.type]):
-        complaints = [f"postmap ended with status {done.returncode} and built nothing"]
+        complaints = [f"postmap ended with status {done.status} and built nothing"]
     found = []
     for line in complaints:
         text = re.sub(r"^postmap: (warning: |fatal: )?", "", line.replace(path, table.name))
@@ -156,13 +147,14 @@ def _written(wanted: Wanted) -> t.Iterator[tuple[str, str, str]]:
             yield f"layers.{wanted.source[f'services.{key}']}.services.{key}.options.{name}", name, value
 
 
-def _daemons(stage: str, view: View) -> list[Mistake]:
+def _daemons(run: Programs, stage: str, view: View) -> list[Mistake]:
     """Let each service's own program read its parameters, and tell what it cannot take, such as a bad number."""
     folder = view.value("daemon_directory")
     services = list(view.services.items())
     # Each takes a second, in which it sleeps behind its last words: all at once, then.
     with ThreadPoolExecutor(max_workers=64) as pool:
-        heard = list(pool.map(lambda item: _complaint(stage, os.path.join(folder, item[1].command), item[1]), services))
+        heard = list(pool.map(
+            lambda item: _complaint(run, stage, os.path.join(folder, item[1].command), item[1]), services))
     ours = [re.compile(rf"\b{re.escape(name)}\b") for dummy, name, dummy2 in view.ours()]
     complaints: dict[str, list[str]] = {}
     for (key, _service), complaint in zip(services, heard):
@@ -172,12 +164,14 @@ def _daemons(stage: str, view: View) -> list[Mistake]:
             for complaint, keys in complaints.items()]
 
 
-def _complaint(stage: str, program: str, service: Service) -> str:
+def _complaint(run: Programs, stage: str, program: str, service: Service) -> str:
     if not os.path.isfile(program):
         return f"no program {program}"
     options = [word for name, value in service.options for word in ("-o", f"{name}={value}")]
+    # It logs its last words whatever one does: under a name by which they are known for no trouble of Postfix's.
+    options += ["-o", f"syslog_name={NO_TRANSPORT}"]
     done = run([program, "-V", "-n", service.name, "-t", NO_TRANSPORT, *options], MAIL_CONFIG=stage)
-    fatal = [line.partition("fatal: ")[2] for line in done.stderr.splitlines() if "fatal: " in line]
+    fatal = [line.partition("fatal: ")[2] for line in done.err.splitlines() if "fatal: " in line]
     # Daemons that must be alone say so before they look at the transport, and behind their parameters.
-    ends = (f"unsupported transport type: {NO_TRANSPORT}", "requires a process limit of")
+    ends = (f"unsupported transport type: {NO_TRANSPORT}", "requires a process limit of", "do not run this command by")
     return "; ".join(text for text in fatal if not any(end in text for end in ends))

@@ -7,6 +7,7 @@ What a program reads is never logged: Ansible's C(run_command) logs arguments al
 """
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,17 @@ class Programs:
     """
 
     run_command: Callable[..., tuple[int, bytes, bytes]]
+
+    @classmethod
+    def of(cls, run_command: Callable[..., tuple[int, bytes, bytes]]) -> Programs:
+        """Return the programs of a module, whose own standard input is nothing from now on.
+
+        Without pipelining Ansible runs a module on a terminal, where a program may ask, or, as Postfix's daemons do,
+        refuse to work.
+        """
+        with open(os.devnull, "rb") as nothing:
+            os.dup2(nothing.fileno(), 0)
+        return cls(run_command)
 
     def __call__(self, command: Sequence[str | Path], stdin: bytes | None = None, seconds: int = _SECONDS,
                  **environ: str) -> Answer:

@@ -155,7 +155,7 @@ def main() -> None:
     )
     try:
         store = Store(
-            Programs(module.run_command),
+            Programs.of(module.run_command),
             Path(module.params["directory"]),
             Owner(_number(module, "owner"), _number(module, "group")),
             dry=module.check_mode,

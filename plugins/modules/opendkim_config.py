@@ -220,7 +220,7 @@ def main() -> None:
     keys = [_key_file(entry, given["private_keys"]) for entry in given["signing"]]
     retired = [KeyFile(entry["domain"], entry["selector"]) for entry in given["retired"]]
     try:
-        report = opendkim_node.apply(Programs(module.run_command), policy, keys, retired, dry=module.check_mode)
+        report = opendkim_node.apply(Programs.of(module.run_command), policy, keys, retired, dry=module.check_mode)
     except (NodeFault, PolicyMistakes, KeyFault) as fault:
         module.fail_json(msg=str(fault))
     except OSError as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: postfix_config
 short_description: Bring main.cf, master.cf and lookup tables of Postfix to what layers say
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Merges layers of parameters, services and tables into the configuration that stands. What no layer names stays
     byte for byte, comments included.
@@ -162,6 +162,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_apply import Failed, Proving, Run
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_layers import Refused, with_secrets
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_listeners import Listener
+from ansible_collections.mailfleet.sending.plugins.module_utils.programs import Programs
 
 
 def proving(option: object) -> Proving:
@@ -191,7 +192,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        run = Run(module.params["dir"], proving=proving(module.params["prove"]), scratch=module.tmpdir)
+        run = Run(Programs.of(module.run_command), module.params["dir"], proving=proving(module.params["prove"]),
+                  scratch=module.tmpdir)
         layers = with_secrets(module.params["layers"], module.params["secret_entries"])
         result = run.apply(layers, module.check_mode)
     except BlockingIOError:
