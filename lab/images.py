@@ -12,14 +12,26 @@ from pathlib import Path
 
 from shell import CACHE, LAB, LabError, Progress, attempt, run
 
+# Run in the new root file system: host keys and the machine id belong to a node, not to an image; services other
+# than those of a bare server start only where a node's definition says so.
+CUSTOMIZE = (
+    'rm -f "$1"/etc/ssh/ssh_host_*',
+    ': > "$1/etc/machine-id"',
+    'for unit in knot unbound apt-cacher-ng postfix opendkim opendmarc exim4 dovecot; do'
+    ' if [ -e "$1/lib/systemd/system/$unit.service" ] || [ -e "$1/etc/init.d/$unit" ]; then'
+    ' chroot "$1" systemctl --quiet disable "$unit"; fi; done',
+)
+
 
 @dataclass(frozen=True)
 class Image:
-    """One image: its name in podman, the Debian release and the lists of lab/packages/ that it holds."""
+    """One image: its name in podman, the Debian release, the lists of lab/packages/ that it holds, and what is run in
+    its root file system when it is made."""
 
     name: str
     suite: str
     lists: tuple[str, ...]
+    customize: tuple[str, ...] = CUSTOMIZE
 
     @property
     def packages(self) -> list[str]:
@@ -30,7 +42,7 @@ class Image:
     @property
     def digest(self) -> str:
         """What the cache is keyed by: everything that decides the content, apart from the archive's own state."""
-        recipe = "\n".join([self.suite, *self.packages, *CUSTOMIZE])
+        recipe = "\n".join([self.suite, *self.packages, *self.customize])
         return hashlib.sha256(recipe.encode()).hexdigest()[:16]
 
     @property
@@ -50,16 +62,6 @@ IMAGES = {
         Image("mailfleet-exim", "bookworm", ("server", "exim")),
     )
 }
-
-# Run in the new root file system: host keys and the machine id belong to a node, not to an image; services other
-# than those of a bare server start only where a node's definition says so.
-CUSTOMIZE = (
-    'rm -f "$1"/etc/ssh/ssh_host_*',
-    ': > "$1/etc/machine-id"',
-    'for unit in knot unbound apt-cacher-ng postfix opendkim opendmarc exim4 dovecot; do'
-    ' if [ -e "$1/lib/systemd/system/$unit.service" ] || [ -e "$1/etc/init.d/$unit" ]; then'
-    ' chroot "$1" systemctl --quiet disable "$unit"; fi; done',
-)
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def build(image: Image, archive: Archive) -> Path:
     CACHE.mkdir(parents=True, exist_ok=True)
     unfinished = tar.with_name(f"unfinished-{os.getpid()}-{tar.name}")
     command = ["mmdebstrap", "--quiet", "--variant=minbase", "--format=tar", f"--include={','.join(image.packages)}"]
-    command += [f"--customize-hook={hook}" for hook in CUSTOMIZE]
+    command += [f"--customize-hook={hook}" for hook in image.customize]
     try:
         run([*command, image.suite, str(unfinished), "-"], stdin="\n".join(archive.sources(image.suite)) + "\n")
         unfinished.rename(tar)

@@ -9,11 +9,8 @@ import json
 import re
 import socket
 import subprocess
-import tempfile
 from pathlib import Path
 
-import pytest
-import servers
 from servers import Controller, Server, run
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import milter_client, opendkim_conf
@@ -55,27 +52,9 @@ except smtplib.SMTPRecipientsRefused as error:
 """
 
 
-def image(release: str) -> str:
-    """Return the name of an image with OpenDKIM, which is made where there is none."""
-    name = f"localhost/mailfleet-test-dkim{release}"
-    if run("podman", "image", "exists", name, check=False).returncode:
-        with tempfile.TemporaryDirectory() as folder:
-            archive = f"{folder}/root.tar"
-            packages = ",".join([*servers.PACKAGES, "opendkim", "openssl"])
-            run("mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages}", servers.SUITES[release], archive)
-            run("podman", "import", archive, name)
-    return name
-
-
-def start(name: str, release: str) -> Server:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(servers, "image", image)
-        return Server(f"{name}{release}", release)
-
-
 def signing_server(name: str, release: str) -> Server:
     """Return a server whose Postfix hands all mail to the milter."""
-    server = start(name, release)
+    server = Server(f"{name}{release}", release)
     parameters = POSTFIX | dkim_layer()["parameters"]
     settings = " ".join(f"'{key}={value}'" for key, value in parameters.items())
     server.shell(f"useradd --create-home sink; postconf -e {settings}; systemctl restart postfix")

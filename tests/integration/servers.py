@@ -5,29 +5,22 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "lab"))   # images are made there
+
+import images
+from shell import Progress
+
 ROOT = Path(__file__).resolve().parents[2]
 SUITES = {"12": "bookworm", "13": "trixie"}
-PACKAGES = (
-    "systemd",
-    "systemd-sysv",
-    "dbus",
-    "python3",
-    "openssh-server",
-    "iproute2",
-    "procps",
-    "rsyslog",
-    "postfix",
-    "dovecot-core",
-    "dovecot-imapd",
-)
+PREFIX = "mailfleet-test-"
 LIMITS = ("--ulimit", "nofile=20000:20000", "--ulimit", "nproc=30000:30000")
 
 
@@ -40,29 +33,28 @@ def run(*command: str, check: bool = True, **options) -> subprocess.CompletedPro
     return done
 
 
+@functools.cache
 def image(release: str) -> str:
     """Return the name of the image of a Debian release ("12", "13"), which is made where there is none."""
-    name = f"localhost/mailfleet-test-mail{release}"
-    if run("podman", "image", "exists", name, check=False).returncode:
-        with tempfile.TemporaryDirectory() as folder:
-            archive = os.path.join(folder, "root.tar")
-            run(
-                "mmdebstrap",
-                "--quiet",
-                "--variant=minbase",
-                f"--include={','.join(PACKAGES)}",
-                SUITES[release],
-                archive,
-            )
-            run("podman", "import", archive, name)
-    return name
+    wanted = images.Image(f"{PREFIX}mail{release}", SUITES[release], ("test",), customize=())
+    images.ensure(wanted, images.host_archive(), Progress())
+    return f"localhost/{wanted.name}"
+
+
+@functools.cache
+def remove_left() -> None:
+    """Remove the servers of test runs that were ended before they could."""
+    for name in run("podman", "ps", "--all", "--format", "{{.Names}}").stdout.split():
+        if name.startswith(PREFIX) and not Path("/proc", name.rpartition("-")[2]).exists():
+            run("podman", "rm", "--force", "--time", "0", name)
 
 
 class Server:
     """A running container; stop it when it is no longer needed."""
 
     def __init__(self, name: str, release: str):
-        self.name = f"mailfleet-test-{name}-{os.getpid()}"
+        remove_left()
+        self.name = f"{PREFIX}{name}-{os.getpid()}"
         run(
             "podman",
             "--runtime",

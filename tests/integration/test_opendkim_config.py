@@ -21,9 +21,8 @@ from milter_servers import (
     send,
     signed_by,
     signing_server,
-    start,
 )
-from servers import Controller, run
+from servers import Controller, Server, run
 
 
 @pytest.fixture(scope="module", params=["12", "13"])
@@ -180,9 +179,10 @@ def test_a_key_of_the_server_never_leaves_it(broken, controller):
 
 @pytest.mark.parametrize("release", ["12", "13"])
 def test_check_mode_before_anything_is_installed(release, tmp_path):
-    bare = start("bare", release)
+    bare = Server(f"bare{release}", release)
     try:
-        bare.shell("dpkg --purge opendkim postfix; userdel opendkim; rm -rf /etc/dkimkeys /etc/opendkim.conf")
+        bare.shell("dpkg --purge opendkim postfix-lmdb postfix-pcre postfix; userdel opendkim; "
+                   "rm -rf /etc/dkimkeys /etc/opendkim.conf")
         controller = Controller(tmp_path)
         bare.let_in(controller.public_key)
         controller.play(config(controller), bare, ("--check", "--diff"))
