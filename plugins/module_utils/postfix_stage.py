@@ -173,5 +173,5 @@ def _complaint(run: Programs, stage: str, program: str, service: Service) -> str
     done = run([program, "-V", "-n", service.name, "-t", NO_TRANSPORT, *options], MAIL_CONFIG=stage)
     fatal = [line.partition("fatal: ")[2] for line in done.err.splitlines() if "fatal: " in line]
     # Daemons that must be alone say so before they look at the transport, and behind their parameters.
-    ends = (f"unsupported transport type: {NO_TRANSPORT}", "requires a process limit of", "do not run this command by")
+    ends = (f"unsupported transport type: {NO_TRANSPORT}", "requires a process limit of")
     return "; ".join(text for text in fatal if not any(end in text for end in ends))
