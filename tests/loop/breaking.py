@@ -1,0 +1,240 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Breaking the lab on purpose, and leaving it as it was found: copies of the inventory, services, zones, servers."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import shutil
+import smtplib
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import dns.query
+import dns.rdatatype
+import dns.tsigkeyring
+import dns.zone
+import lab_world as lab
+import yaml
+
+ZONES = ("example.com", "example.us", "100.51.198.in-addr.arpa", "8.b.d.0.1.0.0.2.ip6.arpa")
+GROUP_FILE = "group_vars/sending_servers.yml"
+
+
+@dataclasses.dataclass(frozen=True)
+class Copy:
+    """A copy of the lab's inventory with state and secrets, which a test may change as it likes."""
+
+    path: Path
+
+    @property
+    def state(self) -> Path:
+        """The folder of its state."""
+        return self.path / ".mailfleet/state"
+
+    @property
+    def secrets(self) -> Path:
+        """The folder of its secrets."""
+        return self.path / ".mailfleet/secrets"
+
+    def read(self, file: str = GROUP_FILE) -> dict:
+        """The variables of one of its files."""
+        return yaml.safe_load((self.path / file).read_text())
+
+    def write(self, file: str = GROUP_FILE, **variables: object) -> None:
+        """Set variables in one of its files."""
+        (self.path / file).write_text(yaml.safe_dump({**self.read(file), **variables}))
+
+    def report(self) -> dict:
+        """The last report."""
+        return json.loads((self.state / "report.json").read_text())
+
+    def verdicts(self, check: str) -> dict[str, dict]:
+        """Subject -> verdict of one check, as the last report has them."""
+        return {
+            subject: verdict
+            for verdict in self.report()["verdicts"]
+            if verdict["check"] == check
+            for subject in verdict["subjects"]
+        }
+
+    def files(self) -> dict[str, bytes]:
+        """What state and secrets hold, by path."""
+        folder = self.path / ".mailfleet"
+        return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def copy_of_the_inventory(folder: Path) -> Copy:
+    """Copy the inventory; the lab's keys and passwords are found beside it, as beside the lab's own."""
+    shutil.copytree(lab.INVENTORY, folder / "inventory")
+    (folder / "run").symlink_to(lab.RUN)
+    return Copy(folder / "inventory")
+
+
+def inside(node: str, *command: str) -> str:
+    """Run a command in one of the lab's nodes that Ansible does not know, and return what it wrote."""
+    done = subprocess.run(
+        ["podman", "--runtime", "runc", "exec", f"mailfleet-lab-{node}", *command],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, f"{node}: {' '.join(command)}: {done.stderr}"
+    return done.stdout
+
+
+@contextlib.contextmanager
+def stopped(unit: str, *nodes: str) -> Iterator[None]:
+    """A service that does not run on some nodes for a while; afterwards it runs again."""
+    for node in nodes:
+        inside(node, "systemctl", "stop", unit)
+    try:
+        yield
+    finally:
+        for node in nodes:
+            inside(node, "systemctl", "start", unit)
+
+
+@contextlib.contextmanager
+def frozen(*zones: str) -> Iterator[None]:
+    """The secondary goes on serving what it has of some zones and takes over nothing new."""
+    for zone in zones:
+        inside("ns2", "knotc", "--blocking", "zone-freeze", zone)
+    try:
+        yield
+    finally:
+        thaw(*zones)
+
+
+def thaw(*zones: str) -> None:
+    """Let the secondary take over again, and wait until it has."""
+    for zone in zones:
+        inside("ns2", "knotc", "--blocking", "zone-thaw", zone)
+        inside("ns2", "knotc", "--blocking", "zone-retransfer", zone)
+    until(lambda: all(serial(zone, lab.SECONDARY) == serial(zone) for zone in zones), "the secondary has the zones")
+
+
+def selectors(copy: Copy, prefix: str) -> set[str]:
+    """The selectors of a prefix that the copy's state knows."""
+    known = json.loads((copy.state / "keys.json").read_text())
+    return {name for keys in known.values() for name in keys if name.startswith(prefix)}
+
+
+def serial(zone: str, server: str = lab.PRIMARY) -> int:
+    """A zone's serial number, which grows with every change."""
+    return int(lab.answer(zone, "SOA", server)[0].split()[2])
+
+
+def until(true, what: str, seconds: float = 30) -> None:
+    """Wait until something holds."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"still not after {seconds:g} s: {what}"
+        time.sleep(0.3)
+
+
+def zone_contents(zone: str) -> dict[tuple[str, str], set[str]]:
+    """All that the primary has of a zone, but its SOA."""
+    keys = dns.tsigkeyring.from_text({"mailfleet-lab": (lab.RUN / "tsig.secret").read_text().strip()})
+    transfer = dns.query.xfr(lab.PRIMARY, zone, keyring=keys, keyalgorithm="hmac-sha256", timeout=5, relativize=False)
+    found = dns.zone.from_xfr(transfer, relativize=False)
+    return {
+        (name.to_text(), dns.rdatatype.to_text(rdataset.rdtype)): {value.to_text() for value in rdataset}
+        for name, rdataset in found.iterate_rdatasets()
+        if rdataset.rdtype != dns.rdatatype.SOA
+    }
+
+
+@contextlib.contextmanager
+def zones_put_back() -> Iterator[None]:
+    """Whatever is done to the zones meanwhile, afterwards they hold what they held before."""
+    before = {zone: zone_contents(zone) for zone in ZONES}
+    try:
+        yield
+    finally:
+        for zone, wanted in before.items():
+            now = zone_contents(zone)
+            differing = [key for key in now | wanted if now.get(key) != wanted.get(key)]
+            changes = [("delete", *key) for key in differing]
+            changes += [("add", *key, value) for key in differing for value in wanted.get(key, ())]
+            if changes:
+                lab.change(zone, *changes)
+        until(lambda: all(serial(zone, lab.SECONDARY) == serial(zone) for zone in ZONES), "the zones are back")
+
+
+def standing(server: str) -> dict[str, str]:
+    """What a server runs with: Postfix's settings, services and generation, OpenDKIM's configuration."""
+    return {
+        "main.cf": lab.ssh(server, "postconf", "-n"),
+        "master.cf": lab.ssh(server, "postconf", "-M"),
+        "tables": lab.ssh(server, "ls", "/etc/postfix/mailfleet"),
+        "generation": lab.ssh(server, "readlink", "/var/lib/mailfleet/postfix/current"),
+        "opendkim": lab.ssh(server, "cat", "/etc/opendkim.conf"),
+        "keys": lab.ssh(server, "sh", "-c", "cd /etc/dkimkeys && find . -type f -exec sha256sum {} + | sort"),
+    }
+
+
+def submit(server: str, sender: str = "news@example.com") -> str:
+    """Send a message to gmail.com through a server as an application does; returns its nonce."""
+    made = lab.message(sender)
+    with lab.submission(server) as session:
+        session.send_message(made, "b@e.example.com", "probe@gmail.com")
+    return lab.nonce(made)
+
+
+def refusal(server: str, sender: str) -> tuple[int, str]:
+    """What a server says to a message that it does not take now."""
+    try:
+        submit(server, sender)
+    except smtplib.SMTPResponseException as error:
+        return error.smtp_code, error.smtp_error.decode()
+    raise AssertionError(f"{server} took a message from {sender}")
+
+
+def signature(arrived) -> tuple[str, str] | None:
+    """Domain and selector of a message's signature, None where it has none."""
+    if arrived["DKIM-Signature"] is None:
+        return None
+    text = "".join(str(arrived["DKIM-Signature"]).split())
+    tags = dict(part.split("=", 1) for part in text.split(";") if part)
+    return tags["d"], tags["s"]
+
+
+def assert_up(*servers: str) -> None:
+    """Each server answers with 220, and a message through it arrives, signed by the key that the lab's state names."""
+    known = json.loads((lab.INVENTORY / ".mailfleet/state/keys.json").read_text())["example.com"]
+    nonces = {}
+    for server in servers or lab.SERVERS:
+        with smtplib.SMTP(timeout=30) as session:
+            assert session.connect(lab.SERVERS[server], 25)[0] == 220
+        nonces[server] = submit(server)
+    for server, nonce in nonces.items():
+        arrived = lab.received("probe@gmail.com", nonce)
+        assert arrived is not None, f"{server}: the message did not arrive"
+        passed = {"dkim": "pass", "spf": "pass", "dmarc": "pass"}
+        assert lab.results(arrived) == passed, f"{server}: {arrived.items()}"
+        assert signature(arrived) == ("example.com", max(known)), f"{server}: {arrived.items()}"
+
+
+def prove_all() -> None:
+    """The lab's own inventory proves everything, as before."""
+    assert "\nPROVED: " in lab.play().ok().output
+
+
+def forget_keys(*names: str) -> None:
+    """Remove the files of selectors from the servers: the lab's own inventory knows nothing of them."""
+    for server in lab.SERVERS:
+        for name in names:
+            lab.ssh(server, "find", "/etc/dkimkeys", "-name", f"{name}.pem", "-delete")
+
+
+def empty_queues() -> None:
+    """Drop what waits on the servers, so that nothing of a test is left in their queues."""
+    for server in lab.SERVERS:
+        lab.ssh(server, "postsuper", "-d", "ALL")
