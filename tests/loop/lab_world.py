@@ -50,6 +50,7 @@ RECEIVERS = {
     "freemail.test": "198.51.100.42",
 }
 PRIMARY, SECONDARY, RESOLVER = "198.51.100.2", "198.51.100.3", "198.51.100.4"
+TTL = 5  # the inventory's sending_dns_ttl, so that a record put back is the one that was there
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,9 +154,9 @@ def change(zone: str, *changes: tuple) -> None:
         if verb == "delete":
             update.delete(owner, kind, *values)
         elif verb == "replace":
-            update.replace(owner, 1, kind, *values)
+            update.replace(owner, TTL, kind, *values)
         else:
-            update.add(owner, 1, kind, *values)
+            update.add(owner, TTL, kind, *values)
     reply = dns.query.tcp(update, PRIMARY, timeout=5)
     assert reply.rcode() == 0, reply
 
