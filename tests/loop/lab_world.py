@@ -83,9 +83,10 @@ def play(
     inventory: Path = INVENTORY,
     playbook: Path = ROOT / "playbooks/site.yml",
     environment: dict[str, str] | None = None,
+    program: tuple[str, ...] = (str(BIN / "ansible-playbook"),),
 ) -> Played:
     """Run a playbook as a user does, with variables of the inventory put in another way."""
-    command = [str(BIN / "ansible-playbook"), "-i", str(inventory), str(playbook), *arguments]
+    command = [*program, "-i", str(inventory), str(playbook), *arguments]
     if variables:
         command += ["--extra-vars", json.dumps(variables)]
     done = subprocess.run(
