@@ -4,6 +4,7 @@
 """Root file systems made from Debian's packages, kept in .cache/ and imported into podman."""
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -111,7 +112,6 @@ def build(image: Image, archive: Archive) -> Path:
     tar = image.tar
     if tar.exists():
         return tar
-    CACHE.mkdir(parents=True, exist_ok=True)
     unfinished = tar.with_name(f"unfinished-{os.getpid()}-{tar.name}")
     command = ["mmdebstrap", "--quiet", "--variant=minbase", "--format=tar", f"--include={','.join(image.packages)}"]
     command += [f"--customize-hook={hook}" for hook in image.customize]
@@ -136,6 +136,13 @@ def imported_digest(image: Image) -> str:
 
 def ensure(image: Image, archive: Archive, progress: Progress) -> None:
     """Have the image in podman, built from the present package list."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with open(CACHE / f"{image.name}.lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)   # whoever comes second finds it made
+        _ensure(image, archive, progress)
+
+
+def _ensure(image: Image, archive: Archive, progress: Progress) -> None:
     if imported_digest(image) == image.digest:
         return
     progress.say(f"image {image.name}: {'from the cache' if image.tar.exists() else 'building, about a minute'}")

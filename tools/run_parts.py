@@ -29,6 +29,7 @@ from paths import BIN, CACHE, ROOT
 
 PYTEST = (sys.executable, "-m", "pytest", "--junitxml={reports}/pytest.xml")
 DNS_FILES = "python_files=test_dns_*.py"
+TWO_FILES_AT_ONCE = ("--numprocesses=2", "--dist=loadfile")
 LONG = ("-m", "long or not long")
 
 
@@ -62,7 +63,7 @@ PARTS = (
     # Those with a name server of their own take it from the container, so that this host gets no such daemon.
     Part("dns", (sys.executable, "tools/newest.py", "python", *PYTEST[1:], "-o", DNS_FILES, "tests/integration"),
          limit=900, group="integration", long=LONG),
-    Part("servers", (*PYTEST, "--ignore-glob=*/test_dns_*.py", "tests/integration"),
+    Part("servers", (*PYTEST, *TWO_FILES_AT_ONCE, "--ignore-glob=*/test_dns_*.py", "tests/integration"),
          limit=1800, group="integration", long=LONG),
     Part("sanity", (sys.executable, "tools/sanity.py"), limit=1800),
     Part("newest", (sys.executable, "tools/newest.py"), limit=2400),

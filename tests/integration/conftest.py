@@ -1,13 +1,27 @@
 # Copyright: mailfleet.sending contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Servers that several files of tests share."""
+"""Servers that several files of tests share, and which of their tests a short run leaves out."""
 
 from __future__ import annotations
 
 import pytest
 from postfix_node import Node
-from servers import Controller, Server
+from servers import SUITES, Controller, Server
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """In the short form a test runs on one Debian release, the next one on the other; in the long form on both."""
+    releases, turns = tuple(SUITES), {}
+    for item in items:
+        params = dict(item.callspec.params) if hasattr(item, "callspec") else {}
+        name = next((name for name, value in params.items() if value in releases), None)
+        if name:
+            release = params.pop(name)
+            turn = turns.setdefault((item.path, item.originalname, repr(params)), len(turns))
+            if release != releases[turn % len(releases)]:
+                item.add_marker(pytest.mark.long)
 
 
 @pytest.fixture(scope="module", params=["12", "13"])

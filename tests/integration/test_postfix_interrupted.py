@@ -12,7 +12,12 @@ from postfix_node import BASE, STATE, THROTTLE, faulty
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_generations import STEPS
 
-MOMENTS = [(step, when) for step in STEPS for when in ("before", "behind")] + [("close", ""), ("stopped", "")]
+MOMENTS = [
+    *(pytest.param(step, "before", marks=pytest.mark.long) for step in STEPS),
+    *((step, "behind") for step in STEPS),
+    ("close", ""),
+    ("stopped", ""),
+]
 
 
 @pytest.mark.parametrize("step, when", MOMENTS)
