@@ -144,6 +144,13 @@ auth_mechanisms = plain login
     group = postfix
   }}
 }}
+# Dovecot makes an address wait longer with each wrong password, and those who come from it with a right one too, until
+# Postfix no longer waits for the answer (10 s). So one misspelt password would lock out all applications behind it.
+service anvil {{
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
+}}
 """
 
 

@@ -232,9 +232,13 @@ def _own_domains(reader: Reader, path: str, value: t.Any, names: list[str]) -> t
 
 
 def _networks(reader: Reader, value: t.Any, names: list[str]) -> t.Iterator[model.Network]:
+    seen: dict[str, str] = {}
     for path, item in reader.items(value, "sending_networks"):
         fields = reader.mapping(item, path, ("network", "domains"), ("network",))
         network = reader.network(fields["network"], f"{path}.network") if fields.get("network") else ""
+        if network and network in seen:
+            reader.note(f"{path}.network", network, f"a network of its own: {seen[network]} has this one")
+        seen.setdefault(network, path)
         yield model.Network(network, _own_domains(reader, f"{path}.domains", fields.get("domains"), names))
 
 
@@ -244,15 +248,17 @@ def _users(reader: Reader, value: t.Any, names: list[str]) -> t.Iterator[model.U
         # The hash is a secret: it is known here only as there or not there.
         fields = reader.mapping(item, path, ("name", "password_hash", "domains"), ("name", "password_hash"))
         name = str(fields.get("name", ""))
-        if fields.get("name") and (not LOGIN.match(name) or name == PROBE_LOGIN):
+        # Postfix compares the owner of a return path with the login without regard to case.
+        folded = name.lower()
+        if fields.get("name") and (not LOGIN.match(name) or folded == PROBE_LOGIN):
             reader.note(
                 f"{path}.name",
                 name,
                 f"a login of letters, digits and . _ @ - other than {PROBE_LOGIN!r}, which the probe uses",
             )
-        if name in seen:
-            reader.note(f"{path}.name", name, f"a login of its own: {seen[name]} has this one")
-        seen[name] = path
+        if name and folded in seen:
+            reader.note(f"{path}.name", name, f"a login of its own, whatever the case: {seen[folded]} has this one")
+        seen.setdefault(folded, path)
         yield model.User(name, _own_domains(reader, f"{path}.domains", fields.get("domains"), names))
 
 

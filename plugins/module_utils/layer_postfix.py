@@ -9,6 +9,7 @@ What may be said here is in postconf(5); a layer is plain data, which ``postfix_
 
 from __future__ import annotations
 
+import ipaddress
 import typing as t
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import Address, Fleet, Server
@@ -22,6 +23,8 @@ INSTALLED = ("/etc/ssl/certs/mailfleet.pem", "/etc/ssl/private/mailfleet.key")
 LONG_LINE = (
     "REJECT 5.6.0 a line is longer than 998 octets (RFC 5322 2.1.1): send the body as quoted-printable or base64"
 )
+# NUL ends a text for the milter and not for receivers: what is signed would not be what they get (RFC 5322 4).
+NUL = "\\0"
 EIGHT_BIT = "REJECT 5.6.3 8-bit content cannot be signed safely by this server: send it as quoted-printable or base64"
 
 
@@ -65,13 +68,17 @@ def _identity(fleet: Fleet, server: Server) -> dict[str, t.Any]:
             "smtpd_banner": "$myhostname ESMTP",
             "disable_vrfy_command": "yes",
             "smtpd_forbid_bare_newline": "normalize",
+            # An application may pass on what strangers wrote: its networks are no exception.
+            "smtpd_forbid_bare_newline_exclusions": "",
+            # A stranger who asks for a notice of success would make us sign one to whom he likes (RFC 3461).
+            "smtpd_discard_ehlo_keywords": "dsn",
         }
     }
 
 
 def _inbound(fleet: Fleet, server: Server) -> dict[str, t.Any]:
     """Port 25: mail for the fleet's own names; loopback and the listed networks relay, each with its domains."""
-    entries = [[network, "mailfleet_loopback"] for network in ("127.0.0.0/8", "::1/128")]
+    rules = []
     parameters = {
         "mynetworks": " ".join([LOOPBACK, *(_postfix_network(n.network) for n in fleet.networks)]),
         "smtpd_relay_restrictions": "permit_mynetworks, reject_unauth_destination",
@@ -88,7 +95,10 @@ def _inbound(fleet: Fleet, server: Server) -> dict[str, t.Any]:
         classes.append(name)
         parameters[name] = f"check_sender_access {{table:senders_network_{index}}}, reject"
         tables[f"senders_network_{index}"] = {"type": "hash", "entries": _senders(fleet.with_bounces(network.domains))}
-        entries.append([network.network, name])
+        rules.append([network.network, name])
+    rules += [[network, "mailfleet_loopback"] for network in ("127.0.0.0/8", "::1/128")]
+    # The first match counts, so the narrowest comes first, as for the policy that judges From.
+    entries = sorted(rules, key=lambda rule: -ipaddress.ip_network(rule[0]).prefixlen)
     parameters["smtpd_restriction_classes"] = ", ".join(classes)
     tables["networks"] = {"type": "cidr", "entries": entries}
     parameters.update(_tls(server))
@@ -114,15 +124,18 @@ def _final_form(fleet: Fleet) -> dict[str, t.Any]:
     return {
         "parameters": {
             "force_mime_input_conversion": {"value": "yes", "since": "3.9"},
-            "mime_header_checks": {"value": "{table:eight_bit}", "before": "3.9"},
-            "smtpd_discard_ehlo_keywords": {"value": "8bitmime", "before": "3.9"},
+            "mime_header_checks": {"value": "{table:eight_bit}, $header_checks", "before": "3.9"},
+            # A map, if there is one, replaces the list of keywords.
+            "smtpd_discard_ehlo_keyword_address_maps": {"value": "static:{dsn, 8bitmime}", "before": "3.9"},
             "strict_7bit_headers": "yes",
             "strict_8bitmime_body": "yes",
+            "message_reject_characters": NUL,
+            "header_checks": "{table:long_lines}",
             "body_checks": "{table:long_lines}",
             "body_checks_size_limit": str(fleet.message_size),
         },
         "tables": {
-            "long_lines": {"type": "pcre", "entries": [["/^.{999}/", LONG_LINE]]},
+            "long_lines": {"type": "pcre", "entries": [["/[^\\n]{999}/", LONG_LINE]]},
             "eight_bit": {"type": "pcre", "entries": [["/^Content-Transfer-Encoding:\\s*(8bit|binary)/i", EIGHT_BIT]]},
         },
     }

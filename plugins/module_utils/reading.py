@@ -18,6 +18,8 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import 
 LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\Z")
 HOST_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
 DURATION = re.compile(r"([0-9]+)(s|m|h|d)?\Z")
+# Letters that IDNA 2003, which Python has, turns into others and IDNA 2008 does not: two domains, maybe of two owners.
+AMBIGUOUS = re.compile("[\u00df\u03c2\u200c\u200d]")
 MAILBOX = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@(.+)\Z")
 
 
@@ -30,11 +32,14 @@ def show(value: t.Any) -> str:
 def domain_name(text: str, label: re.Pattern[str] = LABEL) -> str | None:
     """The canonical form of a domain name, or None where it is none.
 
-    :arg text: a name, with or without its final dot, in any case; Unicode names become A-labels (RFC 5890).
+    :arg text: a name, with or without its final dot, in any case; Unicode names become A-labels (RFC 5890), but
+        for those with a letter that IDNA 2003 and 2008 (RFC 5894 7.2) read in two ways.
     :arg label: the form that each label must have; ``HOST_LABEL`` for names of hosts (RFC 1123 2.1).
     :returns: lower case, no final dot, at least two labels, at most 253 octets.
     """
     name = text.strip().rstrip(".").lower()
+    if AMBIGUOUS.search(name):
+        return None
     if not name.isascii():
         try:
             name = name.encode("idna").decode("ascii")

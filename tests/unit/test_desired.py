@@ -181,6 +181,18 @@ def test_the_seeds_throttle_to_the_letter():
     assert layer["parameters"] == {"throttle_destination_rate_delay": "1s"}
 
 
+def test_the_narrowest_network_counts_whatever_the_order():
+    """Postfix takes the first match of a cidr table; the policy that judges From takes the narrowest network."""
+    variables = copy.deepcopy(VARIABLES)
+    variables["sending_networks"] = [
+        {"network": network, "domains": ["example.us"]} for network in ("10.0.0.0/8", "127.0.0.1/32", "10.1.0.0/16")
+    ]
+    layer = desired_state(read_fleet(variables, HOSTS), KNOWN, [], DATE)["servers"]["mta1"]["layers"]["postfix"]
+    order = [network for network, _class in layer["tables"]["networks"]["entries"]]
+    assert order.index("10.1.0.0/16") < order.index("10.0.0.0/8")
+    assert order.index("127.0.0.1/32") < order.index("127.0.0.0/8")
+
+
 def test_a_login_and_a_network_have_their_own_domains_only():
     layer = desired()["servers"]["mta1"]["layers"]["postfix"]
     logins = dict(map(tuple, layer["tables"]["logins"]["entries"]))

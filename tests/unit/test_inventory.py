@@ -190,6 +190,30 @@ def test_all_mistakes_at_once():
     assert set(mistakes(change)) == {"sending_unsigned", "sending_providers[2]", "mta1: sending_addresses[0].helo"}
 
 
+@pytest.mark.parametrize("name", ["Probe", "PROBE", "App"])
+def test_logins_that_differ_in_case_alone_are_one(name):
+    """Postfix compares the owner of a return path with the login without regard to case."""
+    told = mistakes(lambda v, h: v["sending_users"].append({"name": name, "password_hash": "$6$x$y"}))
+    assert list(told) == ["sending_users[1].name"]
+
+
+def test_a_network_stands_there_once():
+    told = mistakes(lambda v, h: v["sending_networks"].append({"network": "10.1.0.0/16", "domains": ["example.us"]}))
+    assert "sending_networks[0] has this one" in told["sending_networks[1].network"]
+
+
+@pytest.mark.parametrize("name", ["fa\u00df.example.com", "\u03c3\u03cc\u03c2.example.com", "a\u200db.example.com"])
+def test_a_name_that_may_mean_two_domains_is_a_mistake(name):
+    told = mistakes(lambda v, h: v["sending_domains"].append({"name": name}))
+    assert list(told) == ["sending_domains[2].name"]
+
+
+def test_unicode_names_become_a_labels():
+    variables = copy.deepcopy(VARIABLES)
+    variables["sending_domains"].append({"name": "B\u00fccher.Example.COM."})
+    assert read_fleet(variables, HOSTS).domains[2].name == "xn--bcher-kva.example.com"
+
+
 def test_secrets_never_stand_in_a_mistake():
     def change(variables, hosts):
         variables["sending_zones"][0]["key"]["name"] = ""
