@@ -48,6 +48,10 @@ RESERVED_SERVICES = (
     "maildrop",
     "uucp",
     "ifmail",
+    "bsmtp",
+    "mailman",
+    "scalemail-backend",
+    "smtpd",
 )
 PROBE_LOGIN = "probe"
 POLICIES = ("none", "quarantine", "reject")
@@ -335,3 +339,7 @@ def _check_domains(reader: Reader, fleet: model.Fleet) -> None:
                     "a main domain: one whose own SPF includes no other of the fleet",
                     "name the domain at its end",
                 )
+        for index, (name, _lookups) in enumerate(domain.spf.external):
+            if name in by_name:
+                expected = "a domain of other people"
+                reader.note(f"{domain.path}.spf.external[{index}]", name, expected, "one of yours goes to spf.include")

@@ -50,6 +50,8 @@ def postfix_layer(fleet: Fleet, server: Server) -> dict[str, t.Any]:
 
 def _identity(fleet: Fleet, server: Server) -> dict[str, t.Any]:
     mine = [server.hostname, "localhost", *(d.bounce_domain for d in fleet.domains if d.bounce_domain)]
+    # A server may be called as a domain is, whose mailboxes are elsewhere: mail to it must not end here.
+    mine = [name for name in dict.fromkeys(mine) if name not in {domain.name for domain in fleet.domains}]
     return {
         "parameters": {
             "compatibility_level": "3.6",

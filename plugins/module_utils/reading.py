@@ -102,6 +102,8 @@ class Reader:
         """One of some words or numbers."""
         if value is None:
             return default
+        if isinstance(value, str) and value.isdecimal() and int(value) in choices:
+            return int(value)  # as --extra-vars name=2048 gives it
         if not isinstance(value, (str, int)) or value not in choices:
             words = [str(choice) for choice in choices]
             self.note(path, value, "one of " + ", ".join(words), nearest(str(value), words))
@@ -161,7 +163,11 @@ class Reader:
         except ValueError:
             self.note(path, value, "an IPv4 or IPv6 address")
             return ""
-        if address.is_loopback or address.is_multicast or address.is_unspecified or address.is_link_local:
+        if address.version == 6 and (address.scope_id or address.ipv4_mapped):
+            self.note(path, value, "an address without a zone, and an IPv4 one in dotted form")
+            return ""
+        local = address.is_loopback or address.is_multicast or address.is_unspecified or address.is_link_local
+        if local or address == ipaddress.ip_address("255.255.255.255"):
             self.note(path, value, "an address that others can reach")
             return ""
         return str(address)

@@ -181,6 +181,12 @@ def test_the_seeds_throttle_to_the_letter():
     assert layer["parameters"] == {"throttle_destination_rate_delay": "1s"}
 
 
+def test_mail_to_a_domain_stays_on_no_server_that_is_called_like_it():
+    hosts = {"mta1": {"sending_addresses": [{"address": "198.51.100.10", "helo": "example.com"}]}}
+    layer = desired_state(read_fleet(VARIABLES, hosts), KNOWN, [], DATE)["servers"]["mta1"]["layers"]["postfix"]
+    assert layer["parameters"]["mydestination"] == "localhost, e.example.com, e.example.us"
+
+
 def test_the_narrowest_network_counts_whatever_the_order():
     """Postfix takes the first match of a cidr table; the policy that judges From takes the narrowest network."""
     variables = copy.deepcopy(VARIABLES)

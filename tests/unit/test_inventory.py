@@ -208,6 +208,22 @@ def test_a_name_that_may_mean_two_domains_is_a_mistake(name):
     assert list(told) == ["sending_domains[2].name"]
 
 
+@pytest.mark.parametrize("address", ["2001:db8::1%eth0", "::ffff:198.51.100.9", "255.255.255.255"])
+def test_an_address_that_no_mail_leaves_from_is_a_mistake(address):
+    told = mistakes(lambda v, h: h["mta2"]["sending_addresses"][0].update(address=address, bind=None))
+    assert list(told) == ["mta2: sending_addresses[0].address"]
+
+
+def test_a_domain_of_the_fleet_is_not_external():
+    """Its own include would make SPF go in circles, which receivers take for an error (RFC 7208 4.6.4)."""
+    told = mistakes(lambda v, h: v["sending_domains"][0].update(spf={"external": ["Example.com"]}))
+    assert "spf.include" in told["sending_domains[0].spf.external[0]"]
+
+
+def test_a_number_given_on_the_command_line_is_a_text():
+    assert read_fleet({**VARIABLES, "sending_dkim_bits": "3072"}, HOSTS).dkim.bits == 3072
+
+
 def test_unicode_names_become_a_labels():
     variables = copy.deepcopy(VARIABLES)
     variables["sending_domains"].append({"name": "B\u00fccher.Example.COM."})
