@@ -109,6 +109,8 @@ def up(progress: Progress) -> None:
     wanting = [each for each, is_so in zip(NODES, well) if not is_so]
     if any(well):
         progress.say(f"used again: {', '.join(each.name for each in NODES if each not in wanting)}")
+    if {each.name for each in NODES if each.bare} | {"ns1"} <= {each.name for each in wanting}:
+        forget_runs()   # of a world that is not there any more: another clone had the lab, or it was down
     if wanting:
         make(wanting, progress)
     else:

@@ -44,7 +44,16 @@ def bridge() -> str:
 
 def create() -> None:
     """Make the network; raises LabError where the host already uses these addresses."""
+    for link in _left():
+        run(["ip", "link", "delete", link])
     run(["podman", "network", "create", *_options(), NETWORK])
+
+
+def _left() -> list[str]:
+    """The bridges of podman's that have a gateway's address, though podman has no network for them any more."""
+    shown = json.loads(run(["ip", "-j", "-d", "address", "show", "type", "bridge"]) or "[]")
+    return [link["ifname"] for link in shown if link.get("ifname", "").startswith("podman")
+            and any(address.get("local") in GATEWAYS for address in link.get("addr_info", ()))]
 
 
 def remove() -> None:
