@@ -168,16 +168,15 @@ def zones_put_back() -> Iterator[None]:
         until(lambda: all(serial(zone, lab.SECONDARY) == serial(zone) for zone in ZONES), "the zones are back")
 
 
-def standing(server: str) -> dict[str, str]:
-    """What a server runs with: Postfix's settings, services and generation, OpenDKIM's configuration."""
-    return {
-        "main.cf": lab.ssh(server, "postconf", "-n"),
-        "master.cf": lab.ssh(server, "postconf", "-M"),
-        "tables": lab.ssh(server, "ls", "/etc/postfix/mailfleet"),
-        "generation": lab.ssh(server, "readlink", "/var/lib/mailfleet/postfix/current"),
-        "opendkim": lab.ssh(server, "cat", "/etc/opendkim.conf"),
-        "keys": lab.ssh(server, "sh", "-c", "cd /etc/dkimkeys && find . -type f -exec sha256sum {} + | sort"),
-    }
+STANDING = """
+postconf -n; postconf -M; ls /etc/postfix/mailfleet; readlink /var/lib/mailfleet/postfix/current
+cat /etc/opendkim.conf; cd /etc/dkimkeys; find . -type f -exec sha256sum {} + | sort
+"""
+
+
+def standing(server: str) -> str:
+    """What a server runs with: Postfix's settings, services, tables and generation, OpenDKIM's configuration and keys."""
+    return lab.ssh(server, "sh", "-ec", STANDING)
 
 
 def submit(server: str, sender: str = "news@example.com") -> str:
@@ -238,3 +237,23 @@ def empty_queues() -> None:
     """Drop what waits on the servers, so that nothing of a test is left in their queues."""
     for server in lab.SERVERS:
         lab.ssh(server, "postsuper", "-d", "ALL")
+
+
+@contextlib.contextmanager
+def lame(zone: str) -> Iterator[None]:
+    """The secondary, to which a zone is delegated as before, knows nothing of it for a while."""
+    conf = "/etc/knot/knot.conf"
+    inside("ns2", "sed", "-i.before", f"/- domain: {zone}$/d", conf)
+    inside("ns2", "knotc", "--blocking", "reload")
+    try:
+        yield
+    finally:
+        inside("ns2", "mv", f"{conf}.before", conf)
+        inside("ns2", "chmod", "0644", conf)
+        inside("ns2", "knotc", "--blocking", "reload")
+        until(lambda: serial_or_none(zone, lab.SECONDARY) == serial(zone), f"the secondary serves {zone} again")
+
+
+def serial_or_none(zone: str, server: str) -> int | None:
+    """A zone's serial number, None where the server does not serve it."""
+    return serial(zone, server) if lab.answer(zone, "SOA", server) else None
