@@ -55,8 +55,8 @@ class ActionModule(ActionBase):
         try:
             fleet = read_fleet(*self._variables(task_vars))
             state = State(arguments["state"], dry=self._task.check_mode)
-            known = state.read("keys.json", {})
-            published = [Record.from_dict(entry) for entry in state.read("published.json", [])]
+            known = state.keys()
+            published = state.published()
             date = datetime.date.fromisoformat(arguments["date"]) if arguments["date"] else datetime.date.today()
             made = [_key(entry, None) for entry in arguments["keys"] or []] + self._keys_of_servers(task_vars)
             known = register(known, [key for key in made if key.public], (), date.isoformat())

@@ -45,7 +45,7 @@ class ActionModule(ActionBase):
         today = arguments["date"] or datetime.date.today().isoformat()
         try:
             state = State(arguments["state"], dry=self._task.check_mode)
-            known = state.read("keys.json", {})
+            known = state.keys()
             if self._task.check_mode:
                 # What a run would make and publish: the answer that the run then gives where DNS serves it.
                 known = _assumed(known, arguments["untold"], today)

@@ -6,11 +6,15 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import tempfile
 import typing as t
 from pathlib import Path
+
+from ansible_collections.mailfleet.sending.plugins.module_utils.reading import show
+from ansible_collections.mailfleet.sending.plugins.module_utils.records import Record
 
 
 class StateError(ValueError):
@@ -47,6 +51,35 @@ class State:
             )
         return content
 
+    def keys(self) -> dict[str, dict[str, dict[str, t.Any]]]:
+        """The keys of ``keys.json``: domain, selector -> {public, created, scope, server, seen}.
+
+        :raises StateError: where the file holds anything else: what was edited by hand may have been edited wrongly.
+        """
+        content = self.read("keys.json", {})
+        for domain, selectors in content.items():
+            for selector, entry in (selectors if isinstance(selectors, dict) else {"": selectors}).items():
+                if not _is_key(entry):
+                    raise StateError(
+                        f"{self.directory / 'keys.json'}: {domain}: {selector}: found {show(entry)}, expected public, "
+                        "scope and server of a key, created and seen as dates; restore the file from version control"
+                    )
+        return content
+
+    def published(self) -> list[Record]:
+        """The records of ``published.json``.
+
+        :raises StateError: where the file holds anything else.
+        """
+        try:
+            return [Record.from_dict(entry) for entry in self.read("published.json", [])]
+        except StateError:
+            raise
+        except (TypeError, ValueError) as error:
+            raise StateError(
+                f"{self.directory / 'published.json'}: {error}; restore the file from version control"
+            ) from error
+
     def write_json(self, name: str, content: t.Any) -> None:
         """Write a JSON file if its content differs."""
         self.write_text(name, json.dumps(content, indent=2, sort_keys=True) + "\n")
@@ -74,3 +107,16 @@ class State:
         except BaseException:
             os.unlink(temporary)
             raise
+
+
+def _is_key(entry: t.Any) -> bool:
+    if not isinstance(entry, dict) or not {"public", "created", "scope", "server", "seen"} <= set(entry):
+        return False
+    try:
+        for name in ("created", "seen"):
+            if name == "created" or entry[name] is not None:
+                datetime.date.fromisoformat(entry[name])
+    except (TypeError, ValueError):
+        return False
+    home = {"fleet": entry["server"] is None, "server": isinstance(entry["server"], str)}
+    return isinstance(entry["public"], str) and home.get(str(entry["scope"]), False)
