@@ -150,14 +150,17 @@ def _written(wanted: Wanted) -> t.Iterator[tuple[str, str, str]]:
 def _daemons(run: Programs, stage: str, view: View) -> list[Mistake]:
     """Let each service's own program read its parameters, and tell what it cannot take, such as a bad number."""
     folder = view.value("daemon_directory")
-    services = list(view.services.items())
-    # Each takes a second, in which it sleeps behind its last words: all at once, then.
+    # Services that differ in their name alone are asked once. Each takes a second, in which it sleeps behind its last
+    # words: all at once, then.
+    different = {(service.command, service.options): service for service in view.services.values()}
     with ThreadPoolExecutor(max_workers=64) as pool:
-        heard = list(pool.map(
-            lambda item: _complaint(run, stage, os.path.join(folder, item[1].command), item[1]), services))
+        words = pool.map(lambda service: _complaint(run, stage, os.path.join(folder, service.command), service),
+                         different.values())
+        heard = dict(zip(different, words))
     ours = [re.compile(rf"\b{re.escape(name)}\b") for dummy, name, dummy2 in view.ours()]
     complaints: dict[str, list[str]] = {}
-    for (key, _service), complaint in zip(services, heard):
+    for key, service in view.services.items():
+        complaint = heard[service.command, service.options]
         if complaint and (f"services.{key}" in view.source or any(name.search(complaint) for name in ours)):
             complaints.setdefault(complaint, []).append(key)
     return [Mistake("services " + ", ".join(keys), complaint, "settings that the service's program takes")

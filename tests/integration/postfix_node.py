@@ -143,7 +143,8 @@ class Node:
 
     def standing(self) -> str:
         """Return what Postfix has, with times, and what a run may have left behind."""
-        return self.shell(f"find /etc/postfix -printf '%p %T@ %m %u %g\\n' | sort; ls {STATE} | grep -v lock || :")
+        left = f"find {STATE} -mindepth 1 2>/dev/null | sort | grep -Ev '/(lock|generations)$' || :"
+        return self.shell(f"find /etc/postfix -printf '%p %T@ %m %u %g\\n' | sort; {left}")
 
     def files(self) -> str:
         """Return the content of what Postfix reads."""
