@@ -24,7 +24,8 @@ def throttle_layer(fleet: Fleet) -> dict[str, t.Any]:
     """
     if not fleet.providers:
         return {}
-    parameters: dict[str, str] = {}
+    # The layer postfix says so too; here it makes the role serve on its own.
+    parameters = {"transport_maps": "{table:transport}"}
     services: dict[str, t.Any] = {}
     entries: list[list[str]] = []
     for provider in fleet.providers:

@@ -178,7 +178,7 @@ def test_the_seeds_throttle_to_the_letter():
         }
     }
     assert layer["tables"]["transport"]["entries"] == [["orange.fr", "throttle:"], ["wanadoo.fr", "throttle:"]]
-    assert layer["parameters"] == {"throttle_destination_rate_delay": "1s"}
+    assert layer["parameters"] == {"transport_maps": "{table:transport}", "throttle_destination_rate_delay": "1s"}
 
 
 def test_mail_to_a_domain_stays_on_no_server_that_is_called_like_it():
