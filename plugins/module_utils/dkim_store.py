@@ -23,12 +23,13 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.programs import 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A key that shall exist: domain, selector, type, and for RSA its size in bits."""
+    """A key that shall exist: C(bits) is the size of an RSA key, C(public) its public half, if it was made before."""
 
     domain: str
     selector: str
     type: str = "rsa"
     bits: int = 2048
+    public: str = ""
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,9 @@ class Store:
         noted = _read_beside(beside)
         if not private.exists():
             if noted is None:
+                if key.public:
+                    raise KeyFault(f"{private}: the key is gone, though its public half is known and DNS may serve it; "
+                                   "put it back from a copy, or choose another selector")
                 if key.type == "rsa" and key.bits not in dkim_keys.RSA_BITS:
                     raise KeyFault(f"{private}: an RSA key of {key.bits} bits is wanted, expected one of "
                                    f"{', '.join(map(str, dkim_keys.RSA_BITS))}")
@@ -141,6 +145,8 @@ class Store:
                 public = dkim_keys.read_private(self._run, content)
                 if noted is not None and noted["public"] != public.public:
                     raise KeyFault(f"it is not the key whose public half stands in {beside.name}; put that one back")
+            if key.public and key.public != public.public:
+                raise KeyFault("it is not the key whose public half is known; put that one back")
             dkim_keys.require(public, key.type, key.bits)
         except OSError as error:
             raise KeyFault(f"{private}: the key cannot be read: {error.strerror}") from error

@@ -44,7 +44,7 @@ class State:
         except (OSError, ValueError) as error:
             raise StateError(
                 f"{path}: cannot be read ({error}); restore it from version control, or remove it to start anew"
-            ) from error
+            ) from None
         if not isinstance(content, type(default)):
             raise StateError(
                 f"{path}: found {type(content).__name__}, expected {type(default).__name__}; restore the file"
@@ -78,7 +78,7 @@ class State:
         except (TypeError, ValueError) as error:
             raise StateError(
                 f"{self.directory / 'published.json'}: {error}; restore the file from version control"
-            ) from error
+            ) from None
 
     def write_json(self, name: str, content: t.Any) -> None:
         """Write a JSON file if its content differs."""

@@ -18,16 +18,18 @@ KeyState = dict[str, dict[str, dict[str, t.Any]]]
 
 @dataclasses.dataclass(frozen=True)
 class Key:
-    """One key: the domain and selector that name it, and the server that it lives on (empty for the whole fleet)."""
+    """One key: the domain and selector that name it, the server that it lives on (empty for the whole fleet), and its
+    public half (empty where it is yet to be made)."""
 
     domain: str
     selector: str
     server: str
     bits: int
+    public: str = ""
 
     def as_dict(self) -> dict[str, t.Any]:
         """What ``dkim_key`` takes."""
-        return {"domain": self.domain, "selector": self.selector, "bits": self.bits}
+        return {"domain": self.domain, "selector": self.selector, "bits": self.bits, "public": self.public}
 
 
 def wanted_keys(fleet: Fleet, known: KeyState, date: datetime.date) -> tuple[Key, ...]:
@@ -58,7 +60,8 @@ def _wanted(
         if pattern.match(name) and (entry.get("server") or "") == holder
     ]
     if mine:
-        return Key(domain, max(mine)[1], holder, fleet.dkim.bits)
+        newest = max(mine)[1]
+        return Key(domain, newest, holder, fleet.dkim.bits, known[newest].get("public", ""))
     return Key(domain, f"{fleet.dkim.selector}{date:%Y%m%d}{suffix}", holder, fleet.dkim.bits)
 
 

@@ -60,6 +60,12 @@ options:
         type: int
         choices: [1024, 2048, 3072, 4096]
         default: 2048
+      public:
+        description: >-
+          The public half of a key that was made before. Where that key is gone or is another one, the task fails, and
+          makes none in its place.
+        type: str
+        default: ""
   owner:
     description: The user who owns folders and files. Without it, whoever runs the module.
     type: str
@@ -143,6 +149,7 @@ def main() -> None:
         "selector": {"type": "str", "required": True},
         "type": {"type": "str", "choices": ["rsa", "ed25519"], "default": "rsa"},
         "bits": {"type": "int", "choices": [1024, 2048, 3072, 4096], "default": 2048},
+        "public": {"type": "str", "default": ""},
     }
     module = AnsibleModule(
         argument_spec={

@@ -165,3 +165,14 @@ def test_another_size_is_a_fault(folder):
     Store(PROGRAMS, folder).ensure([WANTED])
     with pytest.raises(KeyFaults, match="type rsa with 1024 bits, expected rsa of 2048 bits"):
         Store(PROGRAMS, folder).ensure([Wanted("example.com", "m20261123")])
+
+
+def test_a_known_key_that_is_gone_or_another_is_never_made_anew(tmp_path):
+    """Whoever loses the folder gets his keys back from a copy: DNS serves their public halves."""
+    known = Wanted(WANTED.domain, WANTED.selector, WANTED.type, WANTED.bits, "AAAA")
+    with pytest.raises(KeyFaults, match=r"m20261123\.pem: the key is gone, though .* put it back"):
+        Store(PROGRAMS, tmp_path / "lost").ensure([known])
+    assert not (tmp_path / "lost").exists()
+    Store(PROGRAMS, tmp_path / "kept").ensure([WANTED])
+    with pytest.raises(KeyFaults, match="not the key whose public half is known"):
+        Store(PROGRAMS, tmp_path / "kept").ensure([known])
