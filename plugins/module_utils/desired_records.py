@@ -46,6 +46,7 @@ def former_addresses(fleet: Fleet, published: t.Iterable[Record]) -> list[str]:
     :arg fleet: the fleet as it will be.
     :arg published: what we published before.
     :returns: networks in CIDR form; the DNS of a roll-out accepts them until it is proved.
+    :raises ValueError: where such a record is damaged, with its owner.
     """
     now = set(fleet.addresses)
     found = {}
@@ -54,7 +55,10 @@ def former_addresses(fleet: Fleet, published: t.Iterable[Record]) -> list[str]:
             for term in record.value.split():
                 name, _colon, text = term.partition(":")
                 if name in ("ip4", "ip6"):
-                    network = ipaddress.ip_network(text, strict=False)
+                    try:
+                        network = ipaddress.ip_network(text, strict=False)
+                    except ValueError as error:
+                        raise ValueError(f"published before, {record.owner} {record.value!r}: {error}") from None
                     found[str(network)] = network
     return [text for text, network in sorted(found.items()) if network.num_addresses > 1 or str(network[0]) not in now]
 

@@ -252,3 +252,8 @@ def test_a_key_of_each_server_is_named_after_it():
 
 def test_defaults_of_dkim_are_those_of_the_role():
     assert Dkim() == Dkim("fleet", "m", 2048)
+
+
+def test_a_damaged_record_of_before_is_told_with_its_owner():
+    with pytest.raises(ValueError, match=r"example\.com\. 'v=spf1 ip4:banana -all'"):
+        former_addresses(read_fleet(VARIABLES, HOSTS), [Record("example.com", "TXT", "v=spf1 ip4:banana -all")])
