@@ -45,11 +45,15 @@ def hold(path: Path, mode: int, owner: Owner, *, dry: bool = False) -> list[str]
 
 
 def hold_folder(path: Path, mode: int, owner: Owner, *, dry: bool = False) -> list[str]:
-    """Make a folder, or give one that is there its mode and owner; return the changes, a line each."""
+    """Make a folder, or give one that is there its mode and owner; return the changes, a line each.
+
+    Folders above it that are missing are made, too, and are their owner's alone: it is secrets that are kept below.
+    """
     if path.is_dir():
         return hold(path, mode, owner, dry=dry)
     if not dry:
-        path.mkdir(mode=0o700, parents=True)
+        for missing in [folder for folder in (path, *path.parents) if not folder.exists()][::-1]:
+            missing.mkdir(mode=0o700)
         hold(path, mode, owner)
     return [f"{path}: made"]
 
