@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import dovecot_auth
 
-FOLDER = "/etc/dovecot"
+CONFIGURATION = "/etc/dovecot/dovecot.conf"
+USERS = "/etc/dovecot/submission-users"
 KEPT = "/etc/dovecot/dovecot.conf.before-mailfleet"
 SPOOL = "/var/spool/postfix/private"
 # A reload returns before the new auth process listens.
@@ -108,10 +109,7 @@ class DovecotService:
         refuses the configuration.
         """
         group = self._preflight()
-        users_path = os.path.join(FOLDER, "submission-users")
-        configuration = _file(
-            os.path.join(FOLDER, "dovecot.conf"), dovecot_auth.configuration(version, users_path), 0, 0o644
-        )
+        configuration = _file(CONFIGURATION, dovecot_auth.configuration(version, USERS), 0, 0o644)
         if configuration.changed:
             self._refuse_mailboxes(configuration)
             self._validate(configuration.after)
@@ -119,7 +117,7 @@ class DovecotService:
             self._run(["systemctl", verb, "--quiet", "dovecot"])[0] == 0 for verb in ("is-active", "is-enabled")
         ]
         runs = all(states) and (not proof.accepted or not _doubt(proof))
-        return Plan(configuration, _file(users_path, users, group, 0o640), not runs)
+        return Plan(configuration, _file(USERS, users, group, 0o640), not runs)
 
     def apply(self, plan: Plan, proof: Proof) -> None:
         """Install the files, reload Dovecot, and ask it whether it accepts a login; else put everything back.

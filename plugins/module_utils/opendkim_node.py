@@ -88,7 +88,8 @@ def apply(programs: Programs, policy: Policy, keys: Sequence[KeyFile], retired: 
     if not installed:
         if not dry:
             raise NodeFault("found no program opendkim; install the package opendkim first")
-        report.unverified.append("opendkim is not installed: what it says of the configuration, and the proof")
+        report.unverified.append("opendkim is not installed: which folders and files its package brings, what it says "
+                                 "of the configuration, and the proof")
     run.compare(installed=installed)
     stale = [key.path for key in retired if key.path.exists() and key.path not in [kept.path for kept in keys]]
     report.changes += [f"{path}: removed" for path in stale]

@@ -167,7 +167,8 @@ unverified:
   returned: success
   type: list
   elements: str
-  sample: ["opendkim is not installed: what it says of the configuration, and the proof"]
+  sample: ["opendkim is not installed: which folders and files its package brings, what it says of the configuration,
+    and the proof"]
 """
 
 from ansible.module_utils.basic import AnsibleModule

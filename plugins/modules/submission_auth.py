@@ -116,6 +116,12 @@ proved:
     not ask.
   returned: success
   type: bool
+unverified:
+  description: What check mode could not tell, because Dovecot is not installed.
+  returned: success
+  type: list
+  elements: str
+  sample: ["/etc/dovecot/dovecot.conf: what it says, which depends on Dovecot's version"]
 """
 
 import secrets
@@ -124,6 +130,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import dovecot_auth
 from ansible_collections.mailfleet.sending.plugins.module_utils.dovecot_service import (
+    CONFIGURATION,
+    USERS,
     DovecotError,
     DovecotService,
     Proof,
@@ -171,13 +179,16 @@ def run(module):
     if not version:
         if not module.check_mode:
             raise DovecotError("Dovecot is not installed; install Debian's package dovecot-core first")
-        diff = {
-            "before_header": "logins",
-            "after_header": "logins",
-            "before": "",
-            "after": "".join(f"{name}\n" for name in names),
+        diff = {"before_header": USERS, "after_header": USERS, "before": "", "after": "".join(f"{n}\n" for n in names)}
+        unverified = [f"{CONFIGURATION}: what it says, which depends on Dovecot's version", "whether logins are let in"]
+        return {
+            "changed": True,
+            "logins": names,
+            "version": "",
+            "proved": False,
+            "unverified": unverified,
+            "diff": [diff],
         }
-        return {"changed": True, "logins": names, "version": "", "proved": False, "diff": diff}
     known = module.params["proof"]
     # Without a password that we know, a login that nobody has must be denied: Dovecot then can read its files.
     proof = (
@@ -192,6 +203,7 @@ def run(module):
         "version": version,
         "configuration": plan.configuration.after,
         "proved": False,
+        "unverified": [],
         "diff": plan.diff(),
     }
     if plan.changed and not module.check_mode:
