@@ -7,9 +7,37 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
+import sys
 
 import lab_runs
+import lab_world as lab
 import pytest
+
+# Where packages, settings and programs put files; Ansible's own scratch folder and the journal are no part of it.
+LOOKED_AT = ("/etc", "/usr", "/opt", "/root", "/srv", "/var")
+NOT_LOOKED_AT = ("/root/.ansible", "/var/lib/systemd", "/var/log", "/var/tmp")
+ZONES = ("example.com", "example.us", "100.51.198.in-addr.arpa", "8.b.d.0.1.0.0.2.ip6.arpa")
+
+
+@dataclasses.dataclass(frozen=True)
+class World:
+    """What a check must not change: files of servers with sizes and times, serials of zones, state and secrets."""
+
+    servers: dict[str, str]
+    serials: dict[str, list[str]]
+    left: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class First:
+    """Check mode on bare servers with what stood before and after it, and then their first run with all output."""
+
+    before: World
+    checked: lab_runs.Run
+    after_check: World
+    done: lab_runs.Run
+    cache: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,21 +49,43 @@ class Second:
     cache: str
 
 
-@pytest.fixture(scope="session")
-def second(tmp_path_factory) -> Second:
-    folder = tmp_path_factory.mktemp("second")
-    facts, counts = folder / "facts", folder / "counts.json"
-    facts.mkdir()
+def world() -> World:
+    pruned = [word for path in NOT_LOOKED_AT for word in ("-path", path, "-prune", "-o")]
+    shown = ["(", "-type", "d", "-printf", "%p %m %u\\n", "-o", "-printf", "%p %m %u %s %T@\\n", ")"]
+    servers = {server: lab.ssh(server, "find", *LOOKED_AT, "-xdev", *pruned, *shown) for server in lab.SERVERS}
+    serials = {zone: lab.answer(zone, "SOA") for zone in ZONES}
+    return World(servers, serials, (lab.INVENTORY / ".mailfleet").exists())
+
+
+def watched(folder, **environment: str) -> tuple[lab_runs.Run, str]:
+    """A run with all output; besides it what a fact cache kept."""
     run = lab_runs.run(
         "-vvv",
         "--diff",
         environment={
-            "ANSIBLE_CALLBACKS_ENABLED": "mailfleet.sending.task_count",
-            "MAILFLEET_TASK_COUNT": str(counts),
             "ANSIBLE_CACHE_PLUGIN": "jsonfile",
-            "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(facts),
+            "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(folder),
+            **environment,
         },
     )
     run.ok()
-    kept = "".join(path.read_text(encoding="utf-8") for path in sorted(facts.rglob("*")) if path.is_file())
-    return Second(run, json.loads(counts.read_text(encoding="utf-8")), kept)
+    kept = [path.read_text(encoding="utf-8") for path in sorted(folder.rglob("*")) if path.is_file()]
+    return run, "".join(kept)
+
+
+@pytest.fixture(scope="session")
+def first(tmp_path_factory) -> First:
+    subprocess.run([sys.executable, str(lab.LAB / "lab.py"), "reset"], check=True, stdout=subprocess.DEVNULL)
+    before = world()
+    checked = lab_runs.run("--check", "--diff")
+    after_check = world()
+    done, cache = watched(tmp_path_factory.mktemp("first"))
+    return First(before, checked, after_check, done, cache)
+
+
+@pytest.fixture(scope="session")
+def second(tmp_path_factory) -> Second:
+    counts = tmp_path_factory.mktemp("counts") / "counts.json"
+    enabled = {"ANSIBLE_CALLBACKS_ENABLED": "mailfleet.sending.task_count", "MAILFLEET_TASK_COUNT": str(counts)}
+    run, cache = watched(tmp_path_factory.mktemp("second"), **enabled)
+    return Second(run, json.loads(counts.read_text(encoding="utf-8")), cache)

@@ -79,6 +79,16 @@ def run(*arguments: str, environment: dict[str, str] | None = None, **options) -
     return Run(played.status, played.output, tuple(Task(**json.loads(line)) for line in lines))
 
 
+def records(made: Run) -> dict[tuple[str, str], tuple]:
+    """What the tasks of a run say that they did to DNS, or would do: (owner, type) -> (added, removed, ttl)."""
+    return {
+        (change["owner"], change["type"]): (change["added"], change["removed"], change["ttl"])
+        for task in made.of("dns_records")
+        for zone in task.result["zones"]
+        for change in zone["changes"]
+    }
+
+
 def probe(folder: Path) -> tuple[Run, dict]:
     """Send the probes and report on them, without anything that would publish or configure; the run and its report."""
     path = folder / "report.json"
