@@ -175,7 +175,7 @@ cat /etc/opendkim.conf; cd /etc/dkimkeys; find . -type f -exec sha256sum {} + | 
 
 
 def standing(server: str) -> str:
-    """What a server runs with: Postfix's settings, services, tables and generation, OpenDKIM's configuration and keys."""
+    """What a server runs with: Postfix's settings, services, tables, generation; OpenDKIM's configuration and keys."""
     return lab.ssh(server, "sh", "-ec", STANDING)
 
 
