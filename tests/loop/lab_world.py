@@ -117,7 +117,7 @@ def ssh(server: str, *command: str, check: bool = True, stdin: bytes | None = No
         "-i",
         str(RUN / "ssh/id_ed25519"),
         "-o",
-        f"UserKnownHostsFile={RUN / 'ssh/known_hosts'}",
+        f'UserKnownHostsFile="{RUN / "ssh/known_hosts"}"',
         "-o",
         "StrictHostKeyChecking=yes",
         "-o",
