@@ -183,7 +183,9 @@ class DovecotService:
 
     def _reload(self) -> None:
         self._must(["systemctl", "enable", "--quiet", "dovecot"])
-        self._must(["systemctl", "reload-or-restart", "dovecot"])
+        # Dovecot 2.3 ends by SIGSEGV where a reload brings a listener back that was switched off, as on the way back.
+        if self._run(["systemctl", "reload-or-restart", "dovecot"])[0] != 0:
+            self._must(["systemctl", "restart", "dovecot"])
 
     def _must(self, arguments: list[str]) -> str:
         code, out, err = self._run(arguments)

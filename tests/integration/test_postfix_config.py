@@ -175,6 +175,7 @@ def test_secret_table_is_shown_to_nobody(node):
     assert modes == ["640 root postfix"] * 2
 
 
+@pytest.mark.long
 def test_generations_are_kept_to_five(node):
     for index in range(7):
         node.apply({"postfix": faulty(smtpd_banner=f"$myhostname {index}")}, check=True, prove=False)
