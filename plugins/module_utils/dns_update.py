@@ -47,6 +47,7 @@ else:
 ALGORITHMS = ("hmac-sha256", "hmac-sha384", "hmac-sha512", "hmac-sha224", "hmac-sha1", "hmac-md5")
 ATTEMPTS = 4  # of read, plan, update, while somebody else changes the same values
 _WORKERS = 8
+KEY_MEND = "compare name, algorithm and secret with the server's, and allow the key to update the zone"
 
 
 class DnsError(ValueError):
@@ -312,8 +313,7 @@ def _translated(zone: Zone, exchange: Callable[[], dns.message.Message]) -> dns.
         raise BadKey(f"{zone}: the server's clock and this one differ too much for TSIG: set both by NTP") from None
     except (dns.tsig.PeerError, dns.tsig.BadSignature, dns.tsig.BadKey, dns.tsig.BadAlgorithm) as error:
         raise BadKey(
-            f"{zone}: the server does not take {zone.signer} as it is given here ({type(error).__name__}): compare "
-            "name, algorithm and secret with the server's, and allow the key to update the zone"
+            f"{zone}: the server does not take {zone.signer} as it is given here ({type(error).__name__}): {KEY_MEND}"
         ) from None
     except dns.exception.Timeout:
         raise Unreachable(f"{zone}: no answer within {zone.timeout:g} s: is the server up, and port open?") from None
@@ -321,7 +321,9 @@ def _translated(zone: Zone, exchange: Callable[[], dns.message.Message]) -> dns.
         why = error or "closed early"
         raise Unreachable(f"{zone}: no connection ({why}): is the server up, and port open?") from None
     except dns.exception.FormError as error:
-        raise Unsigned(f"{zone}: the answer is malformed, or not signed with {zone.signer}: {error}") from None
+        # Some servers (Knot 3.4) do not sign the answer in which they refuse a key.
+        why = f"malformed, or not signed with {zone.signer} ({error})"
+        raise Unsigned(f"{zone}: the answer is {why}: {KEY_MEND}") from None
     except dns.exception.DNSException as error:
         raise DnsError(f"{zone}: the answer cannot be read ({error}): ask the server's keeper") from None
 
