@@ -198,7 +198,9 @@ def _plan_unique(draft: _Draft, each: str, found, ours, before, adopted: bool, p
             draft.conflicts.append(_conflict(ours or before, each, found, [value] if value else [], [target]))
             draft.published += before
             return
-        draft.published += [*ours, *(record for record in before if not contract and record.value != value)]
+        # A merged value that equals ours holds nothing of before that a later merge would have to take out.
+        kept = [] if contract or target == value else [record for record in before if record.value != value]
+        draft.published += [*ours, *kept]
     else:
         target = value
         draft.published += ours
