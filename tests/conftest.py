@@ -21,7 +21,7 @@ if not LINK.is_symlink():
 sys.path.insert(0, str(ROOT / ".collections"))
 
 # Two cores that others share make single examples slow now and then: time is watched by --durations, not by a deadline.
-# A short run takes the same examples every time and fails by the change, not by chance; the long one looks for new ones.
+# A short run takes the same examples every time and fails by the change, not by chance; a long one looks for new ones.
 settings.register_profile("short", deadline=None, max_examples=50, derandomize=True)
 settings.register_profile("long", deadline=None, max_examples=2000)
 settings.load_profile("long" if os.environ.get("MAILFLEET_LONG") else "short")
