@@ -8,7 +8,6 @@ from __future__ import annotations
 import datetime
 import json
 import os
-import tempfile
 from typing import Any
 
 from ansible import constants as C
@@ -17,6 +16,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import report
+from ansible_collections.mailfleet.sending.plugins.module_utils.state import State
 
 ARGUMENTS = {
     "desired": {"type": "dict", "default": {}},
@@ -62,24 +62,15 @@ class ActionModule(ActionBase):
         return result
 
     def _write(self, made: report.Report, path: str | None) -> str:
-        """Write the JSON file at once; return its path, "" where none is written."""
+        """Write the JSON file; return its path, "" where none is written."""
         if not path or self._task.check_mode:
             return ""
         path = self._loader.path_dwim(path)
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        staged = ""
+        folder, name = os.path.split(path)
         try:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            with tempfile.NamedTemporaryFile(
-                "w", dir=os.path.dirname(path), delete=False, encoding="utf-8"
-            ) as stream:
-                staged = stream.name
-                json.dump({"made": now, **made.to_dict()}, stream, indent=2, ensure_ascii=False)
-                stream.write("\n")
-            os.chmod(staged, 0o644)
-            os.replace(staged, path)
+            text = json.dumps({"made": now, **made.to_dict()}, indent=2, ensure_ascii=False)
+            State(folder).write_text(name, text + "\n")
         except OSError as error:
-            if staged:
-                os.unlink(staged)
             raise AnsibleActionFail(f"the report cannot be written to {path}: {error}; give another path") from error
         return path

@@ -10,7 +10,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.mailfleet.sending.plugins.module_utils.dovecot_auth import PROBE_LOGIN
+from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import PROBE_LOGIN
 from ansible_collections.mailfleet.sending.plugins.plugin_utils import probe_login
 
 

@@ -11,7 +11,8 @@ from ansible.errors import AnsibleActionFail
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.mailfleet.sending.plugins.module_utils.dovecot_auth import PROBE_LOGIN, ssha512
+from ansible_collections.mailfleet.sending.plugins.module_utils.dovecot_auth import ssha512
+from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import PROBE_LOGIN
 from ansible_collections.mailfleet.sending.plugins.plugin_utils import probe_login
 
 

@@ -13,8 +13,7 @@ import datetime
 import typing as t
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.desired_records import desired_records, former_addresses
-from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import Fleet
-from ansible_collections.mailfleet.sending.plugins.module_utils.inventory import PROBE_LOGIN
+from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import PROBE_LOGIN, Fleet
 from ansible_collections.mailfleet.sending.plugins.module_utils.layer_dkim import dkim_layer
 from ansible_collections.mailfleet.sending.plugins.module_utils.layer_postfix import postfix_layer
 from ansible_collections.mailfleet.sending.plugins.module_utils.layer_throttle import throttle_layer

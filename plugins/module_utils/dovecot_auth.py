@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistake, Mistakes
 
-PROBE_LOGIN = "probe"
 SOCKET = "/var/spool/postfix/private/auth"
 MARK = "# Written by mailfleet.sending.submission_auth; what you change here is lost."
 

@@ -9,6 +9,18 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 
+# The login that probes use; what it sends chooses its own address.
+PROBE_LOGIN = "probe"
+
+
+def probe_sender(transport: str, domain: str) -> str:
+    """The return path by which a probe asks to leave by a transport.
+
+    :arg transport: the delivery service of the sending address.
+    :arg domain: the domain of the return path.
+    """
+    return f"{PROBE_LOGIN}+{transport}@{domain}"
+
 
 @dataclasses.dataclass(frozen=True)
 class Address:

@@ -53,7 +53,6 @@ RESERVED_SERVICES = (
     "scalemail-backend",
     "smtpd",
 )
-PROBE_LOGIN = "probe"
 POLICIES = ("none", "quarantine", "reject")
 
 
@@ -254,11 +253,11 @@ def _users(reader: Reader, value: t.Any, names: list[str]) -> t.Iterator[model.U
         name = str(fields.get("name", ""))
         # Postfix compares the owner of a return path with the login without regard to case.
         folded = name.lower()
-        if fields.get("name") and (not LOGIN.match(name) or folded == PROBE_LOGIN):
+        if fields.get("name") and (not LOGIN.match(name) or folded == model.PROBE_LOGIN):
             reader.note(
                 f"{path}.name",
                 name,
-                f"a login of letters, digits and . _ @ - other than {PROBE_LOGIN!r}, which the probe uses",
+                f"a login of letters, digits and . _ @ - other than {model.PROBE_LOGIN!r}, which the probe uses",
             )
         if name and folded in seen:
             reader.note(f"{path}.name", name, f"a login of its own, whatever the case: {seen[folded]} has this one")

@@ -12,8 +12,13 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
-from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import Address, Fleet, Server
-from ansible_collections.mailfleet.sending.plugins.module_utils.inventory import PROBE_LOGIN
+from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import (
+    PROBE_LOGIN,
+    Address,
+    Fleet,
+    Server,
+    probe_sender,
+)
 
 LOOPBACK = "127.0.0.0/8 [::1]/128"
 SNAKEOIL = ("/etc/ssl/certs/ssl-cert-snakeoil.pem", "/etc/ssl/private/ssl-cert-snakeoil.key")
@@ -188,7 +193,7 @@ def _submission(fleet: Fleet, server: Server) -> dict[str, t.Any]:
     # an owner up with and without the extension, so that one entry a domain reserves all of them.
     entries += [[f"{PROBE_LOGIN}@{domain.mail_from}", PROBE_LOGIN] for domain in fleet.domains]
     filters = [
-        [probe_sender(address, domain.mail_from), f"FILTER {address.transport}:"]
+        [probe_sender(address.transport, domain.mail_from), f"FILTER {address.transport}:"]
         for domain in fleet.domains
         for address in server.addresses
     ]
@@ -213,16 +218,6 @@ def _submission(fleet: Fleet, server: Server) -> dict[str, t.Any]:
         "services": {"submission/inet": service("smtpd", private="n", chroot="y", options=options)},
         "tables": {"logins": {"type": "hash", "entries": entries}, "probe_paths": {"type": "hash", "entries": filters}},
     }
-
-
-def probe_sender(address: Address, domain: str) -> str:
-    """The return path by which a probe asks to leave from an address.
-
-    :arg address: the sending address.
-    :arg domain: the domain of the return path.
-    :returns: ``probe+<transport>@<domain>``.
-    """
-    return f"probe+{address.transport}@{domain}"
 
 
 def service(

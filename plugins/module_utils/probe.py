@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import judgement, probe_message
+from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import probe_sender
 from ansible_collections.mailfleet.sending.plugins.module_utils.mailbox import Account, Found, Mailbox, MailboxError
 from ansible_collections.mailfleet.sending.plugins.module_utils.submission import (
     Endpoint,
@@ -84,7 +85,7 @@ class Journey:
     @property
     def sender(self) -> str:
         """Return the envelope sender, by which the server chooses the transport and so the address."""
-        return f"probe+{self.path.transport}@{self.domain.bounce_domain}"
+        return probe_sender(self.path.transport, self.domain.bounce_domain)
 
 
 @dataclass

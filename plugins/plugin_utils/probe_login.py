@@ -14,11 +14,12 @@ from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.parsing.dataloader import DataLoader
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import dovecot_auth
+from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import PROBE_LOGIN
 
 
 def secret_path(loader: DataLoader, directory: str) -> str:
     """Return the file of the secret in the secrets folder; a relative folder is beside the playbook."""
-    return os.path.join(loader.path_dwim(directory), "logins", dovecot_auth.PROBE_LOGIN)
+    return os.path.join(loader.path_dwim(directory), "logins", PROBE_LOGIN)
 
 
 def read(loader: DataLoader, directory: str) -> tuple[str, bytes] | None:
