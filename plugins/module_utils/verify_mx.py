@@ -1,0 +1,166 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whether mail to a domain arrives: replies to a sending domain, bounces to a bounce domain (RFC 5321, 5.1)."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
+from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind, Mx, Outcome
+from ansible_collections.mailfleet.sending.plugins.module_utils.records import absolute_name
+from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict
+
+CHECK = "mx"
+# What nobody outside reaches (RFC 1918, RFC 4193, RFC 3927, RFC 4291). Addresses of documentation are not among them.
+_INSIDE = tuple(map(ipaddress.ip_network, (
+    "0.0.0.0/8", "10.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16", "224.0.0.0/3",
+    "::/127", "fc00::/7", "fe80::/10", "ff00::/8")))
+
+
+@dataclass(frozen=True)
+class Receiver:
+    """A domain that should take mail. C(hosts) are those that its MX records should name; empty where any will do.
+
+    Raises: ValueError where a name cannot be one.
+    """
+
+    domain: str
+    hosts: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "domain", absolute_name(self.domain))
+        object.__setattr__(self, "hosts", tuple(dict.fromkeys(map(absolute_name, self.hosts))))
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """One thing that is wrong with where mail goes."""
+
+    status: Status
+    cause: str
+    mend: str
+    source: str = ""
+
+
+def verify_mx(lookup: Lookup, receivers: Sequence[Receiver]) -> list[Verdict]:
+    """Return a verdict on each domain.
+
+    It is ok where every host that its MX records name has an address and is a host of the fleet, where such are given.
+    C(warn) where mail arrives yet something is wrong, as an alias (RFC 2181, 10.3) or no MX record at all (RFC 5321,
+    5.1); C(fail) where it does not, as with a null MX (RFC 7505); C(absent) where there is nothing to deliver to.
+    """
+    return lookup.each(lambda receiver: _verify(lookup, receiver), dict.fromkeys(receivers))
+
+
+def _verify(lookup: Lookup, receiver: Receiver) -> Verdict:
+    outcome = lookup.ask(receiver.domain, "MX")
+    problems = list(_problems(lookup, receiver, outcome))
+    status = max((problem.status for problem in problems), key=lambda status: status.rank, default=Status.OK)
+    wanted = ", ".join(receiver.hosts)
+    return Verdict(
+        CHECK,
+        (receiver.domain,),
+        status,
+        str(outcome) if outcome.said else "no answer",
+        f"MX records that name {wanted}" if wanted else "MX records that name hosts with addresses",
+        "; ".join(problem.cause for problem in problems),
+        "; ".join(dict.fromkeys(problem.mend for problem in problems)),
+        "; ".join(dict.fromkeys([outcome.source, *(problem.source for problem in problems if problem.source)])),
+    )
+
+
+def _problems(lookup: Lookup, receiver: Receiver, outcome: Outcome) -> Iterator[_Problem]:
+    hosts = receiver.hosts or ("a host of yours.",)
+    publish = f"publish {' and '.join(f'{receiver.domain} MX 10 {host}' for host in hosts)}"
+    if not outcome.said:
+        yield _Problem(Status.UNKNOWN, str(outcome), f"make {outcome.server} answer, then check again")
+    elif outcome.kind is not Kind.VALUES:
+        yield from _without(lookup, receiver, outcome, publish)
+    elif any(mx.exchange == "." for mx in outcome.values):
+        cause = "a null MX says that the domain takes no mail (RFC 7505, 3): receivers may refuse mail from it (4.2)"
+        if len(outcome.values) > 1:
+            cause = "a null MX stands beside other MX records, which RFC 7505, 3 forbids"
+        yield _Problem(Status.FAIL, cause, f"remove {receiver.domain} MX 0 .; {publish}")
+    else:
+        yield from _of_hosts(lookup, receiver, outcome.values)
+        yield from _of_fleet(receiver, outcome.values, publish)
+
+
+def _without(lookup: Lookup, receiver: Receiver, outcome: Outcome, publish: str) -> Iterator[_Problem]:
+    """Judge a domain without MX records, to whose own addresses mail then goes (RFC 5321, 5.1)."""
+    found = _addresses(lookup, receiver.domain)
+    sources = "; ".join(each.source for each in found)
+    if addresses := [str(value) for each in found for value in each.values]:
+        cause = f"{outcome.kind.value}: mail goes to the domain's own address, {', '.join(addresses)} (RFC 5321, 5.1)"
+        yield _Problem(Status.FAIL if receiver.hosts else Status.WARN, cause, publish, sources)
+    elif silent := [each for each in found if not each.said]:
+        yield _Problem(Status.UNKNOWN, str(silent[0]), f"make {silent[0].server} answer, then check again", sources)
+    else:
+        cause = f"{outcome.kind.value}, and no address: receivers may refuse a sender that takes no mail"
+        yield _Problem(Status.ABSENT, cause, publish, sources)
+
+
+def _of_hosts(lookup: Lookup, receiver: Receiver, values: Sequence[Mx]) -> Iterator[_Problem]:
+    """Judge each host that the records name. One that mail reaches makes what is wrong with the others a warning."""
+    names = list(dict.fromkeys(mx.exchange for mx in values))
+    judged = lookup.each(lambda name: _of_host(lookup, receiver, name), names)
+    reached = any(problem is None or problem.status is Status.WARN for problem in judged)
+    for problem in filter(None, judged):
+        if reached and problem.status is Status.FAIL:
+            problem = _Problem(Status.WARN, problem.cause, problem.mend, problem.source)
+        yield problem
+
+
+def _of_host(lookup: Lookup, receiver: Receiver, name: str) -> _Problem | None:
+    instead = f"publish {receiver.domain} MX with the name of a host instead of {name}"
+    if _is_address(name):
+        return _Problem(Status.FAIL, f"{name} is an address, an MX names a host (RFC 1035, 3.3.9)", instead)
+    found = _addresses(lookup, name)
+    source = "; ".join(each.source for each in found)
+    addresses = [ipaddress.ip_address(value) for each in found for value in each.values]
+    if not addresses:
+        if silent := [each for each in found if not each.said]:
+            mend = f"make {silent[0].server} answer, then check again"
+            return _Problem(Status.UNKNOWN, str(silent[0]), mend, source)
+        return _Problem(Status.FAIL, f"{name} has no address: {found[0]}", f"publish {name} A with its address", source)
+    if all(any(address in network for network in _INSIDE) for address in addresses):
+        inside = ", ".join(map(str, addresses))
+        return _Problem(Status.FAIL, f"{name} points to {inside}, which nobody outside reaches",
+                        f"publish {name} A with its public address", source)
+    if chain := next((each.chain for each in found if each.chain), ()):
+        cause = f"{name} is an alias of {chain[-1]}, which an MX must not name (RFC 2181, 10.3)"
+        return _Problem(Status.WARN, cause, f"publish {receiver.domain} MX with {chain[-1]} instead of {name}", source)
+    return None
+
+
+def _of_fleet(receiver: Receiver, values: Sequence[Mx], publish: str) -> Iterator[_Problem]:
+    """Compare with the hosts that mail should go to."""
+    if not receiver.hosts:
+        return
+    names = {mx.exchange for mx in values}
+    if foreign := sorted(names - set(receiver.hosts)):
+        cause = f"mail goes to {', '.join(foreign)} too, which is no host of the fleet"
+        if names.isdisjoint(receiver.hosts):
+            cause = f"mail goes to {', '.join(foreign)}, and to no host of the fleet"
+        mend = f"remove {' and '.join(f'{receiver.domain} MX to {name}' for name in foreign)}"
+        yield _Problem(Status.FAIL, cause, f"{mend}; {publish}")
+    elif missing := [host for host in receiver.hosts if host not in names]:
+        mend = f"publish {' and '.join(f'{receiver.domain} MX 10 {host}' for host in missing)}"
+        yield _Problem(Status.WARN, f"no MX record names {', '.join(missing)}", mend)
+
+
+def _addresses(lookup: Lookup, name: str) -> list[Outcome]:
+    return lookup.each(lambda rdtype: lookup.ask(name, rdtype), ("A", "AAAA"))
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name.removesuffix("."))
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,202 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Where mail to a domain goes, against a real name server. Each case names the rule that it is about."""
+
+from __future__ import annotations
+
+import pytest
+from nameserver import Nameserver
+
+from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
+from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status
+from ansible_collections.mailfleet.sending.plugins.module_utils.verify_mx import Receiver, verify_mx
+
+HOSTS = ("mta1.example.com", "mta2.example.com")
+ZONES = {
+    "example.com": {
+        "mta1.example.com": {"A": ["198.51.100.10"], "AAAA": ["2001:db8:61::10"]},
+        "mta2.example.com": {"A": ["198.51.100.20"]},
+        "six.example.com": {"AAAA": ["2001:db8:61::6"]},
+        "inside.example.com": {"A": ["10.1.2.3"], "AAAA": ["fd00::1"]},
+        "both.example.com": {"A": ["10.1.2.3", "198.51.100.30"]},
+        "alias.example.com": {"CNAME": ["mta1.example.com."]},
+        "silent.example.com": {"A": ["198.51.100.40"]},
+        "text.example.com": {"TXT": ["x"]},
+        "whole.example.com": {"MX": [(10, "mta1.example.com."), (20, "MTA2.Example.com.")]},
+        "half.example.com": {"MX": [(10, "mta1.example.com.")]},
+        "more.example.com": {"MX": [(10, "mta1.example.com."), (10, "mta2.example.com."), (50, "six.example.com.")]},
+        "elsewhere.example.com": {"MX": [(10, "six.example.com.")]},
+        "null.example.com": {"MX": [(0, ".")]},
+        "nullandmore.example.com": {"MX": [(0, "."), (10, "mta1.example.com.")]},
+        "none.example.com": {"TXT": ["x"]},
+        "implicit.example.com": {"A": ["198.51.100.50"]},
+        "literal.example.com": {"MX": [(10, "198.51.100.10.")]},
+        "private.example.com": {"MX": [(10, "inside.example.com.")]},
+        "mixed.example.com": {"MX": [(10, "both.example.com.")]},
+        "aliased.example.com": {"MX": [(10, "alias.example.com.")]},
+        "gone.example.com": {"MX": [(10, "nobody.example.com.")]},
+        "partly.example.com": {"MX": [(10, "nobody.example.com."), (20, "text.example.com."), (30, "six.example.com.")]},
+        "quiet.example.com": {"MX": [(10, "silent.example.com.")]},
+    }
+}
+FAULTS = {"silent.example.com": "servfail", "dead.example.com": "timeout"}
+
+
+@pytest.fixture(scope="module")
+def lookup():
+    with Nameserver(ZONES, FAULTS) as server, Lookup([server.server], timeout=0.3) as lookup:
+        yield lookup
+
+
+@pytest.mark.parametrize(
+    "rule, name, hosts, status, cause, mend",
+    [
+        ("RFC 5321, 5.1: any host", "whole", (), "ok", "", ""),
+        ("names compare without case", "whole", HOSTS, "ok", "", ""),
+        ("IPv6 alone is an address", "elsewhere", (), "ok", "", ""),
+        ("one public address will do", "mixed", (), "ok", "", ""),
+        (
+            "a host of the fleet is left out",
+            "half",
+            HOSTS,
+            "warn",
+            "no MX record names mta2.example.com.",
+            "publish half.example.com. MX 10 mta2.example.com.",
+        ),
+        (
+            "bounces go elsewhere too",
+            "more",
+            HOSTS,
+            "fail",
+            "mail goes to six.example.com. too, which is no host of the fleet",
+            "remove more.example.com. MX to six.example.com.; publish more.example.com. MX 10 mta1.example.com. and "
+            "more.example.com. MX 10 mta2.example.com.",
+        ),
+        (
+            "bounces go elsewhere",
+            "elsewhere",
+            HOSTS[:1],
+            "fail",
+            "mail goes to six.example.com., and to no host of the fleet",
+            "remove elsewhere.example.com. MX to six.example.com.; publish elsewhere.example.com. MX 10 "
+            "mta1.example.com.",
+        ),
+        (
+            "RFC 7505, 3 and 4.2",
+            "null",
+            HOSTS[:1],
+            "fail",
+            "a null MX says that the domain takes no mail (RFC 7505, 3): receivers may refuse mail from it (4.2)",
+            "remove null.example.com. MX 0 .; publish null.example.com. MX 10 mta1.example.com.",
+        ),
+        (
+            "RFC 7505, 3: alone",
+            "nullandmore",
+            (),
+            "fail",
+            "a null MX stands beside other MX records, which RFC 7505, 3 forbids",
+            "remove nullandmore.example.com. MX 0 .; publish nullandmore.example.com. MX 10 a host of yours.",
+        ),
+        (
+            "no MX, no address",
+            "none",
+            HOSTS[:1],
+            "absent",
+            "no data, and no address: receivers may refuse a sender that takes no mail",
+            "publish none.example.com. MX 10 mta1.example.com.",
+        ),
+        (
+            "no such name",
+            "missing",
+            (),
+            "absent",
+            "no such name, and no address: receivers may refuse a sender that takes no mail",
+            "publish missing.example.com. MX 10 a host of yours.",
+        ),
+        (
+            "RFC 5321, 5.1: implicit",
+            "implicit",
+            (),
+            "warn",
+            "no data: mail goes to the domain's own address, 198.51.100.50 (RFC 5321, 5.1)",
+            "publish implicit.example.com. MX 10 a host of yours.",
+        ),
+        (
+            "implicit, but not to the fleet",
+            "implicit",
+            HOSTS[:1],
+            "fail",
+            "no data: mail goes to the domain's own address, 198.51.100.50 (RFC 5321, 5.1)",
+            "publish implicit.example.com. MX 10 mta1.example.com.",
+        ),
+        (
+            "RFC 1035, 3.3.9: a name",
+            "literal",
+            (),
+            "fail",
+            "198.51.100.10. is an address, an MX names a host (RFC 1035, 3.3.9)",
+            "publish literal.example.com. MX with the name of a host instead of 198.51.100.10.",
+        ),
+        (
+            "RFC 1918, RFC 4193",
+            "private",
+            (),
+            "fail",
+            "inside.example.com. points to 10.1.2.3, fd00::1, which nobody outside reaches",
+            "publish inside.example.com. A with its public address",
+        ),
+        (
+            "RFC 2181, 10.3",
+            "aliased",
+            (),
+            "warn",
+            "alias.example.com. is an alias of mta1.example.com., which an MX must not name (RFC 2181, 10.3)",
+            "publish aliased.example.com. MX with mta1.example.com. instead of alias.example.com.",
+        ),
+        (
+            "RFC 5321, 5.1: nowhere",
+            "gone",
+            (),
+            "fail",
+            "nobody.example.com. has no address: no such name",
+            "publish nobody.example.com. A with its address",
+        ),
+        (
+            "one of three is reached",
+            "partly",
+            (),
+            "warn",
+            "nobody.example.com. has no address: no such name; text.example.com. has no address: no data",
+            "publish nobody.example.com. A with its address; publish text.example.com. A with its address",
+        ),
+    ],
+)
+def test_each_rule(lookup, rule, name, hosts, status, cause, mend):
+    domain = f"{name}.example.com"
+    [verdict] = verify_mx(lookup, [Receiver(domain, hosts)])
+    assert (verdict.subjects, verdict.status) == ((f"{domain}.",), Status(status)), rule
+    assert verdict.cause == cause
+    assert verdict.mend == mend
+    assert f"MX {domain}." in verdict.source
+
+
+@pytest.mark.parametrize("name, cause", [("dead", "no answer within 0.3 s"), ("quiet", "SERVFAIL")])
+def test_silence_is_unknown_and_names_the_server(lookup, name, cause):
+    [verdict] = verify_mx(lookup, [Receiver(f"{name}.example.com", HOSTS[:1] if name == "dead" else ())])
+    assert verdict.status is Status.UNKNOWN
+    assert cause in verdict.cause
+    assert str(lookup.resolvers[0]) in verdict.cause and str(lookup.resolvers[0]) in verdict.mend
+
+
+def test_a_fleet_s_hosts_are_asked_for_once():
+    with Nameserver(ZONES) as server, Lookup([server.server]) as lookup:
+        verdicts = verify_mx(lookup, [Receiver("whole.example.com"), Receiver("half.example.com")] * 100)
+        assert [verdict.status for verdict in verdicts] == [Status.OK, Status.OK]
+        assert sum(server.asked.values()) == 2 + 2 * 2  # two MX, then A and AAAA of two hosts
+
+
+def test_what_is_no_name_is_refused():
+    with pytest.raises(ValueError, match="not a domain name"):
+        Receiver("exa mple.com")
