@@ -1,0 +1,188 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What holds for an SPF record whoever sends: its tree, its worst cost, and where an evaluation breaks off.
+
+The cost is that of a client that no term matches: it pays for every term of every branch (RFC 7208, 4.6.4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind, Outcome
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_check import MAXIMUM_TERMS, Ask
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_nodes import Node, Term, read_tree
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_record import is_spf
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_walk import Walk, walk
+
+Each = Callable[[Callable, Iterable], list]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a client pays that nothing matches.
+
+    Attributes: C(terms) that look up; C(voids4) and C(voids6) the lookups that find nothing, for a client of IPv4 and
+    of IPv6; C(possible) those that may find nothing, which depends on the message; C(exact) is False where more can be
+    spent than is known: DNS did not say, a macro names the record, or the tree is too large to be read.
+    """
+
+    terms: int = 0
+    voids4: int = 0
+    voids6: int = 0
+    possible: int = 0
+    exact: bool = True
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.terms + other.terms, self.voids4 + other.voids4, self.voids6 + other.voids6,
+                    self.possible + other.possible, self.exact and other.exact)
+
+
+@dataclass(frozen=True)
+class Audit:
+    """All that is known of a domain's record.
+
+    Attributes: C(nodes) the records of the tree by their domain in lower case, the domain's own first; C(costs) what
+    each takes in all; C(loops) the domains whose records lead back to themselves; C(walk4) and C(walk6) what happens to
+    a client of IPv4 and of IPv6 that no term names; C(type99) the record of the dead type SPF, asked for where no other
+    was found.
+    """
+
+    domain: str
+    nodes: Mapping[str, Node]
+    costs: Mapping[str, Cost]
+    loops: frozenset[str]
+    walk4: Walk
+    walk6: Walk
+    type99: Outcome | None = None
+
+    @property
+    def node(self) -> Node:
+        """Return the domain's own record."""
+        return self.nodes[self.domain]
+
+    @property
+    def cost(self) -> Cost:
+        """Return what the domain's own record takes in all."""
+        return self.costs[self.domain]
+
+    def cost_of(self, term: Term) -> Cost:
+        """Return what one term takes, with the record that it leads to."""
+        return _own_cost(term) + self.costs.get(term.target, Cost())
+
+    def tree(self) -> str:
+        """Return the tree as text, a line for each term that looks up; what stands above is not repeated."""
+        lines = [f"{self.domain}: {_count(self.cost.terms, self.domain in self.loops)} of {MAXIMUM_TERMS} lookups"
+                 f"{'' if self.cost.exact else ' or more'}"]
+        self._grow(lines, self.node, "  ", {self.domain})
+        return "\n".join(lines)
+
+    def _grow(self, lines: list[str], node: Node, indent: str, shown: set[str]) -> None:
+        if node.trouble:
+            lines.append(f"{indent}{node.trouble}")
+        for term in node.terms:
+            if not term.counts:
+                continue
+            repeated = term.target in shown
+            above = " (as above)" if repeated else ""
+            if repeated and term.target in self.loops:
+                above = " (leads back: never ends)"
+            elif term.per_message and term.leads:
+                above = " (the message decides which record)"
+            voids = f", finds nothing: {'; '.join(map(str, term.voids))}" if term.voids else ""
+            terms = _count(self.cost_of(term).terms, term.target in self.loops)
+            lines.append(f"{indent}{term.text}: {terms}{voids}{above}")
+            if term.target in self.nodes and not repeated:
+                shown.add(term.target)
+                self._grow(lines, self.nodes[term.target], f"{indent}  ", shown)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the audit as plain data for JSON. Each record stands once, however often it is included."""
+        return {
+            "domain": self.domain,
+            "lookups": self.cost.terms,
+            "exact": self.cost.exact,
+            "voids": {"ipv4": self.cost.voids4, "ipv6": self.cost.voids6, "possible": self.cost.possible},
+            "otherwise": {"ipv4": self.walk4.result.value, "ipv6": self.walk6.result.value},
+            "tree": self.tree(),
+            "records": [
+                {"domain": node.domain, "records": list(node.texts), "trouble": node.trouble,
+                 "lookups": self.costs[name].terms,
+                 "terms": [{"term": term.text, "lookups": self.cost_of(term).terms, "target": term.target,
+                            "voids": list(map(str, term.voids))} for term in node.terms],
+                 "unread": [term.text for term in node.unread]}
+                for name, node in self.nodes.items()
+            ],
+        }
+
+
+def audit(domain: str, ask: Ask, each: Each | None = None) -> Audit:
+    """Return what holds for the domain's record and all that it leads to.
+
+    Arguments: C(ask) asks DNS for (name, type); C(each) returns function(item) of every item, in parallel where it is
+    Lookup.each. Never more than spf_nodes.MAXIMUM_RECORDS records are read and MAXIMUM_QUESTIONS questions asked.
+    """
+    domain = domain.lower().removesuffix(".")
+    nodes = read_tree(domain, ask, each or (lambda function, items: [function(item) for item in items]))
+    type99 = None if nodes[domain].texts or not nodes[domain].outcome.said else ask(domain, "SPF")
+    costs, loops = _costs(domain, nodes)
+    return Audit(domain, nodes, costs, loops, walk(nodes, domain, 4), walk(nodes, domain, 6), type99)
+
+
+def published(ask: Ask, texts: Mapping[str, str]) -> Ask:
+    """Return the C(ask) that there would be if these records were published (what_if).
+
+    Arguments: C(texts) is {domain: record}, in place of the SPF records that stand there; an empty text removes them.
+    """
+    given = {name.lower().removesuffix("."): text for name, text in texts.items()}
+
+    def answer(name: str, rdtype: str) -> Outcome:
+        outcome = ask(name, rdtype)
+        text = given.get(name.lower().removesuffix("."))
+        if text is None or rdtype != "TXT":
+            return outcome
+        others = tuple(value for value in outcome.values if not is_spf(value))
+        values = (*others, text) if text else others
+        return replace(outcome, kind=Kind.VALUES if values else Kind.NO_DATA, values=values, server="", cause="what if")
+
+    return answer
+
+
+def _own_cost(term: Term) -> Cost:
+    """Return the cost of the term without that of the record it leads to."""
+    certain = [void for void in term.voids if not void.possible]
+    return Cost(int(term.counts), sum(4 in void.families for void in certain),
+                sum(6 in void.families for void in certain), sum(void.times for void in term.voids if void.possible),
+                not (term.silent or term.unread or (term.per_message and term.leads)))
+
+
+def _costs(root: str, nodes: Mapping[str, Node]) -> tuple[dict[str, Cost], frozenset[str]]:
+    """Return the cost of each record, and which lead back to themselves: they take more than is allowed."""
+    costs: dict[str, Cost] = {}
+    loops: set[str] = set()
+    above: list[str] = []
+
+    def cost(name: str) -> Cost:
+        if name in above:
+            loops.update(above[above.index(name):])
+            return Cost(terms=MAXIMUM_TERMS + 1)
+        if name not in costs:
+            above.append(name)
+            total = Cost(exact=nodes[name].outcome.said)
+            for term in nodes[name].terms:
+                total += _own_cost(term)
+                if term.target in nodes:
+                    total += cost(term.target)
+            costs[name] = total
+            above.pop()
+        return costs[name]
+
+    cost(root)
+    return {name: costs[name] for name in nodes}, frozenset(loops)
+
+
+def _count(terms: int, loop: bool) -> str:
+    return f"over {MAXIMUM_TERMS}, without end" if loop else str(terms)
