@@ -8,7 +8,10 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """`mailfleet.sending.lookup`: the options, and what is always true of a module that only asks."""
+    """`mailfleet.sending.lookup`: the options, and what is always true of a module that only asks.
+
+    `mailfleet.sending.lookup.authoritative` and `.wait` are the options that some of them have besides.
+    """
 
     DOCUMENTATION = r"""
 options:
@@ -42,4 +45,29 @@ notes:
   - A verdict is C(unknown) where DNS did not say (no answer, SERVFAIL, REFUSED, no authority, rubbish), and names
     the server that did not. It is C(absent) only where DNS said that there is no such name or record.
   - Bad verdicts do not fail the task. A task that should, asserts that RV(ignore:faults) is empty.
+"""
+
+    AUTHORITATIVE = r"""
+options:
+  authoritative:
+    description:
+      - V(yes) asks every authoritative server of each name, found through the resolvers, and says where they differ. One
+        that does not answer makes the verdict C(unknown).
+      - V(no) asks the resolvers only.
+      - V(auto) asks the authoritative servers, and the resolvers where none of those says anything, as behind a
+        firewall. The verdict then is C(warn) at best and says so.
+    type: str
+    choices: ["yes", "no", auto]
+    default: auto
+"""
+
+    WAIT = r"""
+options:
+  wait:
+    description:
+      - For how many seconds what is not as it should be is asked for again, with growing pauses. V(0) asks once.
+      - Each try is shown as it ends, with the time at which caches forget that there was no such record.
+      - This time comes on top of O(deadline).
+    type: float
+    default: 0.0
 """

@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import dns_wire
-from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind, Mx, Outcome, Server
+from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Held, Kind, Mx, Outcome, Server
 
 try:
     import dns.exception
@@ -40,6 +40,9 @@ OPTIONS = {
     "timeout": {"type": "float", "default": 5.0},
     "deadline": {"type": "float", "default": 60.0},
 }
+# Besides, of those that ask authoritative servers, or wait: fragments mailfleet.sending.lookup.authoritative, .wait.
+AUTHORITATIVE = {"authoritative": {"type": "str", "choices": ["yes", "no", "auto"], "default": "auto"}}
+WAIT = {"wait": {"type": "float", "default": 0.0}}
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,27 @@ class Lookup:
         """Drop all answers, so that the next question is asked again."""
         with self._lock:
             self._cache.clear()
+
+    def held(self, name: str, rdtype: str) -> list[Held]:
+        """Return the negative answers to the question that this lookup was given and that have not run out.
+
+        A CNAME is followed: what does not exist may be where it leads.
+        """
+        with self._lock:
+            kept = [(key, *entry) for key, entry in self._cache.items()]
+        found = []
+        names = [absolute(name)]
+        for at in names:
+            for (server, recursive, asked, asked_type), until, (outcome, target) in kept:
+                if (asked, asked_type) != (at, rdtype):
+                    continue
+                if target and target not in names:
+                    names.append(target)
+                left = until - max(outcome.ttl, MINIMUM_HOLD) + outcome.ttl - time.monotonic()
+                if outcome.kind in (Kind.NO_NAME, Kind.NO_DATA) and left > 0:
+                    found.append(Held(at, rdtype, outcome.kind, str(server), time.time() + left, round(left),
+                                      not recursive))
+        return found
 
     def time_left(self) -> float:
         """Return the seconds until the deadline, at least 0."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import time
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
@@ -101,3 +102,32 @@ class Outcome:
         if self.kind is Kind.SILENT:
             return f"{self.server or 'DNS'} did not say: {self.cause}"
         return self.kind.value + (f" ({self.cause})" if self.cause else "")
+
+
+@dataclass(frozen=True)
+class Held:
+    """A negative answer that caches may keep, so that a record published meanwhile is not seen.
+
+    Attributes: C(name) and C(rdtype) what was asked, C(kind) NO_NAME or NO_DATA; C(server) who said it; C(until) when
+    it runs out, in seconds since the epoch; C(seconds) how long that was from the answer on; C(authoritative) says
+    that the server is no cache itself, but resolvers that asked it keep what it said (RFC 2308, 5).
+    """
+
+    name: str
+    rdtype: str
+    kind: Kind
+    server: str
+    until: float
+    seconds: int
+    authoritative: bool = False
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the answer as plain data for JSON, the time in UTC (RFC 3339)."""
+        return {"name": self.name, "type": self.rdtype, "said": self.kind.value, "server": self.server,
+                "until": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.until)), "seconds": self.seconds,
+                "authoritative": self.authoritative}
+
+    def __str__(self) -> str:
+        until = time.strftime("%H:%M:%S", time.localtime(self.until))
+        keeper = f"resolvers that asked {self.server} may hold" if self.authoritative else f"{self.server} holds"
+        return f"{keeper} '{self.kind.value}' of {self.name} {self.rdtype} until {until}, {self.seconds} s"

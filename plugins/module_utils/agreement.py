@@ -1,0 +1,130 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whether all servers that were asked one question say the same, and one verdict of what they say.
+
+A check asks with Lookup.ask_by and judges what comes with C(combine), which judges each different answer once:
+
+    outcomes, instead = lookup.ask_by(authoritative, name, "TXT")
+    verdict = combine(outcomes, judge, instead)      # judge(outcome) -> Verdict, SILENT included
+
+Where one value has to be gone on with (the forward names of a PTR, the tree of an SPF record), C(agree) has them:
+C(agree(outcomes, instead).answers), each an outcome with the servers that say it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Outcome
+from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict
+
+
+@dataclass(frozen=True)
+class Said:
+    """One answer, or one reason for none, and the servers that gave it."""
+
+    outcome: Outcome
+    servers: tuple[str, ...]
+
+    def __str__(self) -> str:
+        what = str(self.outcome) if self.outcome.said else f"did not say: {self.outcome.cause}"
+        return f"{', '.join(self.servers)}: {what}"
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What the servers say.
+
+    Attributes: C(answers) the different answers in the order in which they were first given (values are compared, not
+    TTLs or the names that CNAMEs led through); C(silent) the servers that did not say, by cause; C(instead) why the
+    resolvers were asked instead of the authoritative servers, where they were.
+    """
+
+    answers: tuple[Said, ...]
+    silent: tuple[Said, ...] = ()
+    instead: str = ""
+
+    @property
+    def groups(self) -> tuple[Said, ...]:
+        """Return all that was said and was not said."""
+        return (*self.answers, *self.silent)
+
+    @property
+    def same(self) -> bool:
+        """Return whether all who said anything said the same, and anybody did."""
+        return len(self.answers) == 1
+
+    @property
+    def differ(self) -> bool:
+        """Return whether two servers contradict each other."""
+        return len(self.answers) > 1
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """Return all who were asked."""
+        return tuple(dict.fromkeys(server for group in self.groups for server in group.servers))
+
+    @property
+    def statement(self) -> str:
+        """Return what is not as it should be, in words; empty where every server said the same."""
+        return self.told({})
+
+    def told(self, words: dict[Said, str]) -> str:
+        """Return the statement with other words for what a group says."""
+        if len(self.groups) < 2 and not self.silent:
+            return self.instead
+        parts = [f"{', '.join(group.servers)}: {words[group]}" if words.get(group) else str(group)
+                 for group in self.groups]
+        text = "; ".join(parts)
+        if self.differ:
+            text = f"the name servers differ: {text}"
+        elif self.answers:
+            text = f"not every name server answers: {text}"
+        return f"{text} ({self.instead})" if self.instead else text
+
+
+def agree(outcomes: Iterable[Outcome], instead: str = "") -> Agreement:
+    """Return what the servers say; C(instead) as Lookup.ask_by returns it."""
+    groups: dict[tuple, tuple[Outcome, dict[str, None]]] = {}
+    for outcome in outcomes:
+        key = (outcome.kind, outcome.values, "" if outcome.said else outcome.cause)
+        groups.setdefault(key, (outcome, {}))[1][outcome.server] = None
+    said = [Said(outcome, tuple(servers)) for outcome, servers in groups.values()]
+    return Agreement(tuple(group for group in said if group.outcome.said),
+                     tuple(group for group in said if not group.outcome.said), instead)
+
+
+def combine(outcomes: Iterable[Outcome], judge: Callable[[Outcome], Verdict], instead: str = "") -> Verdict:
+    """Return one verdict on what all servers say: the worst of those on their answers, its cause naming who says what.
+
+    It is at least C(warn) where servers differ, even in answers that are good each, and where the resolvers were asked
+    instead of the authoritative servers.
+
+    Arguments: C(judge) makes the verdict on one outcome, be it SILENT; C(instead) as Lookup.ask_by returns it.
+    Raises: ValueError where there are no outcomes.
+    """
+    agreed = agree(outcomes, instead)
+    if not agreed.groups:
+        raise ValueError("no outcome to judge")
+    verdicts = {group: judge(group.outcome) for group in agreed.groups}
+    worst = max(verdicts.values(), key=lambda verdict: verdict.status.rank)
+    status, cause, mend = worst.status, worst.cause, worst.mend
+    if len(verdicts) > 1:
+        cause = agreed.told({group: _words(group, verdict) for group, verdict in verdicts.items()})
+    elif instead:
+        cause = f"{cause} ({instead})" if cause else instead
+    if status is Status.OK and (instead or len(verdicts) > 1):
+        status = Status.WARN
+        mend = mend or ("make all name servers serve the same version of the zone" if agreed.differ
+                        else "let this machine ask the authoritative servers (port 53, UDP and TCP)")
+    question = agreed.groups[0].outcome
+    source = replace(question, server=", ".join(agreed.servers)).source
+    return replace(worst, status=status, cause=cause, mend=mend, source=source)
+
+
+def _words(group: Said, verdict: Verdict) -> str:
+    """Return what a server says as its verdict puts it; of a silent one, why it did not."""
+    return (verdict.cause or verdict.found) if group.outcome.said else ""

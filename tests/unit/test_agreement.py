@@ -1,0 +1,78 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One verdict of what several servers say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from ansible_collections.mailfleet.sending.plugins.module_utils.agreement import agree, combine
+from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind, Outcome
+from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict
+
+GOOD = Outcome("a.example.", "TXT", Kind.VALUES, ("good",), "ns1")
+ALSO = replace(GOOD, values=("fine",), server="ns4")
+NONE = replace(GOOD, kind=Kind.NO_NAME, values=(), server="ns2")
+MUTE = replace(GOOD, kind=Kind.SILENT, values=(), server="ns3", cause="no answer within 5 s")
+
+
+def judge(outcome):
+    status, cause, mend = {
+        Kind.VALUES: (Status.OK, "", ""),
+        Kind.NO_NAME: (Status.ABSENT, "there is no record", "publish it"),
+        Kind.SILENT: (Status.UNKNOWN, str(outcome), f"make {outcome.server} answer"),
+    }[outcome.kind]
+    found = ", ".join(outcome.values) or outcome.kind.value
+    return Verdict("test", ("a.example.",), status, found, "good", cause, mend, outcome.source)
+
+
+@pytest.mark.parametrize(
+    "outcomes, instead, status, cause, mend",
+    [
+        ([GOOD], "", Status.OK, "", ""),
+        ([GOOD, replace(GOOD, server="ns9", ttl=7, chain=("b.",))], "", Status.OK, "", ""),
+        ([NONE], "", Status.ABSENT, "there is no record", "publish it"),
+        ([NONE], "why", Status.ABSENT, "there is no record (why)", "publish it"),
+        ([GOOD], "why", Status.WARN, "why", "let this machine ask the authoritative servers (port 53, UDP and TCP)"),
+        ([GOOD, NONE], "", Status.ABSENT, "the name servers differ: ns1: good; ns2: there is no record", "publish it"),
+        ([GOOD, ALSO], "", Status.WARN, "the name servers differ: ns1: good; ns4: fine",
+         "make all name servers serve the same version of the zone"),
+        ([GOOD, MUTE], "", Status.UNKNOWN,
+         "not every name server answers: ns1: good; ns3: did not say: no answer within 5 s", "make ns3 answer"),
+        ([GOOD, MUTE, replace(GOOD, server="ns5"), NONE], "", Status.ABSENT,
+         "the name servers differ: ns1, ns5: good; ns2: there is no record; ns3: did not say: no answer within 5 s",
+         "publish it"),
+        ([MUTE], "", Status.UNKNOWN, "ns3 did not say: no answer within 5 s", "make ns3 answer"),
+        ([MUTE, replace(MUTE, server="ns6", cause="REFUSED")], "", Status.UNKNOWN,
+         "ns3: did not say: no answer within 5 s; ns6: did not say: REFUSED", "make ns3 answer"),
+    ],
+)
+def test_one_verdict_of_all(outcomes, instead, status, cause, mend):
+    verdict = combine(outcomes, judge, instead)
+    assert (verdict.status, verdict.cause, verdict.mend) == (status, cause, mend)
+    servers = ", ".join(dict.fromkeys(outcome.server for outcome in sorted(outcomes, key=lambda each: not each.said)))
+    assert sorted(verdict.source.removeprefix("TXT a.example. asked of ").split(", ")) == sorted(servers.split(", "))
+
+
+def test_each_answer_is_judged_once():
+    judged = []
+    combine([replace(GOOD, server=f"ns{number}") for number in range(9)], lambda out: judged.append(1) or judge(out))
+    assert judged == [1]
+
+
+def test_what_they_agree_on():
+    agreed = agree([GOOD, NONE, MUTE, replace(GOOD, server="ns5")])
+    assert [(said.outcome, said.servers) for said in agreed.answers] == [(GOOD, ("ns1", "ns5")), (NONE, ("ns2",))]
+    assert [said.servers for said in agreed.silent] == [("ns3",)]
+    assert agreed.differ and not agreed.same and agreed.servers == ("ns1", "ns5", "ns2", "ns3")
+    assert agree([GOOD]).same and agree([GOOD]).statement == ""
+    assert agree([GOOD], "why").statement == "why"
+
+
+def test_nothing_asked_is_nothing_to_judge():
+    with pytest.raises(ValueError, match="no outcome"):
+        combine([], judge)
