@@ -10,6 +10,7 @@ import ipaddress
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from ansible_collections.mailfleet.sending.plugins.module_utils.agreement import combine
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind, Mx, Outcome
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import absolute_name
@@ -47,18 +48,24 @@ class _Problem:
     source: str = ""
 
 
-def verify_mx(lookup: Lookup, receivers: Sequence[Receiver]) -> list[Verdict]:
+def verify_mx(lookup: Lookup, receivers: Sequence[Receiver], authoritative: str = "no") -> list[Verdict]:
     """Return a verdict on each domain.
 
     It is ok where every host that its MX records name has an address and is a host of the fleet, where such are given.
     C(warn) where mail arrives yet something is wrong, as an alias (RFC 2181, 10.3) or no MX record at all (RFC 5321,
     5.1); C(fail) where it does not, as with a null MX (RFC 7505); C(absent) where there is nothing to deliver to.
+
+    Arguments: C(authoritative) see Lookup.ask_by.
     """
-    return lookup.each(lambda receiver: _verify(lookup, receiver), dict.fromkeys(receivers))
+    def verify(receiver: Receiver) -> Verdict:
+        outcomes, instead = lookup.ask_by(authoritative, receiver.domain, "MX")
+        return combine(outcomes, lambda outcome: _judge(lookup, receiver, outcome), instead)
+
+    return lookup.each(verify, dict.fromkeys(receivers))
 
 
-def _verify(lookup: Lookup, receiver: Receiver) -> Verdict:
-    outcome = lookup.ask(receiver.domain, "MX")
+def _judge(lookup: Lookup, receiver: Receiver, outcome: Outcome) -> Verdict:
+    """Return the verdict on what one server said of the domain."""
     problems = list(_problems(lookup, receiver, outcome))
     status = max((problem.status for problem in problems), key=lambda status: status.rank, default=Status.OK)
     wanted = ", ".join(receiver.hosts)

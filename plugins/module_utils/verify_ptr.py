@@ -7,15 +7,21 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ansible_collections.mailfleet.sending.plugins.module_utils.agreement import combine
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind, Outcome
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import absolute_name
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict
 
 CHECK = "ptr"
+MANY = 10  # names beyond these are not looked at by who validates them (RFC 7208, 5.5)
+_REVERSE = (".in-addr.arpa.", ".ip6.arpa.")
+# Words in names that networks give to the lines of their customers.
+_CUSTOMER = re.compile(r"(?:^|[.-])(?:dyn(?:amic)?|dhcp|a?dsl|cable|dial(?:up|in)|ppp|broadband)(?=[.\d-])")
 
 
 @dataclass(frozen=True)
@@ -44,17 +50,26 @@ class Address:
         return "AAAA" if ":" in self.address else "A"
 
 
-def verify_ptr(lookup: Lookup, addresses: Sequence[Address]) -> list[Verdict]:
+def verify_ptr(lookup: Lookup, addresses: Sequence[Address], authoritative: str = "no",
+               helo_must_match: bool = False) -> list[Verdict]:
     """Return a verdict on each address.
 
     It is ok where one of its PTR names points back to it and is the HELO name; C(warn) where another name does (RFC
-    5321, 4.1.4 lets nobody refuse mail for that, yet some do); C(fail) where none does (RFC 1912, 2.1).
+    5321, 4.1.4 lets nobody refuse mail for that, yet some do), where the name is one that networks give to customers'
+    lines, or where there are more names than anybody looks at; C(fail) where none points back (RFC 1912, 2.1).
+
+    Arguments: C(authoritative) see Lookup.ask_by; C(helo_must_match) makes a confirmed name that is not the HELO name
+    C(fail).
     """
-    return lookup.each(lambda address: _verify(lookup, address), dict.fromkeys(addresses))
+    def verify(address: Address) -> Verdict:
+        outcomes, instead = lookup.ask_by(authoritative, address.pointer, "PTR")
+        return combine(outcomes, lambda outcome: _judge(lookup, address, outcome, helo_must_match), instead)
+
+    return lookup.each(verify, dict.fromkeys(addresses))
 
 
-def _verify(lookup: Lookup, address: Address) -> Verdict:
-    pointers = lookup.ask(address.pointer, "PTR")
+def _judge(lookup: Lookup, address: Address, pointers: Outcome, helo_must_match: bool) -> Verdict:
+    """Return the verdict on what one server said of the address."""
     names = pointers.values
     expected = f"{address.helo or 'a name'}, which points back to {address.address}"
     sources = [pointers.source]
@@ -63,32 +78,74 @@ def _verify(lookup: Lookup, address: Address) -> Verdict:
         found = ", ".join(names) or ("no answer" if not pointers.said else pointers.kind.value)
         return Verdict(CHECK, (address.address,), status, found, expected, cause, mend, "; ".join(sources))
 
-    name = address.helo or "a name of yours"
-    set_pointer = f"have the owner of the network set {address.pointer} PTR {name}"
+    set_pointer = _set_pointer(address, pointers)
     if not pointers.said:
         return verdict(Status.UNKNOWN, str(pointers), f"make {pointers.server} answer, then check again")
     if not names:
-        return verdict(Status.ABSENT, f"the address has no name: {pointers.kind.value}", set_pointer)
-    if undotted := [name for name in names if name.endswith((".in-addr.arpa.", ".ip6.arpa."))]:
+        cause = f"the address has no name: {pointers.kind.value}"
+        if pointers.chain:
+            cause = f"its reverse name is an alias of {pointers.chain[-1]} (RFC 2317), which has no PTR record"
+        return verdict(Status.ABSENT, cause, set_pointer)
+    if undotted := [name for name in names if name.endswith(_REVERSE)]:
         cause = f"{undotted[0]} ends in the reverse zone: the value in the zone lacks its last dot"
         return verdict(Status.FAIL, cause, set_pointer)
     forward = dict(zip(names, lookup.each(lambda name: lookup.ask(name, address.rdtype), names)))
     sources += [outcome.source for outcome in forward.values()]
     confirmed = [name for name in names if address.address in forward[name].values]
     if address.helo in confirmed or (confirmed and not address.helo):
-        return verdict(Status.OK)
+        return verdict(*_taste(address, names, set_pointer))
     if silent := [outcome for name, outcome in forward.items()
                   if not outcome.said and (name == address.helo or not confirmed)]:
         return verdict(Status.UNKNOWN, str(silent[0]), f"make {silent[0].server} answer, then check again")
+    worse = Status.FAIL if helo_must_match or not confirmed else Status.WARN
     if address.helo in names:
         publish = f"publish {address.helo} {address.rdtype} {address.address}"
-        return verdict(Status.WARN if confirmed else Status.FAIL, _not_back(address, forward[address.helo]), publish)
+        return verdict(worse, _not_back(address, forward[address.helo]), publish)
     if confirmed:
         cause = f"the address greets as {address.helo}, which is not its name"
-        return verdict(Status.WARN, cause, f"{set_pointer}, or greet as {confirmed[0].removesuffix('.')}")
+        return verdict(worse, cause, f"{set_pointer}, or greet as {confirmed[0].removesuffix('.')}")
     cause = "; ".join(_not_back(address, outcome) for outcome in forward.values())
     return verdict(Status.FAIL, cause, set_pointer if address.helo
                    else f"publish {names[0]} {address.rdtype} {address.address}")
+
+
+def _set_pointer(address: Address, pointers: Outcome) -> str:
+    """Return the change that names the address; behind an alias the zone is the holder's own (RFC 2317, 5)."""
+    name = address.helo or "a name of yours"
+    if pointers.chain:
+        return f"publish {pointers.chain[-1]} PTR {name}"
+    return f"have the owner of the network set {address.pointer} PTR {name}"
+
+
+def _taste(address: Address, names: Sequence[str], set_pointer: str) -> tuple[Status, str, str]:
+    """Return what is to be said of names that are right, and yet liked by nobody."""
+    if len(names) > MANY:
+        cause = f"it has {len(names)} names, of which receivers look at no more than {MANY} (RFC 7208, 5.5)"
+        return Status.WARN, cause, f"leave one: {set_pointer}"
+    name = address.helo or names[0]
+    if is_generic(name, address.address):
+        cause = f"{name} looks like the name of a customer's line, and receivers mistrust such names"
+        return Status.WARN, cause, "give the address a name of your domain, in PTR, in DNS and as HELO name"
+    return Status.OK, "", ""
+
+
+def is_generic(name: str, address: str) -> bool:
+    """Return whether the name looks like one that a network made up for an address.
+
+    Arguments: C(name) absolute, in lower case; C(address) an IPv4 or IPv6 address.
+    Such a name holds the address (in either order, in hexadecimal too), or a word for customers' lines.
+    """
+    if _CUSTOMER.search(name):
+        return True
+    ip = ipaddress.ip_address(address)
+    if ip.version == 6:
+        digits = ip.exploded.replace(":", "")
+        return digits[16:] in re.sub(r"[^0-9a-f]", "", name.partition(".")[0]) or digits in name
+    octets = str(ip).split(".")
+    forms = ["[.-]".join(rf"0*{octet}" for octet in order) for order in (octets, octets[::-1])]
+    forms.append("".join(octet.zfill(3) for octet in octets))
+    forms.append("".join(f"{int(octet):02x}" for octet in octets))
+    return any(re.search(rf"(?<![0-9]){form}(?![0-9])", name) for form in forms)
 
 
 def _not_back(address: Address, outcome: Outcome) -> str:

@@ -20,6 +20,7 @@ description:
   - Changes nothing.
 extends_documentation_fragment:
   - mailfleet.sending.lookup
+  - mailfleet.sending.authoritative
   - mailfleet.sending.attributes
   - mailfleet.sending.attributes.controller
 options:
@@ -115,6 +116,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec=lookup.OPTIONS | {
             "domains": {"type": "list", "elements": "dict", "required": True, "options": domain},
+            "authoritative": {"type": "str", "choices": ["yes", "no", "auto"], "default": "auto"},
             "inbound_policies": {"type": "bool", "default": True},
         },
         supports_check_mode=True,
@@ -124,7 +126,7 @@ def main() -> None:
     try:
         receivers = lookup.collect(lambda item: Receiver(item["domain"], item["hosts"]), module.params["domains"])
         with lookup.from_options(module.params) as dns:
-            verdicts = verify_mx(dns, receivers)
+            verdicts = verify_mx(dns, receivers, module.params["authoritative"])
             if module.params["inbound_policies"]:
                 verdicts += verify_inbound(dns, [receiver.domain for receiver in receivers])
     except ValueError as error:

@@ -12,10 +12,12 @@ description:
   - Asks for the PTR names of every address, IPv4 and IPv6, and verifies that one of them points back to the address and
     is the name that the address greets with.
   - No PTR name is C(absent), a name that does not point back C(fail), a confirmed name other than the HELO name
-    C(warn).
+    C(warn). So are a name like those of customers' lines, and more names than receivers look at.
+  - Reverse names that are delegated by aliases (RFC 2317) are followed, and the mend names the place of the record.
   - Changes nothing.
 extends_documentation_fragment:
   - mailfleet.sending.lookup
+  - mailfleet.sending.authoritative
   - mailfleet.sending.attributes
   - mailfleet.sending.attributes.controller
 options:
@@ -37,6 +39,12 @@ options:
         description: Taken so that C(sending_addresses) can be given as it is, and of no meaning here.
         type: str
         default: ""
+  helo_must_match:
+    description:
+      - Whether a confirmed name that is not the HELO name is C(fail) and not C(warn). Some providers want the two to be
+        equal.
+    type: bool
+    default: false
 seealso:
   - module: mailfleet.sending.spf_verify
   - module: mailfleet.sending.dkim_verify
@@ -107,6 +115,8 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec=lookup.OPTIONS | {
             "addresses": {"type": "list", "elements": "dict", "required": True, "options": address},
+            "authoritative": {"type": "str", "choices": ["yes", "no", "auto"], "default": "auto"},
+            "helo_must_match": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
@@ -115,7 +125,7 @@ def main() -> None:
     try:
         addresses = lookup.collect(lambda item: Address(item["address"], item["helo"]), module.params["addresses"])
         with lookup.from_options(module.params) as dns:
-            verdicts = verify_ptr(dns, addresses)
+            verdicts = verify_ptr(dns, addresses, module.params["authoritative"], module.params["helo_must_match"])
     except ValueError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, **as_result(verdicts))

@@ -11,7 +11,7 @@ from nameserver import Nameserver
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status
-from ansible_collections.mailfleet.sending.plugins.module_utils.verify_ptr import Address, verify_ptr
+from ansible_collections.mailfleet.sending.plugins.module_utils.verify_ptr import Address, is_generic, verify_ptr
 
 NET = "100.51.198.in-addr.arpa"
 ZONES = {
@@ -21,6 +21,9 @@ ZONES = {
         "mta2.example.com": {"A": ["198.51.100.99"]},
         "noaddress.example.com": {"TXT": ["x"]},
         "silent.example.com": {"A": ["198.51.100.16"]},
+        "mta22.example.com": {"A": ["198.51.100.22"]},
+        "static-198-51-100-23.example.com": {"A": ["198.51.100.23"]},
+        **{f"m{number}.example.com": {"A": ["198.51.100.24"]} for number in range(11)},
     },
     NET: {
         f"10.{NET}": {"PTR": ["MTA1.example.com."]},
@@ -34,6 +37,11 @@ ZONES = {
         f"18.{NET}": {"PTR": ["mta1.example.com.", "other.example.com."]},
         f"20.{NET}": {"CNAME": [f"20.16-31.{NET}."]},
         f"20.16-31.{NET}": {"PTR": ["mta1.example.com."]},
+        f"21.{NET}": {"CNAME": [f"21.16-31.{NET}."]},
+        f"22.{NET}": {"CNAME": [f"22.16-31.{NET}."]},
+        f"22.16-31.{NET}": {"PTR": ["mta22.example.com."]},
+        f"23.{NET}": {"PTR": ["static-198-51-100-23.example.com."]},
+        f"24.{NET}": {"PTR": [f"m{number}.example.com." for number in range(11)]},
     },
     "1.6.0.0.8.b.d.0.1.0.0.2.ip6.arpa": {
         "0.1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.1.6.0.0.8.b.d.0.1.0.0.2.ip6.arpa": {"PTR": ["mta1.example.com."]},
@@ -130,6 +138,40 @@ def lookup():
             "mta1.example.com. points to 198.51.100.10, 198.51.100.18",
             "publish mta1.example.com. A 198.51.100.20",
         ),
+        ("198.51.100.22", "mta22.example.com", "ok", "mta22.example.com.", "", ""),
+        (
+            "198.51.100.22",
+            "mta1.example.com",
+            "warn",
+            "mta22.example.com.",
+            "the address greets as mta1.example.com., which is not its name",
+            f"publish 22.16-31.{NET}. PTR mta1.example.com., or greet as mta22.example.com",
+        ),
+        (
+            "198.51.100.21",
+            "mta1.example.com",
+            "absent",
+            "no such name",
+            f"its reverse name is an alias of 21.16-31.{NET}. (RFC 2317), which has no PTR record",
+            f"publish 21.16-31.{NET}. PTR mta1.example.com.",
+        ),
+        (
+            "198.51.100.23",
+            "static-198-51-100-23.example.com",
+            "warn",
+            "static-198-51-100-23.example.com.",
+            "static-198-51-100-23.example.com. looks like the name of a customer's line, and receivers mistrust such "
+            "names",
+            "give the address a name of your domain, in PTR, in DNS and as HELO name",
+        ),
+        (
+            "198.51.100.24",
+            "m3.example.com",
+            "warn",
+            ", ".join(sorted(f"m{number}.example.com." for number in range(11))),
+            "it has 11 names, of which receivers look at no more than 10 (RFC 7208, 5.5)",
+            f"leave one: have the owner of the network set 24.{NET}. PTR m3.example.com.",
+        ),
     ],
 )
 def test_verdict(lookup, address, helo, status, found, cause, mend):
@@ -150,6 +192,56 @@ def test_what_dns_did_not_say_is_unknown_and_names_the_server(lookup, address, c
 def test_what_cannot_be_an_address(address, helo):
     with pytest.raises(ValueError):
         Address(address, helo)
+
+
+@pytest.mark.parametrize("address, helo, status", [
+    ("198.51.100.11", "mta1.example.com", "fail"),
+    ("198.51.100.14", "mta2.example.com", "fail"),
+    ("198.51.100.10", "mta1.example.com", "ok"),
+])
+def test_the_inventory_may_demand_the_helo_name(lookup, address, helo, status):
+    (verdict,) = verify_ptr(lookup, [Address(address, helo)], helo_must_match=True)
+    assert verdict.status is Status(status)
+
+
+@pytest.mark.parametrize("name, address, generic", [
+    ("mta1.example.com.", "198.51.100.10", False),
+    ("mta10.example.com.", "10.0.0.1", False),
+    ("ip-198-51-100-10.example.net.", "198.51.100.10", True),
+    ("10.100.51.198.static.example.net.", "198.51.100.10", True),
+    ("198051100010.example.net.", "198.51.100.10", True),
+    ("h-c633640a.example.net.", "198.51.100.10", True),
+    ("1198-51-100-10.example.net.", "198.51.100.10", False),
+    ("a.dsl.example.net.", "198.51.100.10", True),
+    ("dyn7.example.net.", "198.51.100.10", True),
+    ("dynamo.example.net.", "198.51.100.10", False),
+    ("2001-0db8-0061-0000-0000-0000-0000-0010.example.net.", "2001:db8:61::10", True),
+    ("mta1.example.com.", "2001:db8:61::10", False),
+])
+def test_names_that_networks_make_up(name, address, generic):
+    assert is_generic(name, address) is generic
+
+
+def test_name_servers_that_differ_are_named():
+    def zones(target):
+        names = {NET: {"NS": ["ns1.example.com.", "ns2.example.com."]}, f"10.{NET}": {"PTR": [target]}}
+        hosts = {"ns1": "127.0.0.1", "ns2": "127.0.0.2", "mta1": "198.51.100.10"}
+        return {NET: names, "example.com": {f"{host}.example.com": {"A": [at]} for host, at in hosts.items()}}
+
+    with (
+        Nameserver(zones("mta1.example.com.")) as first,
+        Nameserver(zones("old.example.com."), address="127.0.0.2", port=first.port),
+        Lookup([first.server], timeout=0.3, authority_port=first.port) as lookup,
+    ):
+        address = Address("198.51.100.10", "mta1.example.com")
+        (verdict,) = verify_ptr(lookup, [address], "yes")
+        (from_resolver,) = verify_ptr(lookup, [address], "no")
+    assert from_resolver.status is Status.OK
+    assert verdict.status is Status.FAIL
+    assert verdict.cause == (
+        f"the name servers differ: ns1.example.com. (127.0.0.1:{first.port}): mta1.example.com.; "
+        f"ns2.example.com. (127.0.0.2:{first.port}): old.example.com. has no A record: no such name"
+    )
 
 
 def test_queries_are_kept_to_two_for_an_address():
