@@ -17,7 +17,7 @@ description:
   - Changes nothing.
 extends_documentation_fragment:
   - mailfleet.sending.lookup
-  - mailfleet.sending.authoritative
+  - mailfleet.sending.lookup.authoritative
   - mailfleet.sending.attributes
   - mailfleet.sending.attributes.controller
 options:

@@ -37,7 +37,7 @@ ZONES = {
         "mixed.example.com": {"MX": [(10, "both.example.com.")]},
         "aliased.example.com": {"MX": [(10, "alias.example.com.")]},
         "gone.example.com": {"MX": [(10, "nobody.example.com.")]},
-        "partly.example.com": {"MX": [(10, "nobody.example.com."), (20, "text.example.com."), (30, "six.example.com.")]},
+        "partly.example.com": {"MX": [(1, "nobody.example.com."), (2, "text.example.com."), (3, "six.example.com.")]},
         "quiet.example.com": {"MX": [(10, "silent.example.com.")]},
     }
 }
