@@ -16,7 +16,6 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.spf_audit import
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_check import MAXIMUM_TERMS, Ask
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_compose import (
     MAX_ANSWER,
-    CannotCompose,
     answer_size,
     compose,
     mechanism,
@@ -25,7 +24,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.spf_compose impo
 )
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_mistakes import MAXIMUM_MENDED, meant_by
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_nodes import Node, Term
-from ansible_collections.mailfleet.sending.plugins.module_utils.spf_record import VERSION, Mechanism
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_record import VERSION, Mechanism, parse_record
 
 Edits = Mapping[int, str]  # position of a term in the record -> what stands there instead, empty where nothing does
 LAST = 1 << 30  # the position behind all terms
@@ -76,7 +75,7 @@ def smaller(found: Audit, edits: Edits, ask: Ask) -> dict[int, str] | None:
     for term in found.node.terms:
         if _is_static(term) and trial.get(term.source.position, term.text):
             trial[term.source.position] = " ".join(f"{term.source.qualifier}{each}".removeprefix("+")
-                                                   for each in _written_out(term))
+                                                   for each in _written_out(term, found.node))
             if _is_within(found, trial, ask):
                 return trial
     return None
@@ -87,11 +86,15 @@ def _is_static(term: Term) -> bool:
     return term.name in ("a", "mx") and whole and 0 < len(term.addresses) <= _MAXIMUM_ADDRESSES
 
 
-def _written_out(term: Term) -> list[str]:
+def _written_out(term: Term, node: Node) -> list[str]:
+    """Return the networks of a term that do not stand in the record already."""
     lengths = {4: term.source.prefix4, 6: term.source.prefix6}
     addresses = [ipaddress.ip_address(address) for address in term.addresses]
     held = [str(ipaddress.ip_network((address, lengths[address.version]), strict=False)) for address in addresses]
-    return [mechanism(network) for network in networks(held)]
+    there = [each.network for each in node.record.mechanisms
+             if each.network and each.qualifier == term.source.qualifier]
+    return [mechanism(network) for network in networks(held)
+            if not any(network.version == each.version and network.subnet_of(each) for each in there)]
 
 
 def is_mended(domain: str, text: str, ask: Ask) -> bool:
@@ -104,13 +107,14 @@ def _is_within(found: Audit, edits: Edits, ask: Ask) -> bool:
     return is_mended(found.domain, edited(found.node.text, edits), ask)
 
 
-def split(found: Audit, node: Node) -> list[Record]:
-    """Return the records that carry those of the node in answers that UDP holds (RFC 7208, 3.4), or none.
+def split(found: Audit, node: Node, text: str) -> list[Record]:
+    """Return the records that carry the text of the node in answers that UDP holds (RFC 7208, 3.4), or none.
 
     Only a record of which all terms pass can be taken apart without a change of what it says.
     """
-    record = node.record
-    if not record or record.exp or record.others or "%" in node.text or node.unread:
+    record = parse_record(text)
+    all_is_last = all(each.name != "all" for each in record.mechanisms[:-1])
+    if record.exp or record.others or "%" in text or not all_is_last:
         return []
     if any(each.qualifier != "+" and each.name != "all" for each in record.mechanisms):
         return []
@@ -130,7 +134,7 @@ def split(found: Audit, node: Node) -> list[Record]:
             costs=costs,
             other_octets=sum(map(rr_size, others)),
         )
-    except CannotCompose:
+    except ValueError:  # too many, or a name that nobody can publish
         return []
     fits = answer_size(absolute_name(node.domain), [records[0].value, *others]) < MAX_ANSWER
     return records if fits else []
