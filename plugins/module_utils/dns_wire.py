@@ -88,7 +88,10 @@ def read(answer: Message, outcome: Outcome, zone: str | None = None) -> tuple[Ou
         if cut is not None and zone and _below(_text(cut), zone) and at.is_subdomain(cut):
             return replace(silent, cause=f"it refers to the servers of {_text(cut)}", zone=_text(cut)), ""
         return replace(silent, cause="lame: it does not answer with authority"), ""
-    at, chain, ttl, found = _follow(answer, outcome.rdtype, zone or "")
+    try:
+        at, chain, ttl, found = _follow(answer, outcome.rdtype, zone or "")
+    except dns.name.NameTooLong:
+        return replace(silent, cause="YXDOMAIN: a DNAME makes the name too long (RFC 6672, 2.2)"), ""
     outcome = replace(outcome, chain=chain, cause=explained, ttl=ttl)
     if found:
         # A set has no order, and servers shuffle it: sorted, the same answer reads the same.
@@ -111,7 +114,10 @@ def read(answer: Message, outcome: Outcome, zone: str | None = None) -> tuple[Ou
 
 
 def _follow(answer: Message, rdtype: str, zone: str) -> tuple:
-    """Return where the CNAMEs of the answer lead, the names on the way, their TTL, and the set that stands there."""
+    """Return where the CNAMEs of the answer lead, the names on the way, their TTL, and the set that stands there.
+
+    Raises: dns.name.NameTooLong.
+    """
     kind = dns.rdatatype.from_text(rdtype)
     sets = {(rrset.name, rrset.rdtype): rrset for rrset in answer.answer if rrset.rdclass == dns.rdataclass.IN}
     within = dns.name.from_text(zone) if zone else dns.name.root
@@ -133,13 +139,13 @@ def _follow(answer: Message, rdtype: str, zone: str) -> tuple:
 
 
 def _renamed(name: dns.name.Name, sets: object) -> tuple[dns.name.Name, int] | None:
-    """Return what a DNAME makes of the name, for servers that leave it to us (RFC 6672, 2.2 and 3.4), and its TTL."""
+    """Return what a DNAME makes of the name, for servers that leave it to us (RFC 6672, 2.2 and 3.4), and its TTL.
+
+    Raises: dns.name.NameTooLong.
+    """
     for rrset in sets:
         if rrset.rdtype == dns.rdatatype.DNAME and name != rrset.name and name.is_subdomain(rrset.name):
-            try:
-                return name.relativize(rrset.name).concatenate(rrset[0].target), rrset.ttl
-            except dns.name.NameTooLong:
-                return None
+            return name.relativize(rrset.name).concatenate(rrset[0].target), rrset.ttl
     return None
 
 
