@@ -97,7 +97,7 @@ def loss(text: str, wanted: str = "") -> str:
     if der.is_certificate(data):
         return "p= holds a certificate, not the key in it"
     wanted = wanted.rstrip("=")
-    if wanted and found != wanted and wanted.startswith(found):
+    if found and found != wanted and wanted.startswith(found):
         lost = f"p= ends after {len(found)} of its {len(wanted)} characters"
     elif gone := der.missing(data):
         lost = f"p= is cut off: {len(data)} of the key's {len(data) + gone} bytes are there"

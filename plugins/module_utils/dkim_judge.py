@@ -157,9 +157,11 @@ def _several(key: Key, outcome: Outcome) -> Verdict:
     elif parts and key.is_in(parts):
         left = parts.without()
     else:
-        left = next((value if _is_sound(value) else records[value].without() for value in ours), "")
-    mend = (f"leave {key.owner} TXT {quoted(to_bytes(left))} and no other value there{others}" if left
-            else f"remove them and {key.publish()}")
+        left = (ours[0] if _is_sound(ours[0]) else records[ours[0]].without()) if len(ours) == 1 else ""
+    if left:
+        mend = f"leave {key.owner} TXT {quoted(to_bytes(left))} and no other value there{others}"
+    else:
+        mend = f"leave one key at {key.owner}{others}" if ours else f"remove them and {key.publish()}"
     cause += "; what verifiers make of several values is not defined (RFC 6376, 3.6.2.2)"
     return _verdict(key, outcome, Status.FAIL, f"{len(values)} TXT values", cause, mend)
 
@@ -184,21 +186,22 @@ def _damaged(key: Key, outcome: Outcome, error: DkimRecordError) -> Verdict:
         return _verdict(key, outcome, Status.FAIL, "a private key",
                         "p= holds a private key: whoever reads it can sign as the domain (RFC 6376, 8.3)",
                         f"remove {key.owner} TXT at once and never sign with that key again; {FRESH}")
-    at = f"no key record, at character {error.position + 1}: {error} ({error.rule})"
+    at = f"at character {error.position + 1}: {error} ({error.rule})"
     if damage:
         record = damage.record
-        cause = f"{at}: {'; '.join(damage.causes)}"
+        causes = [*damage.causes, at]
         if not key.is_in(record):
-            cause += "; and it is another key" if not record.revoked else "; and the key is revoked: p= is empty"
-            return _verdict(key, outcome, Status.FAIL, shown(text), cause, key.publish())
-        rules = _broken(key, record)
-        cause = "; ".join([cause, *(rule.cause for rule in rules)])
-        mend = key.publish("" if key.public else _mended(record, rules))
+            causes.append("and the key is revoked: p= is empty" if record.revoked else "and it is another key")
+            mend = key.publish()
+        else:
+            rules = _broken(key, record)
+            causes += [rule.cause for rule in rules]
+            mend = key.publish("" if key.public else _mended(record, rules))
     else:
         wanted = dict(dkim_record.parse_record(key.wanted).tags)["p"] if key.public else ""
         loss = dkim_damage.loss(text, wanted)
-        cause, mend = f"{at}: {loss}" if loss else at, key.publish()
-    return _verdict(key, outcome, Status.FAIL, shown(text), cause, mend)
+        causes, mend = [loss, at] if loss else [at], key.publish()
+    return _verdict(key, outcome, Status.FAIL, shown(text), f"no key record: {'; '.join(causes)}", mend)
 
 
 def _fitness(key: Key, record: KeyRecord) -> tuple[Status, str, str]:

@@ -153,7 +153,7 @@ def parse_record(text: str) -> KeyRecord:
     try:
         public = base64.b64decode(_WHITE.sub("", encoded), validate=True)
     except binascii.Error as error:
-        raise DkimRecordError(f"p= is not base64: {_base64_fault(encoded) or error}", at) from error
+        raise DkimRecordError(f"p= is not base64: {_base64_fault(encoded)}", at) from error
     if der.is_private(public):
         raise DkimRecordError("p= holds a private key", at, secret=True)
     try:
@@ -216,9 +216,11 @@ def _names(tags: dict[str, tuple[str, int]], name: str) -> tuple[str, ...]:
 
 
 def _base64_fault(encoded: str) -> str:
-    """Return which character of p= is not base64, where it is one that DNS panels are known to leave there."""
+    """Return what is wrong with p=: a character that is not base64, or too few of them."""
     found = re.search(r"[^A-Za-z0-9+/= \t\r\n]", encoded)
-    return f"found {found.group()!r} at its character {found.start()}" if found else ""
+    if found:
+        return f"found {found.group()!r} at its character {found.start() + 1}"
+    return f"its {len(_WHITE.sub('', encoded))} characters are no multiple of 4, or its = stand in the wrong place"
 
 
 def _short(text: str) -> str:
