@@ -19,10 +19,16 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.spf_check import
     Step,
 )
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_findings import Finding, enumerated
-from ansible_collections.mailfleet.sending.plugins.module_utils.spf_mend import LAST, Edits, publish, rewritten, shown
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_mistakes import is_like_spf, meant_by
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_nodes import Term
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_record import is_spf
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_rewrite import (
+    LAST,
+    Edits,
+    publish,
+    rewritten,
+    shown,
+)
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_walk import Walk
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status
 

@@ -15,7 +15,6 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.records import M
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_check import QUALIFIERS, Result
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_compose import MAX_ANSWER, answer_size, rr_size
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_cover import superfluous
-from ansible_collections.mailfleet.sending.plugins.module_utils.spf_mend import LAST, Edits
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_mistakes import is_mistaken, meant_by
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_nodes import Node
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_record import (
@@ -24,6 +23,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.spf_record impor
     Mechanism,
     SpfRecord,
 )
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_rewrite import LAST, Edits
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status
 
 PAYLOAD = 1232  # octets over UDP that no path fragments (DNS flag day 2020)

@@ -21,7 +21,8 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.spf_consequences
     unreadable,
 )
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_findings import Finding, findings_of
-from ansible_collections.mailfleet.sending.plugins.module_utils.spf_mend import (
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_nodes import Node
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_rewrite import (
     edited,
     publish,
     rewritten,
@@ -29,7 +30,6 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.spf_mend import 
     smaller,
     split,
 )
-from ansible_collections.mailfleet.sending.plugins.module_utils.spf_nodes import Node
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict
 
 CHECK = "spf record"
