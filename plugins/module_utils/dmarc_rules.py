@@ -47,12 +47,14 @@ def remarks(found: Discovery) -> list[Remark]:
 def departures(live: DmarcRecord, wanted: DmarcRecord) -> list[Remark]:
     """Return where the live record is not as wanted: what is weaker fails, what is stricter is a warning."""
     remarks: list[Remark] = []
+    told = set()
     for tag in POLICY_TAGS:
         has, should = live.applied(tag), wanted.applied(tag)
-        if has is should:
+        if has is should or (has, should) in told:
             continue
+        told.add((has, should))  # what subdomains fall back to is said once
         weaker = has.rank < should.rank
-        changes: Changes = {name: wanted.tags.get(name) for name in (*POLICY_TAGS, "t")}
+        changes: Changes = {name: wanted.tags.get(name) for name in (*POLICY_TAGS, "t", "pct")}
         remarks.append(Remark(
             Status.FAIL if weaker else Status.WARN,
             f"the policy for {_WHOSE[tag]} is {has.value}, {'weaker' if weaker else 'stricter'} than the wanted "
@@ -140,8 +142,8 @@ def _testing(found: Discovery, record: DmarcRecord) -> Iterator[Remark]:
         policies = {record.requested(tag): None for tag in POLICY_TAGS if record.requested(tag).rank}
         if policies:
             names = " and ".join(policy.value for policy in policies)
-            yield Remark(Status.WARN, f"t=y asks for the next weaker policy, but {_OLD} do not know it and apply "
-                                      f"{names} in full; pct=0 tells them the same (7489, 6.6.4)", {"pct": "0"})
+            yield Remark(Status.WARN, f"t=y asks for the next weaker policy (RFC 9989, 4.7), but {_OLD} do not know it "
+                                      f"and apply {names} in full; pct=0 tells them the same (6.6.4)", {"pct": "0"})
 
 
 def _reports(found: Discovery, record: DmarcRecord) -> Iterator[Remark]:

@@ -35,6 +35,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.reading import d
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict
 
 CHECK = "dmarc"
+MENTIONED = 8  # faults of one record that its verdict names
 LEAST = f"{VERSION}; p=none"  # what large providers demand of all who send much
 
 
@@ -110,6 +111,26 @@ def verify_dmarc(lookup: Lookup, subjects: Sequence[Subject], helo: Sequence[str
     return Findings(tuple(verdicts), tuple(check.found for check in checks))
 
 
+def as_policy(found: Discovery) -> dict[str, object]:
+    """Return a discovery as plain data: domain, at, record, policy, subdomains, nonexistent, organization, asked.
+
+    Texts are empty where there is nothing, or DNS did not say. What holds for subdomains is what the record says, be
+    it their own or one that the domain inherits.
+    """
+    record = found.record
+    effective = record is not None and record.applies
+    return {
+        "domain": found.walk.domain,
+        "at": found.at.owner if found.at else "",
+        "record": record.text if record else "",
+        "policy": found.applied.value if found.applied else "",
+        "subdomains": record.applied("sp").value if effective else "",
+        "nonexistent": record.applied("np").value if effective else "",
+        "organization": found.walk.organization,
+        "asked": [step.owner for step in found.walk.steps],
+    }
+
+
 class _Check:
     """All that is to be said of one subject. Its record is asked for once."""
 
@@ -149,7 +170,9 @@ class _Check:
         said = remarks(found) + (departures(found.record, self.subject.wanted) if self.subject.wanted else [])
         if not said:
             return verdict(Status.OK, _words(found))
-        cause = "; ".join(dict.fromkeys(remark.cause for remark in said))
+        causes = list(dict.fromkeys(remark.cause for remark in said))
+        cause = "; ".join(map(_short, causes[:MENTIONED]))
+        cause += f"; and {len(causes) - MENTIONED} more" if len(causes) > MENTIONED else ""
         return verdict(max((remark.status for remark in said), key=lambda each: each.rank), _words(found), cause,
                        self.mend(found, said))
 
@@ -198,7 +221,7 @@ class _Check:
         text = amended(found.record, changes)
         if text == found.record.text:
             return f"correct {found.at.owner}"
-        return f'publish {found.at.owner} TXT "{text}" instead of "{found.record.text}"'
+        return f'publish {found.at.owner} TXT "{text}" instead of "{_short(found.record.text)}"'
 
     def alignment(self, helo: Sequence[str]) -> list[Verdict]:
         """Return the verdict on alignment; none where no policy applies, which the policy's verdict says."""

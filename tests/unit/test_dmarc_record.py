@@ -48,7 +48,7 @@ def test_what_is_a_record(rule, text):
         ("4.7: v= is required", "p=reject", 0, "found 'p=reject', expected v=DMARC1"),
         ("4.7: v= is first", "p=reject; v=DMARC1", 10, "it must be the first tag"),
         ("4.7: v= matches precisely", "v=dmarc1; p=none", 2, "v= is 'dmarc1'; its case matters"),
-        ("4.7: v= matches precisely", "v=DMARC10; p=none", 8, "found '0; p=none' behind v=DMARC1, expected a semicolon"),
+        ("4.7: v= matches precisely", "v=DMARC10; p=none", 8, "'0; p=none' behind v=DMARC1, expected a semicolon"),
         ("4.8: a semicolon follows", "v=DMARC1 p=none", 8, "found ' p=none' behind v=DMARC1, expected a semicolon"),
         ("4.8: nothing before it", " v=DMARC1; p=none", 0, "white space stands before v=DMARC1"),
         ("4.8: quotes of a panel", '"v=DMARC1; p=none"', 0, "a quotation mark stands before v=DMARC1"),
