@@ -95,7 +95,7 @@ def read(answer: Message, outcome: Outcome, zone: str | None = None) -> tuple[Ou
     outcome = replace(outcome, chain=chain, cause=explained, ttl=ttl)
     if found:
         # A set has no order, and servers shuffle it: sorted, the same answer reads the same.
-        return replace(outcome, values=tuple(sorted(_value(item) for item in found)), ttl=min(ttl, found.ttl)), ""
+        return replace(outcome, values=tuple(sorted(value(item) for item in found)), ttl=min(ttl, found.ttl)), ""
     if len(chain) > MAXIMUM_CHAIN or (zone and not at.is_subdomain(dns.name.from_text(zone))):
         return outcome, _text(at)
     missing = Kind.NO_NAME if answer.rcode() == dns.rcode.NXDOMAIN else Kind.NO_DATA
@@ -173,7 +173,7 @@ def _text(name: dns.name.Name) -> str:
     return name.to_text().lower()
 
 
-def _value(item: dns.rdata.Rdata) -> str | Mx:
+def value(item: dns.rdata.Rdata) -> str | Mx:
     """Return one value as str, or as Mx.
 
     The strings of a TXT are joined without anything between (RFC 7208, 3.3; RFC 6376, 3.6.2.2). Bytes that are not
