@@ -9,10 +9,13 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from nameserver import Nameserver
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.dmarc_walk import discover, one_below, targets, walk
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
+from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind, Outcome
 
 P = "v=DMARC1; p="
 
@@ -208,3 +211,28 @@ def test_a_walk_of_one_organization_shares_its_questions(world):
     found = run.lookup.each(run.discover, [f"d{n}.mail.example.com" for n in range(200)])
     assert {each.walk.organization for each in found} == {"example.com"}
     assert run.server.queries == 200 + 3
+
+
+PLACES = st.sampled_from([(), ("v=DMARC1",), (f"{P}none; psd=n",), (f"{P}none; psd=y",), (f"{P}none", f"{P}reject")])
+
+
+@given(st.lists(PLACES, min_size=1, max_size=12))
+def test_any_tree(places):
+    """4.10: at most 8 questions; an Organizational Domain is that of itself, and either asked for or below a suffix."""
+    domain = ".".join(f"d{n}" for n in range(len(places)))
+    tree = {".".join(domain.split(".")[n:]): values for n, values in enumerate(places)}
+    asked = []
+
+    def ask(name, rdtype):
+        asked.append(name)
+        values = tree[name.removeprefix("_dmarc.").removesuffix(".")]
+        return Outcome(name, rdtype, Kind.VALUES if values else Kind.NO_DATA, values)
+
+    found = walk(ask, domain)
+    assert len(asked) == len(set(asked)) == len(found.steps) <= 8
+    organization = found.organization
+    assert domain == organization or domain.endswith(f".{organization}")
+    assert walk(ask, organization).organization == organization
+    applying = found.applying
+    assert (applying is None) == (not any(step.record for step in found.steps))
+    assert applying is None or found.own.record or applying.domain == organization or applying.record.psd == "y"
