@@ -24,10 +24,9 @@ _SIGNS = str.maketrans(
     | dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-")
 )
 _GAPS = re.compile(
-    r"(?<![^ ])([-+~?]?(?:ipv?[46]|include|exists|mx|a)(?::(?= )| (?= *:))"  # ip4: 192.0.2.1
-    r"|(?:redirect|exp)(?:[=:](?= )| (?= *[=:]))"
-    r"|[-+~?](?= +all\b))"
-    rf" *([:=]?) *(?=all\b|(?!(?:{_NAMES})[:=])[^ ]*(?:\.|:[^ ]*:))", re.IGNORECASE)
+    r"(?<![^ ])(?:(?:[-+~?]?(?:ipv?[46]|include|exists|mx|a) *:|(?:redirect|exp) *[=:]) *"  # ip4: 192.0.2.1
+    rf"(?![-+~?]*(?:{_NAMES})(?:[:=/]|[.:]*(?![^ ])))(?=[^ ]*(?:\.|:[^ ]*:))"
+    r"|[-+~?] +(?=all\b))", re.IGNORECASE)
 # Where two strings, or two lines, were joined without a space.
 _GLUED = re.compile(
     r"(?<=[A-Za-z0-9/])(?=[-+~?]?(?:include:|ip4:|ip6:|exists:|redirect=))|(?<=[A-Za-z0-9])(?=[-+~?]all$)|[;,]+",
@@ -63,12 +62,13 @@ def meant_by(text: str) -> tuple[str, tuple[Meant, ...]]:
     changes: list[Meant] = []
     plain = _without_signs(text, changes)
     version = _VERSION.match(plain).group()
-    if version.lower() != f"{VERSION} ":
+    if version.lower().rstrip(" ") != VERSION or (version.lower() == VERSION and plain[len(version):]):
         changes.append(Meant(version or text[:10], f"{VERSION} ", "a record begins with v=spf1 and a space (4.5)"))
     rest = plain[len(version):]
-    closed = _GAPS.sub(r"\1\2", rest)
+    closed = _GAPS.sub(lambda gap: gap.group().replace(" ", ""), rest)
     if closed != rest:
-        changes.append(Meant(_GAPS.search(rest).group(), "", "no space may stand here (4.6.1)"))
+        gaps = [gap.group() for gap in _GAPS.finditer(rest) if " " in gap.group()]
+        changes.append(Meant(gaps[0], "", "no space may stand here (4.6.1)"))
     terms: list[str] = []
     for written in closed.split():
         pieces = _terms(written)
