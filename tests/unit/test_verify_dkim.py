@@ -100,8 +100,8 @@ def test_a_key_that_both_serve_is_seen(servers):
         (["v=DKIM1; p="], "fail", "the key is revoked: p= is empty"),
         ([f"v=DKIM1; h=sha1; p={PUBLIC}"], "fail", "h= does not allow sha256"),
         ([f"v=DKIM1; s=tlsrpt; p={PUBLIC}"], "fail", "s= does not allow email"),
-        ([RECORD, format_record(OTHER)], "fail", "2 keys stand at one name; what verifiers make of several values is not defined (RFC 6376, 3.6.2.2)"),
-        ([f'"{RECORD}"'], "fail", "no key record: quotation marks were published as part of the value; at character 1: "),
+        ([RECORD, format_record(OTHER)], "fail", "2 keys stand at one name; what verifiers make of several"),
+        ([f'"{RECORD}"'], "fail", "no key record: quotation marks were published as part of the value; "),
         ([RECORD[:200]], "fail", "no key record: p= ends after 182 of its 392 characters; at character 19: p= "),
         (
             ["v=spf1 -all"],

@@ -57,7 +57,8 @@ def numbers(bits):
 
 
 EVEN = base64.b64encode(element(0x30, element(2, b"\x10" * 256) + element(2, b"\3"))).decode()
-CERTIFICATE = base64.b64encode(element(0x30, element(0x30, b"\0" * 99) + element(0x30, b"") + element(3, b"\0"))).decode()
+CERTIFICATE = base64.b64encode(
+    element(0x30, element(0x30, b"\0" * 99) + element(0x30, b"") + element(3, b"\0"))).decode()
 
 
 @dataclass(frozen=True)
