@@ -18,7 +18,8 @@ options:
   resolvers:
     description:
       - The resolvers to ask, each as C(address), C(address:port) or C([IPv6 address]:port).
-      - They are asked in their order, the next one where one does not say.
+      - They are asked in their order, the next one where one does not say. One that left several questions in a row
+        unanswered is asked last, and not at all where it does not even answer what it has to know.
       - Without any, those that the system is configured with.
     type: list
     elements: str
