@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ansible_collections.mailfleet.sending.plugins.module_utils import dkim_damage, dkim_record
+from ansible_collections.mailfleet.sending.plugins.module_utils import der, dkim_damage, dkim_record
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_record import DkimRecordError, KeyRecord
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind, Outcome
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import absolute_name, quoted, to_bytes
@@ -76,11 +77,12 @@ class Key:
 
 @dataclass(frozen=True)
 class _Rule:
-    """A rule that a record breaks. C(drop) the tags without which it keeps it, none where another key is needed."""
+    """A rule that a record breaks. C(change) what of the record has to change: tags and flags (t=s) are taken out, p=
+    is written anew; nothing where another key is needed."""
 
     status: Status
     cause: str
-    drop: tuple[str, ...] = ()
+    change: tuple[str, ...] = ()
 
 
 def judge(key: Key, outcome: Outcome) -> Verdict:
@@ -220,7 +222,7 @@ def _fitness(key: Key, record: KeyRecord) -> tuple[Status, str, str]:
     rules = sorted(_broken(key, record), key=lambda rule: -rule.status.rank)
     if not rules:
         return Status.OK, "", ""
-    mend = key.publish(_mended(record, rules)) if all(rule.drop for rule in rules) else FRESH
+    mend = key.publish(_mended(record, rules)) if all(rule.change for rule in rules) else FRESH
     return rules[0].status, "; ".join(rule.cause for rule in rules), mend
 
 
@@ -248,6 +250,9 @@ def _broken(key: Key, record: KeyRecord) -> list[_Rule]:
         (rsa and record.bits > dkim_record.LARGEST_RSA_BITS, _Rule(
             Status.WARN, f"verifiers need not know RSA keys over {dkim_record.LARGEST_RSA_BITS} bits, this has "
             f"{record.bits} (RFC 8301, 3.2)")),
+        (record.form == "pkcs1", _Rule(
+            Status.WARN, "p= holds the key as PKCS#1 has it, which RFC 6376, 3.6.1 says, but OpenDKIM reads a "
+            "SubjectPublicKeyInfo only", ("p",))),
         (record.granularity not in (None, "*"), _Rule(
             Status.WARN, "g= is obsolete, and verifiers that still know it limit the key to some senders "
             "(RFC 6376, C.2)", ("g",))),
@@ -257,11 +262,12 @@ def _broken(key: Key, record: KeyRecord) -> list[_Rule]:
 
 def _mended(record: KeyRecord, rules: list[_Rule]) -> str:
     """Return the value of the record with nothing changed but what breaks the rules."""
-    drop = [name for rule in rules for name in rule.drop]
-    flags = [flag for flag in record.flags if f"t={flag}" not in drop]
-    if flags == list(record.flags):
-        return record.without(*drop)
-    return record.without(*drop, *([] if flags else ["t"]), t=":".join(flags))
+    change = {name for rule in rules for name in rule.change}
+    flags = [flag for flag in record.flags if f"t={flag}" not in change]
+    new = {"t": ":".join(flags)}
+    if "p" in change:
+        new["p"] = base64.b64encode(der.rsa_spki(record.public)).decode()
+    return record.without(*(change - {"p"}), *([] if flags else ["t"]), **new)
 
 
 def _described(record: KeyRecord, outcome: Outcome) -> str:

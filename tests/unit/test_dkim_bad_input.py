@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from host import PROGRAMS
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from nameserver import Nameserver
 
@@ -58,19 +58,16 @@ pieces = st.sampled_from([
     lambda data: data.decode("latin-1")))
 @example("")
 @example("p=")
-@settings(max_examples=600, deadline=None)
 def test_any_text_ends_in_a_verdict(text):
     judged(text)
 
 
 @given(st.lists(st.lists(pieces, max_size=6).map("".join), min_size=2, max_size=6, unique=True))
-@settings(max_examples=200, deadline=None)
 def test_any_texts_end_in_a_verdict(texts):
     assert {verdict.status for verdict in judged(*texts)} == {Status.FAIL}
 
 
 @given(st.lists(pieces, max_size=12).map("".join))
-@settings(max_examples=400, deadline=None)
 def test_what_is_undone_is_a_record(text):
     damage = dkim_damage.undo(text)
     if damage and damage.record:
