@@ -52,8 +52,8 @@ notes:
 options:
   authoritative:
     description:
-      - V(yes) asks every authoritative server of each name, found through the resolvers, and says where they differ. One
-        that does not answer makes the verdict C(unknown).
+      - V(yes) asks every authoritative server of each name, found through the resolvers, and says where they differ.
+        One that does not answer makes the verdict C(unknown).
       - V(no) asks the resolvers only.
       - V(auto) asks the authoritative servers, and the resolvers where none of those says anything, as behind a
         firewall. The verdict then is C(warn) at best and says so.
