@@ -2,147 +2,160 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The record to publish instead of a wrong one, proved by an audit of it before it is named."""
+"""The records to publish so that SPF passes: each with all the addresses at once that it lacks, within the limits."""
 
 from __future__ import annotations
 
 import ipaddress
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 
-from ansible_collections.mailfleet.sending.plugins.module_utils.dns_merge import merge_spf
-from ansible_collections.mailfleet.sending.plugins.module_utils.records import Record, absolute_name, quoted, to_bytes
-from ansible_collections.mailfleet.sending.plugins.module_utils.spf_audit import Audit, audit, published
-from ansible_collections.mailfleet.sending.plugins.module_utils.spf_check import MAXIMUM_TERMS, Ask
-from ansible_collections.mailfleet.sending.plugins.module_utils.spf_compose import (
-    MAX_ANSWER,
-    answer_size,
-    compose,
-    mechanism,
-    networks,
-    rr_size,
+from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind, Outcome
+from ansible_collections.mailfleet.sending.plugins.module_utils.records import DEFAULT_TTL, Record, absolute_name
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_amend import (
+    NotOurs,
+    amended,
+    repaired,
 )
-from ansible_collections.mailfleet.sending.plugins.module_utils.spf_mistakes import MAXIMUM_MENDED, meant_by
-from ansible_collections.mailfleet.sending.plugins.module_utils.spf_nodes import Node, Term
-from ansible_collections.mailfleet.sending.plugins.module_utils.spf_record import VERSION, Mechanism, parse_record
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_check import Ask, Check, Result
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_compile import compile_domain
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_compose import CannotCompose
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_fleet import Case, Run
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_mistakes import MAXIMUM_MENDED
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_ranges import of_numbers
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_record import (
+    SpfSyntaxError,
+    is_spf,
+    parse_record,
+)
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_tree import View
 
-Edits = Mapping[int, str]  # position of a term in the record -> what stands there instead, empty where nothing does
-LAST = 1 << 30  # the position behind all terms
-_MAXIMUM_ADDRESSES = 32  # that the terms a and mx are replaced by
-_ENDS = {"+": "softfail", "-": "fail", "~": "softfail", "?": "neutral"}
-
-
-def edited(text: str, edits: Edits) -> str:
-    """Return the record with its terms changed."""
-    terms = {match.start() + len(VERSION): match.group() for match in re.finditer(r"[^ ]+", text[len(VERSION):])}
-    terms |= edits
-    return " ".join([VERSION, *(terms[position] for position in sorted(terms) if terms[position])])
-
-
-def shown(text: str, limit: int = 300) -> str:
-    """Return a TXT value as a zone file has it, cut where it is long."""
-    written = quoted(to_bytes(text[:limit]))
-    return f"{written[:-1]}…\" ({len(text)} characters)" if len(text) > limit else written
+SAME_VERSION = "make all name servers serve the same version of the zone"
+_LACKING = (Result.NONE, Result.FAIL, Result.SOFTFAIL, Result.NEUTRAL)
 
 
-def publish(domain: str, text: str) -> str:
-    """Return how to say that the record is to be published, empty where it is too long to be printed."""
-    return f"publish {domain}. TXT {quoted(to_bytes(text))}" if len(text) <= MAXIMUM_MENDED else ""
+class Mends:
+    """Makes the mends of one run. Every group of checks is noted before the first mend is made.
 
+    Sets of addresses are numbers with a bit for each: a thousand addresses of one domain take 125 bytes.
+    """
 
-def rewritten(node: Node) -> str:
-    """Return the one right record that the domain's SPF records, or what is like one, stand for; empty if unknown."""
-    texts = node.texts or tuple(value for value in node.outcome.values if meant_by(value)[0])
-    right = [meant_by(text)[0] if node.problems or not node.texts or len(texts) > 1 else text for text in texts]
-    if not right or not all(right):
+    def __init__(self, view: View, cases: Sequence[Case]) -> None:
+        self.view = view
+        self.ours = {case.domain for case in cases}
+        tables = {id(case.table): case.table for case in cases}.values()
+        self.addresses = sorted({(row.version, row.number) for table in tables for row in table.rows})
+        self.bits = {address: bit for bit, address in enumerate(self.addresses)}
+        self.sets: dict[tuple[str, str], int] = {}
+        self.made: dict[tuple, str] = {}
+
+    def note(self, case: Case, check: Check, runs: Sequence[Run]) -> None:
+        """Remember which addresses a check ended so for."""
+        if check.result in (Result.PASS, Result.TEMPERROR):
+            return
+        rows = case.table.rows
+        found = 0
+        for first, end in runs:
+            low, high = (self.bits[rows[at][:2]] for at in (first, end - 1))
+            if high - low == end - first - 1:
+                found |= (1 << end - first) - 1 << low
+            else:
+                for row in rows[first:end]:
+                    found |= 1 << self.bits[row[:2]]
+        place = self.owner(case, check), _what(check)
+        self.sets[place] = self.sets.get(place, 0) | found
+
+    def owner(self, case: Case, check: Check) -> str:
+        """Return whose record is to be mended: that which decided, or the last on the way to it that is one of ours."""
+        ways = [step.domain.lower().removesuffix(".") for step in check.chain]
+        return next((domain for domain in reversed(ways) if self._is_ours(domain)), case.domain)
+
+    def of(self, case: Case, check: Check) -> str:
+        """Return the mend of a check that did not pass."""
+        if check.result is Result.TEMPERROR:
+            question, _asked, server = check.source.partition(" asked of ")
+            return f"make {server or 'DNS'} answer {question}, then check again"
+        owner = self.owner(case, check)
+        agreed = self.view.agreements.get(owner)
+        if agreed and agreed.differ:
+            return SAME_VERSION
+        key = owner, _what(check)
+        if key not in self.made:
+            self.made[key] = self._made(owner, check)
+        return self.made[key]
+
+    def _is_ours(self, domain: str) -> bool:
+        labels = domain.split(".")
+        return any(".".join(labels[at:]) in self.ours for at in range(len(labels)))
+
+    def _made(self, owner: str, check: Check) -> str:
+        values = self.view.ask(owner, "TXT").values
+        texts = [text for text in values if is_spf(text)]
+        if texts and (longest := max(map(len, texts))) > MAXIMUM_MENDED:
+            return f"write the record of {owner} anew: it has {longest:,} characters, an answer has room for about 400"
+        lacking = self.sets[owner, _what(check)]
+        base, remark = (texts[0] if texts else ""), ""
+        try:
+            if check.result is Result.PERMERROR:
+                base = repaired(owner, check, self.view.ask)
+                # Where nothing can be left out, the addresses go before the limit.
+                remark = f" (others still meet: {check.cause})" if [base] == texts else ""
+                lacking = self._still_lacking(owner, base, lacking)
+            elif included := self._included(base, lacking):
+                return f"mend the record of {included}, which that of {owner} includes"
+            addresses = [ipaddress.ip_address(number) if version == 4 else ipaddress.IPv6Address(number)
+                         for bit, (version, number) in enumerate(self.addresses) if lacking >> bit & 1]
+            others = [text for text in values if not is_spf(text)]
+            records = amended(owner, base, list(map(str, addresses)), others, self.view.ask)
+        except NotOurs as error:
+            return str(error)
+        except CannotCompose as error:
+            return f"no record within the limits passes all these addresses: {error}"
+        return _publish(records, texts) + remark
+
+    def _still_lacking(self, owner: str, base: str, addresses: int) -> int:
+        """Return those of the addresses that the repaired record does not pass."""
+        ask = _standing(self.view.ask, owner, base)
+        lacking = 0
+        for version in (4, 6):
+            numbers = [number for bit, (family, number) in enumerate(self.addresses)
+                       if family == version and addresses >> bit & 1]
+            compiled = compile_domain(owner, f"postmaster@{owner}", version, ask, of_numbers(numbers))
+            for first, end, check in compiled.runs(numbers):
+                if check and check.result is not Result.PASS:
+                    for number in numbers[first:end]:
+                        lacking |= 1 << self.bits[version, number]
+        return lacking
+
+    def _included(self, text: str, lacking: int) -> str:
+        """Return the domain that the record includes and that lacks the same addresses, where there is one."""
+        try:
+            record = parse_record(text)
+        except SpfSyntaxError:
+            return ""
+        for term in record.mechanisms:
+            if term.name == "include" and term.qualifier == "+" and len(term.domain) == 1:
+                target = str(term.domain[0]).lower().removesuffix(".")
+                if not lacking & ~self.sets.get((target, "lacks"), 0):
+                    return target
         return ""
-    return right[0] if len(right) == 1 else merge_spf(right, None)
 
 
-def smaller(found: Audit, edits: Edits, ask: Ask) -> dict[int, str] | None:
-    """Return the edits that bring the record of the audit within the limits of RFC 7208, 4.6.4, or None.
-
-    First the terms that find nothing go, then the hosts of a and mx are replaced by the addresses that they have now.
-    """
-    if not found.node.record:
-        return None
-    trial = dict(edits)
-    for term in found.node.terms:
-        if term.name in ("a", "mx") and not term.addresses and term.voids and not term.silent:
-            trial[term.source.position] = ""
-    if _is_within(found, trial, ask):
-        return trial
-    for term in found.node.terms:
-        if _is_static(term) and trial.get(term.source.position, term.text):
-            trial[term.source.position] = " ".join(f"{term.source.qualifier}{each}".removeprefix("+")
-                                                   for each in _written_out(term, found.node))
-            if _is_within(found, trial, ask):
-                return trial
-    return None
+def _what(check: Check) -> str:
+    """Return what is wrong with a record, in which all addresses with the same are mended together."""
+    return "lacks" if check.result in _LACKING else f"{check.cause}"
 
 
-def _is_static(term: Term) -> bool:
-    whole = not (term.silent or term.unread or term.per_message)
-    return term.name in ("a", "mx") and whole and 0 < len(term.addresses) <= _MAXIMUM_ADDRESSES
+def _standing(ask: Ask, owner: str, text: str) -> Ask:
+    def answer(name: str, rdtype: str) -> Outcome:
+        if rdtype == "TXT" and name.lower().removesuffix(".") == owner:
+            return Outcome(absolute_name(owner), "TXT", Kind.VALUES, (text,))
+        return ask(name, rdtype)
+
+    return answer
 
 
-def _written_out(term: Term, node: Node) -> list[str]:
-    """Return the networks of a term that do not stand in the record already."""
-    lengths = {4: term.source.prefix4, 6: term.source.prefix6}
-    addresses = [ipaddress.ip_address(address) for address in term.addresses]
-    held = [str(ipaddress.ip_network((address, lengths[address.version]), strict=False)) for address in addresses]
-    there = [each.network for each in node.record.mechanisms
-             if each.network and each.qualifier == term.source.qualifier]
-    return [mechanism(network) for network in networks(held)
-            if not any(network.version == each.version and network.subnet_of(each) for each in there)]
-
-
-def is_mended(domain: str, text: str, ask: Ask) -> bool:
-    """Return whether nothing breaks off where the record stands at the domain."""
-    then = audit(domain, published(ask, {domain: text}))
-    return not (then.walk4.broken or then.walk6.broken) and then.cost.terms <= MAXIMUM_TERMS
-
-
-def _is_within(found: Audit, edits: Edits, ask: Ask) -> bool:
-    return is_mended(found.domain, edited(found.node.text, edits), ask)
-
-
-def split(found: Audit, node: Node, text: str) -> list[Record]:
-    """Return the records that carry the text of the node in answers that UDP holds (RFC 7208, 3.4), or none.
-
-    Only a record of which all terms pass can be taken apart without a change of what it says.
-    """
-    record = parse_record(text)
-    all_is_last = all(each.name != "all" for each in record.mechanisms[:-1])
-    if record.exp or record.others or "%" in text or not all_is_last:
-        return []
-    if any(each.qualifier != "+" and each.name != "all" for each in record.mechanisms):
-        return []
-    others = [value for value in node.outcome.values if value not in node.texts]
-    costs = {term.target: found.cost_of(term).terms - 1 for term in node.terms if term.target}
-    last = next((each for each in record.mechanisms if each.name == "all"), None)
-    terms = [each for each in record.mechanisms if each.name != "all"]
-    try:
-        records = compose(
-            node.domain,
-            [str(each.network) for each in terms if each.network],
-            include=[str(each.domain[0]) for each in terms if each.name == "include"],
-            redirect=str(record.redirect.value[0]) if record.redirect else None,
-            extra_mechanisms=[_explicit(each, node.domain) for each in terms
-                              if not each.network and each.name != "include"],
-            all=_ENDS[last.qualifier] if last else "neutral",
-            costs=costs,
-            other_octets=sum(map(rr_size, others)),
-        )
-    except ValueError:  # too many, or a name that nobody can publish
-        return []
-    fits = answer_size(absolute_name(node.domain), [records[0].value, *others]) < MAX_ANSWER
-    return records if fits else []
-
-
-def _explicit(term: Mechanism, domain: str) -> str:
-    """Return the term with its domain, so that it means the same in another record."""
-    if term.domain:
-        return term.text
-    name, slash, prefixes = term.text.partition("/")
-    return f"{name}:{domain}{slash}{prefixes}"
+def _publish(records: Iterable[Record], instead: Sequence[str]) -> str:
+    """Return the mend that publishes these records, the first in place of the texts."""
+    first, *more = (f"{record.owner} TXT {record.rdata}" for record in records)
+    old = " and ".join(Record("x.", "TXT", text, DEFAULT_TTL).rdata for text in instead)
+    return "; ".join([f"publish {first}{f' instead of {old}' if old else ''}", *(f"publish {text}" for text in more)])

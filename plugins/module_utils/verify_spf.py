@@ -2,137 +2,184 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether SPF passes the sending addresses, as a receiver would find it."""
+"""Whether SPF passes the sending addresses, as a receiver would find it.
+
+Domains are gone through one after the other, each with all its addresses. What is kept of one is a verdict for each way
+that its checks ended, so that memory grows with the domains and with the addresses, not with their product; the whole
+matrix goes to a file, row by row.
+"""
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
-from ansible_collections.mailfleet.sending.plugins.module_utils.records import absolute_name
+from ansible_collections.mailfleet.sending.plugins.module_utils.agreement import Agreement
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_check import Check, Result, check_host
-from ansible_collections.mailfleet.sending.plugins.module_utils.spf_compose import mechanism, networks
-from ansible_collections.mailfleet.sending.plugins.module_utils.spf_record import (
-    VERSION,
-    SpfSyntaxError,
-    is_spf,
-    parse_record,
-)
-from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_compile import compile_domain
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_fleet import Case, Run, joined
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_mend import SAME_VERSION, Mends
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_tree import View
+from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict, faults, group
 
 CHECK = "spf"
-IDENTITIES = ("mailfrom", "helo")
+# Where more ways than this led to one result of a domain, those that differ in the last term only are told as one.
+WAYS = 10
 _STATUS = {Result.PASS: Status.OK, Result.NONE: Status.ABSENT, Result.TEMPERROR: Status.UNKNOWN}
-_WRITTEN = {"mailfrom": "MAIL FROM", "helo": "HELO"}
+
+# Takes a domain with its addresses, and the ends of their checks by runs of the table.
+Each = Callable[[Case, Sequence[tuple[Run, Check]]], None]
 
 
 @dataclass(frozen=True)
-class Sender:
-    """One thing to check: an address, and the domain that it uses as an identity.
+class Findings:
+    """C(verdicts) on all that was checked, and C(counts), how many checks have which status."""
 
-    C(identity) is "mailfrom", the domain of the return path, or "helo", the HELO name; C(helo) the name that the
-    address greets with, the domain itself where it is left out. Domains are kept in lower case without their last dot.
-    Raises: ValueError where a value cannot be what it should.
+    verdicts: tuple[Verdict, ...]
+    counts: dict[Status, int]
+
+    def as_result(self, more: Iterable[Verdict] = ()) -> dict[str, object]:
+        """Return what the module returns: as verdict.as_result, but counting checks and not names of subjects.
+
+        Arguments: C(more) verdicts of other checks, each subject of which counts one.
+        """
+        more = list(more)
+        grouped = group([*self.verdicts, *more])
+        counts = Counter(self.counts)
+        for verdict in more:
+            counts[verdict.status] += len(verdict.subjects)
+        return {
+            "verdicts": [verdict.to_dict() for verdict in grouped],
+            "faults": [verdict.to_dict() for verdict in faults(grouped)],
+            "summary": {status.value: counts[status] for status in Status},
+        }
+
+
+def status_of(check: Check) -> Status:
+    """Return what the result of a check means to the one who sends: only pass is ok (RFC 7208, 2.6)."""
+    return _STATUS.get(check.result, Status.FAIL)
+
+
+def evaluate(case: Case, view: View) -> list[tuple[Run, Check]]:
+    """Return how the check of each of the domain's addresses ends, as check_host() has it, by runs of the table."""
+    sender, place, found = f"postmaster@{case.domain}", 0, []
+
+    def alone(at: int) -> tuple[Run, Check]:
+        row = case.table.rows[at]
+        helo = row.helo or case.domain
+        return (at, at + 1), check_host(row.text, case.domain, sender, helo, view.ask, explain=False)
+
+    for version, numbers in case.table.numbers.items():
+        compiled = compile_domain(case.domain, sender, version, view.ask, case.table.ranges[version])
+        left: list[int] = []
+        for first, end, check in compiled.runs(numbers):
+            if check:
+                found.append(((place + first, place + end), check))
+            else:
+                left += range(place + first, place + end)
+        found += view.lookup.each(alone, left)
+        place += len(numbers)
+    return sorted(found, key=lambda item: item[0])
+
+
+def verify_spf(view: View, cases: Sequence[Case], each: Each | None = None) -> Findings:
+    """Return verdicts on all cases: ok only where the result of check_host() is pass.
+
+    Verdicts with the same result and chain of terms are one, a domain's own. Arguments: C(view) the DNS; C(each) is
+    called with every case as soon as it was evaluated.
     """
-
-    address: str
-    domain: str
-    identity: str = "mailfrom"
-    helo: str = ""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "address", str(ipaddress.ip_address(self.address.strip())))
-        if self.identity not in IDENTITIES:
-            raise ValueError(f"identity {self.identity!r}: expected {' or '.join(IDENTITIES)}")
-        for name in ("domain", "helo"):
-            domain = getattr(self, name) or self.domain
-            object.__setattr__(self, name, absolute_name(domain).removesuffix("."))
-
-    def __str__(self) -> str:
-        return f"{self.address} {_WRITTEN[self.identity]} {self.domain}"
-
-
-def of_fleet(domains: Iterable[str], addresses: Iterable[tuple[str, str]]) -> list[Sender]:
-    """Return every address with every domain as MAIL FROM, and with its HELO name.
-
-    Arguments: C(addresses) pairs of an address and its HELO name, which may be empty.
-    Raises: ValueError.
-    """
-    addresses = list(addresses)
-    senders = [Sender(address, domain, "mailfrom", helo) for domain in domains for address, helo in addresses]
-    return senders + [Sender(address, helo, "helo", helo) for address, helo in addresses if helo]
+    versions = [version for version in (4, 6) if any(case.table.numbers[version] for case in cases)]
+    view.fetch([case.domain for case in cases], versions)
+    counts: Counter[Status] = Counter()
+    groups: list[_Group] = []
+    mends = Mends(view, cases)
+    for case in cases:
+        ends = evaluate(case, view)
+        if each:
+            each(case, ends)
+        for found in _grouped(case, ends, view):
+            counts[found.verdict.status] += found.count
+            mends.note(case, found.check, found.runs)
+            groups.append(replace(found, runs=()))
+    verdicts = [found.verdict if found.verdict.ok else
+                replace(found.verdict, mend=mends.of(found.case, found.check)) for found in groups]
+    return Findings((*verdicts, *of_servers(view)), counts)
 
 
-def verify_spf(lookup: Lookup, senders: Sequence[Sender]) -> list[Verdict]:
-    """Return a verdict on each sender: ok only where the result of check_host() is pass (RFC 7208, 2.6).
+@dataclass(frozen=True)
+class _Group:
+    """The checks of one case that ended alike."""
 
-    The chain of terms that led to the result stands in what was found.
-    """
-    senders = list(dict.fromkeys(senders))
-    checks = dict(zip(senders, lookup.each(lambda sender: _check(lookup, sender), senders)))
-    mends = _Mends(lookup, checks)
-    return [_verdict(sender, check, mends) for sender, check in checks.items()]
-
-
-def _check(lookup: Lookup, sender: Sender) -> Check:
-    return check_host(sender.address, sender.domain, f"postmaster@{sender.domain}", sender.helo, lookup.ask)
+    case: Case
+    check: Check
+    verdict: Verdict
+    count: int
+    runs: Sequence[Run]
 
 
-def _verdict(sender: Sender, check: Check, mends: _Mends) -> Verdict:
+def _grouped(case: Case, ends: Sequence[tuple[Run, Check]], view: View) -> Iterator[_Group]:
+    """Return the groups of one case: of the same result and chain, or, where there are too many, the same but for
+    the last term."""
+    ways: dict[tuple, list[tuple[Run, Check]]] = {}
+    for run, check in ends:
+        ways.setdefault((check.result, check.chain, check.cause, check.source), []).append((run, check))
+    many = {result for result, number in Counter(key[0] for key in ways).items() if number > WAYS}
+    groups: dict[tuple, list[list[tuple[Run, Check]]]] = {}
+    for key, members in ways.items():
+        result, chain = key[:2]
+        place = (result, chain[:-1], chain[-1].domain if chain else "") if result in many else key
+        groups.setdefault(place, []).append(members)
+    for alike in groups.values():
+        checks = [members[0][1] for members in alike]
+        runs = joined(sorted(run for members in alike for run, _check in members))
+        count = sum(end - first for first, end in runs)
+        yield _Group(case, checks[0], _verdict(case, checks, runs, view), count, runs)
+
+
+def _verdict(case: Case, checks: Sequence[Check], runs: Sequence[Run], view: View) -> Verdict:
+    """Return the verdict on one group, whose mend is not known yet."""
+    check = checks[0]
+    status = status_of(check)
     path = " > ".join(map(str, check.chain))
+    if len(terms := dict.fromkeys(item.chain[-1].term for item in checks if item.chain)) > 1:
+        path += f" and {len(terms) - 1:,} more terms"
     found = f"{check.result.value} by {path}" if path else check.result.value
-    status = _STATUS.get(check.result, Status.FAIL)
-    cause, mend = "", ""
+    cause = ""
     if status is not Status.OK:
         cause = check.cause or "the address is not among those that the record passes"
-        mend = mends.of(sender, check)
-    source = check.source or f"TXT {sender.domain}."
-    return Verdict(CHECK, (str(sender),), status, found, "pass", cause, mend, source)
+        if len(causes := {item.cause for item in checks}) > 1:
+            cause += f" (of one; {len(causes) - 1:,} causes more of this kind)"
+    source = check.source or view.ask(decisive(case, check), "TXT").source
+    return Verdict(CHECK, tuple(case.subjects(runs)), status, found, "pass", cause, "", source)
 
 
-class _Mends:
-    """Makes the mends of one run, in which a record lacks all addresses at once that it does not pass."""
-
-    def __init__(self, lookup: Lookup, checks: dict[Sender, Check]) -> None:
-        self.lookup = lookup
-        self.lacking: dict[str, dict[str, None]] = {}
-        for sender, check in checks.items():
-            if check.result in (Result.NONE, Result.FAIL, Result.SOFTFAIL, Result.NEUTRAL):
-                self.lacking.setdefault(_decisive(sender, check), {})[sender.address] = None
-
-    def of(self, sender: Sender, check: Check) -> str:
-        domain = _decisive(sender, check)
-        match check.result:
-            case Result.TEMPERROR:
-                return "make the server answer, then check again"
-            case Result.PERMERROR:
-                return f"correct the record of {check.chain[-1].domain if check.chain else domain}"
-        missing = " ".join(map(mechanism, networks(self.lacking[domain])))
-        texts = [text for text in self.lookup.ask(domain, "TXT").values if is_spf(text)]
-        if not texts:
-            return f'publish {domain}. TXT "{VERSION} {missing} -all"'
-        if included := self._included(texts[0], self.lacking[domain]):
-            return f"mend the record of {included}, which that of {domain} includes"
-        # What stands first decides first, whatever follows.
-        rest = texts[0][len(VERSION):].strip()
-        return f'publish {domain}. TXT "{f"{VERSION} {missing} {rest}".rstrip()}" instead of "{texts[0]}"'
-
-    def _included(self, text: str, addresses: dict[str, None]) -> str:
-        """Return the domain that the record includes and that lacks the same addresses, where there is one."""
-        try:
-            record = parse_record(text)
-        except SpfSyntaxError:
-            return ""
-        for term in record.mechanisms:
-            if term.name == "include" and term.qualifier == "+" and len(term.domain) == 1:
-                target = str(term.domain[0]).lower().removesuffix(".")
-                if addresses.keys() <= self.lacking.get(target, {}).keys():
-                    return target
-        return ""
+def decisive(case: Case, check: Check) -> str:
+    """Return the domain whose record decided: the one that an include or redirect led to, else the case's own."""
+    return check.chain[-1].domain.lower() if check.chain else case.domain
 
 
-def _decisive(sender: Sender, check: Check) -> str:
-    """Return the domain whose record decided: the one that a redirect led to, else the sender's."""
-    return check.chain[-1].domain.lower() if check.chain else sender.domain
+def of_servers(view: View) -> Iterator[Verdict]:
+    """Return verdicts on authoritative servers that contradict each other or do not answer, by record."""
+    for name, agreed in sorted(view.agreements.items()):
+        if not agreed.statement or not agreed.answers:
+            continue  # nobody said anything: the checks themselves are unknown
+        status = Status.FAIL if agreed.differ else Status.UNKNOWN if agreed.silent else Status.WARN
+        words = {} if agreed.differ else dict.fromkeys(agreed.answers, "answers")
+        yield Verdict(CHECK, (f"TXT {name}.",), status, _said(agreed), "the same answer of every name server",
+                      agreed.told(words), _mend_of_servers(agreed), f"TXT {name}. asked of {', '.join(agreed.servers)}")
+
+
+def _said(agreed: Agreement) -> str:
+    if agreed.differ:
+        return f"{len(agreed.answers)} different answers"
+    return "no answer of some name servers" if agreed.silent else "an answer of a resolver only"
+
+
+def _mend_of_servers(agreed: Agreement) -> str:
+    if agreed.differ:
+        return SAME_VERSION
+    if agreed.silent:
+        silent = [server for said in agreed.silent for server in said.servers]
+        return f"make {', '.join(silent)} answer, or take it out of the zone's NS records"
+    return "let this machine ask the authoritative servers (port 53, UDP and TCP)"

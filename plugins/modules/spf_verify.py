@@ -13,10 +13,14 @@ description:
     and each domain that it sends under, and says which term of which record decided.
   - Only the result C(pass) is C(ok). No record is C(absent), a DNS server that did not say is C(unknown), all else
     C(fail).
-  - The mend of a verdict is the record to publish, with all addresses that it lacks.
+  - The mend of a verdict is the record to publish, with all addresses that it lacks, within the limits of RFC 7208.
+  - The records of all domains are fetched together, each once, and each address is then evaluated with limits of its
+    own. A thousand addresses and two hundred domains take seconds.
+  - With O(records), each record is judged as well, whoever sends (C(spf record)).
   - Changes nothing.
 extends_documentation_fragment:
   - mailfleet.sending.lookup
+  - mailfleet.sending.lookup.authoritative
   - mailfleet.sending.attributes
   - mailfleet.sending.attributes.controller
 options:
@@ -68,6 +72,28 @@ options:
         description: The name that the address greets with, which matters to macros only. Without it, the domain.
         type: str
         default: ""
+  records:
+    description: Whether the records of all these domains are judged as well, with their trees and limits.
+    type: bool
+    default: true
+  what_if:
+    description:
+      - Records that are not published yet, by domain. Everything is evaluated as if they stood in place of the SPF
+        records that do; an empty one stands for its removal.
+    type: dict
+    default: {}
+  matrix:
+    description:
+      - A file on the controller to write the result of every single check to, as CSV (RFC 4180) in UTF-8, its first
+        line naming the columns C(address), C(identity) (V(mailfrom) or V(helo)), C(domain), C(status), C(result),
+        C(chain) (the terms that led to the result, the outermost first), C(terms) (how many terms looked up),
+        C(voids) (how many lookups found nothing) and C(cause).
+      - It replaces the file that is there when it is whole. Nothing is written in check mode.
+    type: path
+  authoritative:
+    description:
+      - Holds for the SPF records of the domains that are verified, and for names below them. What they include of
+        others is asked of the resolvers, as receivers do.
 seealso:
   - module: mailfleet.sending.ptr_verify
   - module: mailfleet.sending.dkim_verify
@@ -96,6 +122,18 @@ EXAMPLES = r"""
     that: spf.faults | length == 0
     fail_msg: "{{ spf.faults }}"
 
+- name: See what a record would do before it is published
+  mailfleet.sending.spf_verify:
+    domains: [e.example.com]
+    addresses:
+      - {address: 198.51.100.10, helo: mta1.example.com}
+    what_if:
+      e.example.com: v=spf1 ip4:198.51.100.0/28 -all
+    matrix: /tmp/spf.csv
+  delegate_to: localhost
+  run_once: true
+  become: false
+
 - name: Verify one address with one domain
   mailfleet.sending.spf_verify:
     checks:
@@ -107,28 +145,43 @@ EXAMPLES = r"""
 
 RETURN = r"""
 verdicts:
-  description: The verdicts on all that was verified. Those that differ in nothing but their subjects are one.
+  description:
+    - The verdicts on all that was verified. Those of a domain with the same result and chain are one. Where more than
+      ten chains led to one result of a domain, those that differ in their last term are one too.
+    - With O(records) also those on the records themselves, and, where authoritative servers were asked, on those that
+      differ or do not answer.
   returned: success
   type: list
   elements: dict
   contains:
-    check: {description: Always C(spf)., type: str, returned: always, sample: spf}
+    check:
+      description: C(spf) of an address or a server, C(spf record) of a record.
+      type: str
+      returned: always
+      sample: spf
     subjects:
-      description: Address, identity and domain of each.
+      description:
+        - Address, identity and domain of each. More than twenty addresses are named by ranges, which hold those
+          addresses only that were verified, and a long list ends in how many are not named; O(matrix) has all.
+        - The domain, of a verdict on a record.
       type: list
       elements: str
       returned: always
-      sample: ["198.51.100.10 MAIL FROM e.example.com"]
+      sample: ["198.51.100.10 to 198.51.100.59 (50 addresses) MAIL FROM e.example.com"]
     status: {description: "C(ok), C(warn), C(unknown), C(absent) or C(fail).", type: str, returned: always, sample: ok}
     found:
       description: The result, and the chain of terms that led to it.
       type: str
       returned: always
       sample: "pass by e.example.us: include:example.com > example.com: ip4:198.51.100.10"
-    expected: {description: Always C(pass)., type: str, returned: always, sample: pass}
+    expected: {description: What it should be., type: str, returned: always, sample: pass}
     cause: {description: "Why the status is not C(ok).", type: str, returned: always, sample: ""}
     mend: {description: The record to publish., type: str, returned: always, sample: ""}
-    source: {description: The question that decided., type: str, returned: always, sample: TXT e.example.us.}
+    source:
+      description: The question that decided, and the server that answered it.
+      type: str
+      returned: always
+      sample: TXT e.example.us. asked of 198.51.100.4
 faults:
   description: The verdicts that are not C(ok), the worst first.
   returned: success
@@ -136,22 +189,31 @@ faults:
   elements: dict
   sample: []
 summary:
-  description: How many checks have each status.
+  description: How many checks have each status, every address of a verdict counted.
   returned: success
   type: dict
   sample: {ok: 6, warn: 0, unknown: 0, absent: 0, fail: 0}
+matrix:
+  description: The file that was written, empty where none was.
+  returned: success
+  type: str
+  sample: ""
 """
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import lookup
-from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import as_result
-from ansible_collections.mailfleet.sending.plugins.module_utils.verify_spf import (
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_fleet import (
     IDENTITIES,
     Sender,
     of_fleet,
-    verify_spf,
+    of_senders,
+    together,
 )
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_matrix import Matrix
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_tree import View, read_what_if
+from ansible_collections.mailfleet.sending.plugins.module_utils.verify_spf import verify_spf
+from ansible_collections.mailfleet.sending.plugins.module_utils.verify_spf_record import verify_records
 
 
 def main() -> None:
@@ -168,25 +230,39 @@ def main() -> None:
         "helo": {"type": "str", "default": ""},
     }
     module = AnsibleModule(
-        argument_spec=lookup.OPTIONS | {
+        argument_spec=lookup.OPTIONS | lookup.AUTHORITATIVE | {
             "domains": {"type": "list", "elements": "str", "default": []},
             "addresses": {"type": "list", "elements": "dict", "default": [], "options": address},
             "checks": {"type": "list", "elements": "dict", "default": [], "options": check},
+            "records": {"type": "bool", "default": True},
+            "what_if": {"type": "dict", "default": {}},
+            "matrix": {"type": "path"},
         },
         required_one_of=[("addresses", "checks")],
         supports_check_mode=True,
     )
     if lookup.DNSPYTHON_ERROR:
         module.fail_json(msg=missing_required_lib("dnspython"), exception=lookup.DNSPYTHON_ERROR)
+    path = "" if module.check_mode else module.params["matrix"] or ""
     try:
-        addresses = [(item["address"], item["helo"]) for item in module.params["addresses"]]
-        senders = lookup.collect(lambda item: Sender(**item), module.params["checks"])
-        senders += of_fleet(module.params["domains"], addresses)
-        with lookup.from_options(module.params) as dns:
-            verdicts = verify_spf(dns, senders)
+        result = _run(module.params, path)
     except ValueError as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=False, **as_result(verdicts))
+    except OSError as error:
+        module.fail_json(msg=f"matrix {path}: {error.strerror or error}: give a path that can be written")
+    module.exit_json(changed=False, matrix=path, **result)
+
+
+def _run(params: dict, path: str) -> dict:
+    addresses = [(item["address"], item["helo"]) for item in params["addresses"]]
+    senders = lookup.collect(lambda item: Sender(**item), params["checks"])
+    cases = together(of_fleet(params["domains"], addresses), of_senders(senders))
+    domains = list(dict.fromkeys(case.domain for case in cases))
+    with lookup.from_options(params) as dns, Matrix(path) as matrix:
+        view = View(dns, read_what_if(params["what_if"]), params["authoritative"], domains)
+        findings = verify_spf(view, cases, matrix.write)
+        records = verify_records(view.ask, domains, dns.each) if params["records"] else []
+    return findings.as_result(records)
 
 
 if __name__ == "__main__":
