@@ -21,6 +21,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.spf_record impor
     LOOKING_UP,
     Macro,
     Mechanism,
+    Modifier,
     SpfRecord,
 )
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_rewrite import LAST, Edits
@@ -165,11 +166,20 @@ def _address(term: Mechanism) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
 
 
 def _macros(node: Node, record: SpfRecord) -> Iterator[Finding]:
-    terms = [term.text for term in (*record.mechanisms, *filter(None, [record.redirect]))
-             if any(isinstance(part, Macro) for part in getattr(term, "domain", None) or getattr(term, "value", ()))]
-    if terms:
+    letters = {term.text: _letters(term) for term in (*record.mechanisms, *filter(None, [record.redirect]))}
+    if named := [text for text, found in letters.items() if "p" in found]:
+        yield _finding(node, Status.WARN, enumerated(named), "no %{p}",
+                       "%{p} is not to be used: it is slow, and needs a PTR of the client (7.2)",
+                       hint="write %{i} or %{d} in place of it, or take the term out")
+    if terms := [text for text, found in letters.items() if found]:
         yield _finding(node, Status.OK, enumerated(terms), "",
                        "what these look up is another thing for each message (7)")
+
+
+def _letters(term: Mechanism | Modifier) -> set[str]:
+    """Return the macros of a term."""
+    parts = (term.value if isinstance(term, Modifier) else term.domain) or ()
+    return {part.letter.lower() for part in parts if isinstance(part, Macro)}
 
 
 def _size(node: Node, record: SpfRecord) -> Iterator[Finding]:

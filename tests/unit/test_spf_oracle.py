@@ -83,9 +83,9 @@ def trees(draw):
     for number, name in enumerate(DOMAINS):
         later = st.sampled_from([*DOMAINS[number + 1:], "none.example"])
         terms = st.one_of(PLAIN, PLAIN, st.builds("include:{}".format, later), st.builds("include:{}".format, later),
-                          st.sampled_from(["a:gone.example", "x=%{i}"]) if number else PLAIN)
-        found = [f"{draw(st.sampled_from(['', '', '', '-', '~', '?']))}{term}" if "=" not in term else term
-                 for term in draw(st.lists(terms, max_size=4))]
+                          st.sampled_from(["a:gone.example", "=%{i}"]) if number else PLAIN)
+        found = [f"{draw(st.sampled_from(['', '', '', '-', '~', '?']))}{term}" if "=" not in term else f"{at}{term}"
+                 for at, term in zip("wxyz", draw(st.lists(terms, max_size=4)))]
         if draw(st.integers(0, 25)) == 25:
             found.append(draw(WRONG))
         found.append(draw(st.sampled_from(["", "-all", "~all", "?all", f"redirect={draw(later)}"])))
@@ -154,6 +154,8 @@ def test_pyspf_finds_the_same_at_the_edges(text, client):
     ("ip4:192.0.2.1 include:d.example -all", "pass", "permerror",
      "4.6.4 and 5.2: a loop is no error of syntax; it ends by the limit for those who get to it, and this client does "
      "not. pyspf looks for it before it matches anything"),
+    ("x=1 x=2 -all", "fail", "permerror",
+     "6: unrecognized modifiers are ignored no matter how often they appear. pyspf takes none twice"),
     ("a:%{l0}.x -all", "permerror", "fail",
      "7.3: a number of parts to keep must not be zero, and an error of syntax is permerror (4.6). pyspf keeps none"),
 ])

@@ -83,6 +83,8 @@ def mended(verdicts):
      "v=spf1 include:main.example -all"),
     ("v=spf1 exists:%{i}.a.example exists:%{i}.b.example exists:%{i}.c.example -all", ["warn"],
      "up to 3 lookups find nothing", "take terms out that look up what differs by client or message"),
+    ("v=spf1 exists:%{p}.a.example -all", ["warn"], "%{p} is not to be used", "write %{i} or %{d} in place of it, or "
+     "take the term out"),
     # Limits, and what hides them
     ("v=spf1 ip4:192.0.2.1 " + " ".join(f"a:h{n}.example" for n in range(1, 12)) + " -all", ["fail"],
      "more than 10 terms look up (4.6.4), from d.example: a:h11.example on: every client that nothing before it "
