@@ -87,13 +87,20 @@ def read(text: str) -> KeyRecord | None:
         return damage.record if damage else None
 
 
+def is_private(text: str) -> bool:
+    """Return whether a value holds a private key, or as much of one as shows that it is: it must not be repeated."""
+    plain = _PEM_LINE.sub("", _QUOTES.sub("", text))
+    key = dict(_pieces(plain)).get("p", plain)
+    return "PRIVATE KEY" in text or der.is_private(_decoded(_NOT_BASE64.sub("", key)))
+
+
 def loss(text: str, wanted: str = "") -> str:
     """Return in words how much of the key is missing or what stands in its place, nothing where neither can be told.
 
     Arguments: C(text) the damaged value; C(wanted) p= as it should be, where that is known.
     """
     found = _NOT_BASE64.sub("", dict(_pieces(_QUOTES.sub("", text))).get("p", ""))
-    data = base64.b64decode(found[:len(found) // 4 * 4])
+    data = _decoded(found)
     if der.is_certificate(data):
         return "p= holds a certificate, not the key in it"
     wanted = wanted.rstrip("=")
@@ -107,6 +114,11 @@ def loss(text: str, wanted: str = "") -> str:
         lost += (f", where a string of a TXT ends ({MAX_STRING} bytes, RFC 1035, 3.3): a longer value is written as "
                  "several strings of one TXT")
     return lost
+
+
+def _decoded(encoded: str) -> bytes:
+    """Return the bytes of base64 that may have lost its end."""
+    return base64.b64decode(encoded[:len(encoded) // 4 * 4])
 
 
 def _pieces(text: str) -> list[tuple[str, str]]:

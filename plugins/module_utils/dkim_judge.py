@@ -110,7 +110,9 @@ def describe(record: KeyRecord) -> str:
 
 
 def shown(text: str) -> str:
-    """Return a value as a verdict shows it: short, and without characters that would act on a terminal."""
+    """Return a value as a verdict shows it: short, without characters that would act on a terminal, and no secret."""
+    if dkim_damage.is_private(text):
+        return "a private key"
     short = text if len(text) <= 120 else f"{text[:100]}… ({len(text)} characters)"
     return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in short)
 
@@ -189,7 +191,7 @@ def _damaged(key: Key, outcome: Outcome, error: DkimRecordError) -> Verdict:
     """A value that is no record: what was done to it, and the record that was meant."""
     text = outcome.values[0]
     damage = dkim_damage.undo(text)
-    if error.secret or (damage and damage.secret):
+    if error.secret or (damage and damage.secret) or dkim_damage.is_private(text):
         return _verdict(key, outcome, Status.FAIL, "a private key",
                         "p= holds a private key: whoever reads it can sign as the domain (RFC 6376, 8.3)",
                         f"remove {key.owner} TXT at once and never sign with that key again; {FRESH}")

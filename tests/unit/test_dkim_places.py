@@ -93,6 +93,11 @@ def test_wrong_names_are_asked_for_once_after_all_waiting_and_not_for_keys_that_
     assert sum(count for (_name, rdtype), count in server.asked.items() if rdtype == "TXT") == 2  # it and a wildcard's
 
 
+def test_a_missing_key_costs_a_question_for_each_wrong_name():
+    found, server = verify({}, Key("example.com", "m1", P), authoritative="no")
+    assert found.verdicts[0].status == "absent" and server.queries == 1 + len(WRONG_NAMES)
+
+
 def test_a_silent_place_is_no_place():
     (verdict,) = verify({}, faults={"m1.example.com": "servfail", "example.com.example.com": "timeout"})[0].verdicts
     assert verdict.status == "absent" and verdict.mend == PUBLISH

@@ -188,6 +188,13 @@ def test_any_text_is_a_record_or_a_mistake_with_its_position(text):
         assert 0 <= error.position <= len(text)
 
 
+@pytest.mark.parametrize("modulus, exponent", [(2**1023 + 1, 1), (2**1023 + 1, 4), (2**1023, 3)])
+def test_numbers_that_are_no_key(modulus, exponent):
+    content = b"\x02\x81\x81\0" + modulus.to_bytes(128, "big") + b"\x02\x01" + bytes([exponent])
+    with pytest.raises(der.DerError, match="its numbers are no key"):
+        der.rsa(b"\x30\x81" + bytes([len(content)]) + content)
+
+
 @pytest.mark.parametrize("bits", [1024, 2048])
 def test_one_form_made_of_the_other(bits):
     key = rsa.generate_private_key(65537, bits)
