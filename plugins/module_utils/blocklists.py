@@ -7,8 +7,8 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 KINDS = ("ip4", "ip6", "domain")
 # Answers by which operators of many lists say that they do not answer the question.
@@ -111,3 +111,16 @@ SHIPPED = {
     )
 }
 EVERYBODY = tuple(name for name, blocklist in SHIPPED.items() if not blocklist.terms)
+
+
+def named(name: str, zone: str | None = None, kinds: Sequence[str] | None = None) -> Blocklist:
+    """Return the known list of that name, in another zone where one is given, or a list of one's own.
+
+    Raises: ValueError where the name is not known and no zone is given.
+    """
+    known = SHIPPED.get(name)
+    if known:
+        return replace(known, zone=zone) if zone else known
+    if not zone:
+        raise ValueError(f"blocklist {name!r} is not known; expected one of {', '.join(SHIPPED)}, or a zone with it")
+    return Blocklist(name, zone, tuple(kinds or ("ip4",)))

@@ -9,7 +9,13 @@ from __future__ import annotations
 import pytest
 from nameserver import Nameserver
 
-from ansible_collections.mailfleet.sending.plugins.module_utils.blocklists import EVERYBODY, KINDS, SHIPPED, Blocklist
+from ansible_collections.mailfleet.sending.plugins.module_utils.blocklists import (
+    EVERYBODY,
+    KINDS,
+    SHIPPED,
+    Blocklist,
+    named,
+)
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, group
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_blocklists import question, verify_blocklists
@@ -118,3 +124,13 @@ def test_shipped_lists_are_whole():
         assert blocklist.zone and blocklist.removal and set(blocklist.kinds) <= set(KINDS)
         assert blocklist.answers or blocklist.bits
     assert "spamcop" in EVERYBODY and "spamhaus-zen" not in EVERYBODY
+
+
+def test_lists_by_name_and_of_one_s_own():
+    assert named("spamcop") is SHIPPED["spamcop"]
+    keyed = named("spamhaus-zen", "k3y.zen.dq.test")
+    assert (keyed.zone, keyed.kinds) == ("k3y.zen.dq.test", ("ip4", "ip6"))
+    assert keyed.meaning("127.0.0.4") == (True, "XBL: an infected or abused machine")
+    assert named("mine", "list.test", ["domain"]).kinds == ("domain",)
+    with pytest.raises(ValueError, match="'spamcp' is not known; expected one of spamcop, psbl"):
+        named("spamcp")
