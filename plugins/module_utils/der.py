@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""As much of ASN.1 DER (X.690) as public keys need: nested elements, integers, the two forms of an RSA key."""
+"""As much of ASN.1 DER (X.690) as public keys need: nested elements, integers, the two forms of an RSA key.
+
+Besides: what something is that is no public key at all, and how much of it is missing where it was cut off.
+"""
 
 from __future__ import annotations
 
@@ -93,3 +96,48 @@ def spki(data: bytes) -> tuple[bytes, bytes]:
     if not bits or bits[0] != 0:
         raise DerError("the key is not whole bytes")
     return algorithm[0][1], bits[1:]
+
+
+def rsa(data: bytes) -> tuple[RsaPublic, str]:
+    """Return the numbers of an RSA key and how it is written, "spki" or "pkcs1".
+
+    RFC 6376, 3.6.1 names RSAPublicKey (PKCS#1), yet its own examples and all who publish write SubjectPublicKeyInfo.
+    Raises: DerError where data is neither, or its numbers cannot be a key's.
+    """
+    try:
+        algorithm, key = spki(data)
+    except DerError:
+        numbers, form = rsa_pkcs1(data), "pkcs1"
+    else:
+        if algorithm != RSA_ENCRYPTION:
+            raise DerError("it is a key of another algorithm")
+        numbers, form = rsa_pkcs1(key), "spki"
+    if not numbers.modulus & 1 or not numbers.exponent & 1 or numbers.exponent < 3:
+        raise DerError("its numbers are no key: modulus and exponent of one are odd, the exponent is at least 3")
+    return numbers, form
+
+
+def is_private(data: bytes) -> bool:
+    """Return whether data begins as a private key does, PKCS#1 or PKCS#8 (RFC 8017, A.1.2; RFC 5208, 5), cut off or not.
+
+    Both begin with the number of a version, 0 or 1, where a public key has its algorithm or a large number.
+    """
+    start = 2 + (data[1] & 0x7F if len(data) > 1 and data[1] & 0x80 else 0)
+    return data[:1] == bytes([SEQUENCE]) and data[start:start + 3] in (b"\x02\x01\x00", b"\x02\x01\x01")
+
+
+def is_certificate(data: bytes) -> bool:
+    """Return whether data is built as an X.509 certificate is (RFC 5280, 4.1)."""
+    try:
+        return [tag for tag, _content in _one_sequence(data)] == [SEQUENCE, SEQUENCE, BIT_STRING]
+    except DerError:
+        return False
+
+
+def missing(data: bytes) -> int:
+    """Return how many bytes are missing at the end of a SEQUENCE that was cut off, 0 where none are."""
+    if data[:1] != bytes([SEQUENCE]) or len(data) < 4:
+        return 0
+    octets = data[1] & 0x7F if data[1] & 0x80 else 0
+    length = int.from_bytes(data[2:2 + octets], "big") if octets else data[1]
+    return max(0, 2 + octets + length - len(data)) if octets <= 2 else 0

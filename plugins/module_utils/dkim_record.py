@@ -16,6 +16,10 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.records import a
 
 MINIMUM_RSA_BITS = 1024  # RFC 8301, 3.2: verifiers must not accept less
 WANTED_RSA_BITS = 2048  # RFC 8301, 3.2: signers should use at least this
+LARGEST_RSA_BITS = 4096  # RFC 8301, 3.2: verifiers must know up to this, and may know more
+RECORD_RULE = "RFC 6376, 3.6.1"
+SYNTAX_RULE = "RFC 6376, 3.2"
+KNOWN_TAGS = ("v", "g", "h", "k", "n", "p", "s", "t")
 
 _TAG_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _TAG_VALUE = re.compile(r"[\x21-\x3a\x3c-\x7e \t\r\n]*")
@@ -27,12 +31,15 @@ _SELECTOR_LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?")
 class DkimRecordError(ValueError):
     """The text is not a DKIM key record, or the key in it is none.
 
-    Attribute: C(position) is the offset in the text, from 0, of what is wrong.
+    Attributes: C(position) is the offset in the text, from 0, of what is wrong; C(rule) the section that it breaks;
+    C(secret) says that the text holds a private key and must not be shown.
     """
 
-    def __init__(self, message: str, position: int = 0) -> None:
+    def __init__(self, message: str, position: int = 0, rule: str = RECORD_RULE, secret: bool = False) -> None:
         super().__init__(message)
         self.position = position
+        self.rule = rule
+        self.secret = secret
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,8 @@ class KeyRecord:
     published, empty where it is revoked; C(hashes) the h= list, empty where every hash is allowed; C(services) the
     s= list; C(flags) the t= list; C(notes) the n= text; C(bits) the key's size, 0 where the key type is unknown or
     the key revoked; C(identity) equal for two records of the same key, whatever form it is written in;
-    C(unknown) the names of tags that RFC 6376 does not define.
+    C(unknown) the names of tags that RFC 6376 does not define; C(form) how an RSA key is written, "spki" or "pkcs1";
+    C(tags) all tags in their order, white space taken out of p=.
     """
 
     key_type: str
@@ -55,6 +63,8 @@ class KeyRecord:
     bits: int = 0
     identity: tuple[object, ...] = ()
     unknown: tuple[str, ...] = ()
+    form: str = ""
+    tags: tuple[tuple[str, str], ...] = ()
 
     @property
     def revoked(self) -> bool:
@@ -80,6 +90,16 @@ class KeyRecord:
     def sha256(self) -> bool:
         """Return whether h= allows SHA-256, the only hash in use since RFC 8301."""
         return not self.hashes or "sha256" in self.hashes
+
+    @property
+    def granularity(self) -> str | None:
+        """Return g=, which RFC 4871 had and RFC 6376 has no more; None where the tag is not there."""
+        return dict(self.tags).get("g")
+
+    def without(self, *names: str, **changed: str) -> str:
+        """Return the value of the record without some tags, others changed, v= first."""
+        kept = {name: changed.get(name, value) for name, value in self.tags if name not in names}
+        return "; ".join(f"{name}={value}" for name, value in ({"v": "DKIM1"} | kept).items())
 
 
 def owner(selector: str, domain: str) -> str:
@@ -116,27 +136,31 @@ def record_of(public: str) -> str:
 
 
 def parse_record(text: str) -> KeyRecord:
-    """Return what the joined strings of one TXT record say.
+    """Return what the joined strings of one TXT record say (RFC 6376, 3.6.1).
 
     Raises: DkimRecordError with the position where the text breaks RFC 6376, or the key cannot be read.
     """
     tags = _tags(text)
     version = tags.get("v")
     if version is not None and (next(iter(tags)) != "v" or version[0] != "DKIM1"):
-        raise DkimRecordError(f"v= is {version[0]!r}; expected DKIM1 as the first tag, or none", version[1])
+        raise DkimRecordError(f"v= is {_short(version[0])}; expected DKIM1 as the first tag, or none", version[1])
     if "p" not in tags:
         raise DkimRecordError("there is no p= tag", len(text))
     key_type, at = tags.get("k", ("rsa", 0))
     if not _HYPHENATED.fullmatch(key_type):
-        raise DkimRecordError(f"k= is {key_type!r}; expected the name of a key type, such as rsa", at)
+        raise DkimRecordError(f"k= is {_short(key_type)}; expected the name of a key type, such as rsa", at)
     encoded, at = tags["p"]
     try:
         public = base64.b64decode(_WHITE.sub("", encoded), validate=True)
-        bits, identity = _measure(key_type, public)
     except binascii.Error as error:
-        raise DkimRecordError(f"p= is not base64: {_base64_fault(encoded) or error}", at) from error
+        raise DkimRecordError(f"p= is not base64: {_base64_fault(encoded)}", at) from error
+    if der.is_private(public):
+        raise DkimRecordError("p= holds a private key", at, secret=True)
+    try:
+        bits, identity, form = _measure(key_type, public)
     except der.DerError as error:
-        raise DkimRecordError(f"p= holds no {key_type} key: {error}", at) from error
+        rule = "RFC 8463, 4.2" if key_type == "ed25519" else RECORD_RULE
+        raise DkimRecordError(f"p= holds no {key_type[:40]} key: {error}", at, rule) from error
     return KeyRecord(
         key_type=key_type,
         public=public,
@@ -146,7 +170,9 @@ def parse_record(text: str) -> KeyRecord:
         notes=tags.get("n", ("", 0))[0],
         bits=bits,
         identity=identity,
-        unknown=tuple(name for name in tags if name not in {"v", "g", "h", "k", "n", "p", "s", "t"}),
+        unknown=tuple(name for name in tags if name not in KNOWN_TAGS),
+        form=form,
+        tags=tuple((name, _WHITE.sub("", value) if name == "p" else value) for name, (value, _at) in tags.items()),
     )
 
 
@@ -162,14 +188,14 @@ def _tags(text: str) -> dict[str, tuple[str, int]]:
         if not equals:
             # The last semicolon may end the list; an empty piece elsewhere is no tag.
             if name or number != len(pieces) - 1 or not tags:
-                raise DkimRecordError(f"{piece.strip()[:40]!r} is no tag=value", at)
+                raise DkimRecordError(f"{_short(piece.strip())} is no tag=value", at, SYNTAX_RULE)
         elif not _TAG_NAME.fullmatch(name):
-            raise DkimRecordError(f"{name[:40]!r} is no tag name", at)
+            raise DkimRecordError(f"{_short(name)} is no tag name", at, SYNTAX_RULE)
         elif name in tags:
-            raise DkimRecordError(f"the tag {name}= stands twice", at)
+            raise DkimRecordError(f"the tag {name[:40]}= stands twice", at, SYNTAX_RULE)
         elif not (match := _TAG_VALUE.match(value)) or match.end() < len(value):
             wrong = match.end() if match else 0
-            raise DkimRecordError(f"the value of {name}= holds {value[wrong]!r}", start + wrong)
+            raise DkimRecordError(f"the value of {name[:40]}= holds {value[wrong]!r}", start + wrong, SYNTAX_RULE)
         else:
             stripped = value.strip(" \t\r\n")
             tags[name] = (stripped, start + (value.find(stripped) if stripped else 0))
@@ -185,36 +211,32 @@ def _names(tags: dict[str, tuple[str, int]], name: str) -> tuple[str, ...]:
     names = tuple(item.strip(" \t\r\n") for item in value.split(":"))
     for item in names:
         if item != "*" and not _HYPHENATED.fullmatch(item):
-            raise DkimRecordError(f"{name}= holds {item!r}; expected names separated by colons", at)
+            raise DkimRecordError(f"{name}= holds {_short(item)}; expected names separated by colons", at)
     return names
 
 
 def _base64_fault(encoded: str) -> str:
-    """Return which character of p= is not base64, where it is one that DNS panels are known to leave there."""
+    """Return what is wrong with p=: a character that is not base64, or too few of them."""
     found = re.search(r"[^A-Za-z0-9+/= \t\r\n]", encoded)
-    return f"found {found.group()!r} at its character {found.start()}" if found else ""
+    if found:
+        return f"found {found.group()!r} at its character {found.start() + 1}"
+    return f"its {len(_WHITE.sub('', encoded))} characters are no multiple of 4, or its = stand in the wrong place"
 
 
-def _measure(key_type: str, public: bytes) -> tuple[int, tuple[object, ...]]:
-    """Return the key's size in bits and what is equal for equal keys."""
+def _short(text: str) -> str:
+    """Return text as a message shows it: whoever wrote the record chose its length."""
+    return repr(text if len(text) <= 40 else f"{text[:39]}…")
+
+
+def _measure(key_type: str, public: bytes) -> tuple[int, tuple[object, ...], str]:
+    """Return the key's size in bits, what is equal for equal keys, and the form of an RSA key."""
     if not public:
-        return 0, (key_type,)
+        return 0, (key_type,), ""
     if key_type == "rsa":
-        numbers = _rsa(public)
-        return numbers.modulus.bit_length(), (key_type, numbers)
+        numbers, form = der.rsa(public)
+        return numbers.modulus.bit_length(), (key_type, numbers), form
     if key_type == "ed25519":
         if len(public) != 32:
             raise der.DerError(f"it has {len(public)} bytes; RFC 8463 wants the 32 of the key itself")
-        return 256, (key_type, public)
-    return 0, (key_type, public)
-
-
-def _rsa(public: bytes) -> der.RsaPublic:
-    """Return the numbers of an RSA key in either form (RFC 6376, 3.6.1 names RSAPublicKey; all publish SPKI)."""
-    try:
-        algorithm, key = der.spki(public)
-    except der.DerError:
-        return der.rsa_pkcs1(public)
-    if algorithm != der.RSA_ENCRYPTION:
-        raise der.DerError("it is a key of another algorithm")
-    return der.rsa_pkcs1(key)
+        return 256, (key_type, public), ""
+    return 0, (key_type, public), ""

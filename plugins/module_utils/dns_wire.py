@@ -2,119 +2,194 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One DNS query taken to one server: UDP with retransmission, TCP where the answer is truncated (RFC 1035, 4.2)."""
+"""DNS questions written, and their answers read into outcomes (RFC 1034, 2308, 6672, 8914)."""
 
 from __future__ import annotations
 
-import errno
-import socket
-import time
-from collections.abc import Callable
-from typing import TypeVar
+from dataclasses import replace
 
-from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Server
+from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind, Mx, Outcome
+
+try:
+    import dns.edns
+    import dns.exception
+    import dns.flags
+    import dns.message
+    import dns.name
+    import dns.rcode
+    import dns.rdataclass
+    import dns.rdatatype
+    from dns.message import Message
+except ImportError:
+    Message = object  # lookup.DNSPYTHON_ERROR tells
 
 PAYLOAD = 1232  # bytes over UDP that no path fragments (DNS flag day 2020)
-SENDINGS = (1, 2, 4)  # the shares of the timeout that follow each sending
-_NO_WAY = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
-
-Answer = TypeVar("Answer")
-
-
-class Silence(Exception):
-    """The server did not say, and why. C(unroutable): this machine has no way to its address."""
-
-    def __init__(self, cause: str, unroutable: bool = False) -> None:
-        super().__init__(cause)
-        self.unroutable = unroutable
+MAXIMUM_CHAIN = 10
+SHOWN = 200  # characters of a server's own explanation
+# Extended errors by which a server says that what it answers is not what DNS holds (RFC 8914, 4): Forged Answer,
+# Blocked, Censored, Filtered, Prohibited.
+UNTRUE = {4, 15, 16, 17, 18}
 
 
-class _Truncated(Exception):
-    """The answer did not fit; TCP is to be used."""
+def absolute(name: str) -> str:
+    """Return the name as DNS compares it: absolute and in lower case.
 
-
-def exchange(server: Server, wire: bytes, parse: Callable[[bytes], Answer], timeout: float) -> Answer:
-    """Return what parse made of the server's answer.
-
-    Arguments: C(wire) the query; C(parse) raises ValueError for what is no answer to it; C(timeout) seconds in all.
-    Raises: Silence.
+    Raises: ValueError where it is no domain name (RFC 1035, 2.3.4: labels of 1 to 63 bytes, 255 in all).
     """
-    end = time.monotonic() + timeout
     try:
+        return _text(dns.name.from_text(name.encode("utf-8")))
+    except (dns.exception.DNSException, ValueError) as error:
+        raise ValueError(f"{name!r} is no domain name: {error}") from error
+
+
+class Query:
+    """A question, as it is sent (C(wire)), and the reading of what comes back."""
+
+    def __init__(self, name: str, rdtype: str, recursive: bool, edns: bool = True) -> None:
+        self._message = dns.message.make_query(dns.name.from_text(name), rdtype, use_edns=0 if edns else False,
+                                               payload=PAYLOAD, flags=dns.flags.RD if recursive else 0)
+        self.wire = self._message.to_wire()
+
+    def parse(self, data: bytes) -> Message:
+        """Return the answer. Raises: ValueError where it is none to this question."""
         try:
-            return _udp(server, wire, parse, end, timeout)
-        except _Truncated:
-            return _tcp(server, wire, parse, end)
-    except OSError as error:
-        if isinstance(error, TimeoutError):
-            raise Silence(f"no answer over TCP within {timeout:g} s; the one over UDP was truncated") from error
-        raise Silence(error.strerror or str(error), error.errno in _NO_WAY) from error
+            answer = dns.message.from_wire(data)
+        except (dns.exception.DNSException, ValueError, IndexError) as error:
+            raise ValueError("it sent what is no DNS message") from error
+        if not self._message.is_response(answer):
+            raise ValueError("it answered another question")
+        return answer
 
 
-def _connect(server: Server, kind: socket.SocketKind, end: float) -> socket.socket:
-    """Return a connected socket: the kernel then drops what other addresses send, and reports a closed port."""
-    connection = socket.socket(socket.AF_INET6 if ":" in server.address else socket.AF_INET, kind)
+def knows_no_edns(answer: Message) -> bool:
+    """Return whether the server is older than EDNS, and is to be asked without it (RFC 6891, 7)."""
+    return answer.rcode() in (dns.rcode.FORMERR, dns.rcode.NOTIMP, dns.rcode.BADVERS)
+
+
+def read(answer: Message, outcome: Outcome, zone: str | None = None) -> tuple[Outcome, str]:
+    """Return the outcome that the answer holds, and the name to go on at where it ends in a CNAME.
+
+    Arguments: C(outcome) has the question and the server; C(zone) the zone that an authoritative server was asked as
+    authority of, empty where that is not known, None for a resolver. What the server says of names outside of its zone
+    counts for nobody, so an alias that leads there is to be gone on at.
+    """
+    explained = _explained(answer)
+    silent = replace(outcome, kind=Kind.SILENT)
+    if answer.rcode() not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
+        return replace(silent, cause=": ".join(filter(None, (dns.rcode.to_text(answer.rcode()), explained)))), ""
+    if any(option.code in UNTRUE for option in _errors(answer)):
+        return replace(silent, cause=f"it does not say what DNS holds: {explained}"), ""
+    at = answer.question[0].name
+    if zone and not at.is_subdomain(dns.name.from_text(zone)):
+        zone = ""
+    authority = bool(answer.flags & dns.flags.AA)
+    cut = next((rrset.name for rrset in answer.authority if rrset.rdtype == dns.rdatatype.NS), None)
+    if zone is not None and not authority:
+        if cut is not None and zone and _below(_text(cut), zone) and at.is_subdomain(cut):
+            return replace(silent, cause=f"it refers to the servers of {_text(cut)}", zone=_text(cut)), ""
+        return replace(silent, cause="lame: it does not answer with authority"), ""
     try:
-        connection.settimeout(_left(end))
-        connection.connect((server.address, server.port))
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+        at, chain, ttl, found = _follow(answer, outcome.rdtype, zone or "")
+    except dns.name.NameTooLong:
+        return replace(silent, cause="YXDOMAIN: a DNAME makes the name too long (RFC 6672, 2.2)"), ""
+    outcome = replace(outcome, chain=chain, cause=explained, ttl=ttl)
+    if found:
+        # A set has no order, and servers shuffle it: sorted, the same answer reads the same.
+        return replace(outcome, values=tuple(sorted(value(item) for item in found)), ttl=min(ttl, found.ttl)), ""
+    if len(chain) > MAXIMUM_CHAIN or (zone and not at.is_subdomain(dns.name.from_text(zone))):
+        return outcome, _text(at)
+    missing = Kind.NO_NAME if answer.rcode() == dns.rcode.NXDOMAIN else Kind.NO_DATA
+    for rrset in answer.authority:
+        if rrset.rdtype == dns.rdatatype.SOA and at.is_subdomain(rrset.name):
+            hold = min(ttl, rrset.ttl, rrset[0].minimum)  # RFC 2308, 5
+            return replace(outcome, kind=missing, ttl=hold, zone=_text(rrset.name)), ""
+    if chain and missing is Kind.NO_DATA:
+        return outcome, _text(at)
+    # Without a SOA there is still an answer, which nobody may keep (RFC 2308, 2.1, 2.2 and 5), unless it is a referral.
+    if missing is Kind.NO_DATA and cut is not None:
+        return replace(silent, cause="it refers to other servers instead of answering"), ""
+    if zone is None and not authority and not answer.flags & dns.flags.RA:
+        return replace(silent, cause="it offers no recursion, and has no authority to answer itself"), ""
+    return replace(outcome, kind=missing, ttl=0), ""
 
 
-def _left(end: float) -> float:
-    left = end - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    return left
+def _follow(answer: Message, rdtype: str, zone: str) -> tuple:
+    """Return where the CNAMEs of the answer lead, the names on the way, their TTL, and the set that stands there.
+
+    Raises: dns.name.NameTooLong.
+    """
+    kind = dns.rdatatype.from_text(rdtype)
+    sets = {(rrset.name, rrset.rdtype): rrset for rrset in answer.answer if rrset.rdclass == dns.rdataclass.IN}
+    within = dns.name.from_text(zone) if zone else dns.name.root
+    at = answer.question[0].name
+    chain: list[str] = []
+    ttl = 2**31
+    while at.is_subdomain(within) and len(chain) <= MAXIMUM_CHAIN:
+        if found := sets.get((at, kind)):
+            return at, tuple(chain), ttl, found
+        alias = sets.get((at, dns.rdatatype.CNAME))
+        if alias:
+            at, ttl = alias[0].target, min(ttl, alias.ttl)
+        elif moved := _renamed(at, sets.values()):
+            at, ttl = moved[0], min(ttl, moved[1])
+        else:
+            break
+        chain.append(_text(at))
+    return at, tuple(chain), ttl, None
 
 
-def _udp(server: Server, wire: bytes, parse: Callable[[bytes], Answer], end: float, timeout: float) -> Answer:
-    heard = ""
-    until = end - timeout
-    with _connect(server, socket.SOCK_DGRAM, end) as connection:
-        for share in SENDINGS:
-            until += timeout * share / sum(SENDINGS)
-            connection.settimeout(timeout)
-            connection.send(wire)
-            while (left := until - time.monotonic()) > 0:
-                connection.settimeout(left)
-                try:
-                    data = connection.recv(65535)
-                except TimeoutError:
-                    break
-                # The header of an answer: the query's identifier, then the bit that says it is one.
-                if len(data) < 12 or data[:2] != wire[:2] or not data[2] & 0x80:
-                    heard = "it sent an answer with another identifier, or none"
-                    continue
-                if data[2] & 0x02:
-                    raise _Truncated
-                try:
-                    return parse(data)
-                except ValueError as error:
-                    heard = str(error)  # perhaps forged: the real answer may still come
-    raise Silence(heard or f"no answer within {timeout:g} s")
+def _renamed(name: dns.name.Name, sets: object) -> tuple[dns.name.Name, int] | None:
+    """Return what a DNAME makes of the name, for servers that leave it to us (RFC 6672, 2.2 and 3.4), and its TTL.
+
+    Raises: dns.name.NameTooLong.
+    """
+    for rrset in sets:
+        if rrset.rdtype == dns.rdatatype.DNAME and name != rrset.name and name.is_subdomain(rrset.name):
+            return name.relativize(rrset.name).concatenate(rrset[0].target), rrset.ttl
+    return None
 
 
-def _tcp(server: Server, wire: bytes, parse: Callable[[bytes], Answer], end: float) -> Answer:
-    with _connect(server, socket.SOCK_STREAM, end) as connection:
-        connection.sendall(len(wire).to_bytes(2, "big") + wire)
-        data = _receive(connection, int.from_bytes(_receive(connection, 2, end), "big"), end)
-    if len(data) >= 12 and data[2] & 0x02:
-        raise Silence("its answer is truncated over TCP too")
-    try:
-        return parse(data)
-    except ValueError as error:
-        raise Silence(str(error)) from error
+def _errors(answer: Message) -> list:
+    return [option for option in answer.options if isinstance(option, dns.edns.EDEOption)]
 
 
-def _receive(connection: socket.socket, length: int, end: float) -> bytes:
-    data = b""
-    while len(data) < length:
-        connection.settimeout(_left(end))
-        piece = connection.recv(length - len(data))
-        if not piece:
-            raise Silence("it closed the TCP connection before its answer ended")
-        data += piece
-    return data
+def _explained(answer: Message) -> str:
+    """Return the extended errors of the answer in words (RFC 8914), as the server wrote them but without controls."""
+    parts = []
+    for option in _errors(answer):
+        code = int(option.code)
+        known = code in dns.edns.EDECode.__members__.values()
+        title = dns.edns.EDECode(code).name.replace("_", " ").lower() if known else "unknown"
+        text = "".join(letter if letter.isprintable() else "?" for letter in option.text or "")[:SHOWN]
+        parts.append(f"extended error {code} ({title}){f', {text}' if text else ''}")
+    return "; ".join(parts)
+
+
+def _below(name: str, zone: str) -> bool:
+    return name != zone and (zone == "." or name.endswith(f".{zone}"))
+
+
+def _text(name: dns.name.Name) -> str:
+    return name.to_text().lower()
+
+
+def value(item: dns.rdata.Rdata) -> str | Mx:
+    """Return one value as str, or as Mx.
+
+    The strings of a TXT are joined without anything between (RFC 7208, 3.3; RFC 6376, 3.6.2.2). Bytes that are not
+    UTF-8 are read as Latin-1: every value can be shown, and none that is not ASCII turns into one that is.
+    """
+    match dns.rdatatype.to_text(item.rdtype):
+        case "A" | "AAAA":
+            return item.address
+        case "PTR" | "NS" | "CNAME":
+            return _text(item.target)
+        case "MX":
+            return Mx(item.preference, _text(item.exchange))
+        case "TXT" | "SPF":
+            joined = b"".join(item.strings)
+            try:
+                return joined.decode("utf-8")
+            except UnicodeDecodeError:
+                return joined.decode("latin-1")
+    return item.to_text()

@@ -11,19 +11,17 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
-from ansible_collections.mailfleet.sending.plugins.module_utils import dns_wire
-from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Held, Kind, Mx, Outcome, Server
+from ansible_collections.mailfleet.sending.plugins.module_utils import dns_transport, dns_wire, lookup_authorities
+from ansible_collections.mailfleet.sending.plugins.module_utils.dns_wire import MAXIMUM_CHAIN, absolute
+from ansible_collections.mailfleet.sending.plugins.module_utils.lookup_authorities import Authorities
+from ansible_collections.mailfleet.sending.plugins.module_utils.lookup_silence import Silences
+from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Held, Kind, Outcome, Server
 
 try:
     import dns.exception
-    import dns.flags
-    import dns.message
-    import dns.name
-    import dns.rcode
-    import dns.rdataclass
-    import dns.rdatatype
     import dns.resolver
 except ImportError:
     DNSPYTHON_ERROR: str | None = traceback.format_exc()
@@ -31,9 +29,9 @@ else:
     DNSPYTHON_ERROR = None
 
 WORKERS = 64
-MAXIMUM_CHAIN = 10
-# One run is one view of DNS: a TTL of 0 would otherwise cost a question for every address of the fleet.
+# Seconds. One run is one view of DNS: a TTL of 0 would otherwise cost a question for every address of the fleet.
 MINIMUM_HOLD = 5
+SILENCE_HOLD = 30  # what was not said costs the whole timeout again (RFC 2308, 7, allows 300)
 # What a module that asks DNS takes: documented by the fragment mailfleet.sending.lookup.
 OPTIONS = {
     "resolvers": {"type": "list", "elements": "str", "default": []},
@@ -45,17 +43,13 @@ AUTHORITATIVE = {"authoritative": {"type": "str", "choices": ["yes", "no", "auto
 WAIT = {"wait": {"type": "float", "default": 0.0}}
 
 
-@dataclass(frozen=True)
-class Authorities:
-    """The authoritative servers of a name.
+class _Question(NamedTuple):
+    """What an answer is kept by."""
 
-    Attributes: C(zone) the name of the zone, empty where it was not found; C(servers) one for each address of each
-    name server; C(silent) the outcomes that kept the list from being whole.
-    """
-
-    zone: str
-    servers: tuple[Server, ...]
-    silent: tuple[Outcome, ...] = ()
+    server: Server
+    recursive: bool
+    name: str
+    rdtype: str
 
 
 def system_resolvers() -> list[Server]:
@@ -67,17 +61,6 @@ def system_resolvers() -> list[Server]:
         return [Server.parse(str(address)) for address in dns.resolver.Resolver().nameservers]
     except (dns.exception.DNSException, OSError) as error:
         raise ValueError(f"this system has no resolver: {error}; name one in resolvers") from error
-
-
-def absolute(name: str) -> str:
-    """Return the name as DNS compares it: absolute and in lower case.
-
-    Raises: ValueError where it is no domain name (RFC 1035, 2.3.4: labels of 1 to 63 bytes, 255 in all).
-    """
-    try:
-        return dns.name.from_text(name.encode("utf-8")).to_text().lower()
-    except (dns.exception.DNSException, ValueError) as error:
-        raise ValueError(f"{name!r} is no domain name: {error}") from error
 
 
 class Lookup:
@@ -97,8 +80,9 @@ class Lookup:
         self.authority_port = authority_port
         self._end = time.monotonic() + deadline
         self._lock = threading.Lock()
-        self._cache: dict[tuple, tuple[float, tuple[Outcome, str]]] = {}
+        self._cache: dict[tuple, tuple[float, object]] = {}
         self._flying: dict[tuple, Future] = {}
+        self._silences = Silences()
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="lookup")
 
     def __enter__(self) -> Lookup:
@@ -114,9 +98,10 @@ class Lookup:
         return [function(item) if future.cancel() else future.result() for future, item in work]
 
     def forget(self) -> None:
-        """Drop all answers, so that the next question is asked again."""
+        """Drop all answers, so that the next question is asked again, and of servers that were silent too."""
         with self._lock:
             self._cache.clear()
+        self._silences.forget()
 
     def held(self, name: str, rdtype: str) -> list[Held]:
         """Return the negative answers to the question that this lookup was given and that have not run out.
@@ -124,19 +109,19 @@ class Lookup:
         A CNAME is followed: what does not exist may be where it leads.
         """
         with self._lock:
-            kept = [(key, *entry) for key, entry in self._cache.items()]
+            kept = [(key, *entry) for key, entry in self._cache.items() if isinstance(key, _Question)]
         found = []
         names = [absolute(name)]
         for at in names:
-            for (server, recursive, asked, asked_type), until, (outcome, target) in kept:
-                if (asked, asked_type) != (at, rdtype):
+            for question, until, (outcome, target) in kept:
+                if (question.name, question.rdtype) != (at, rdtype):
                     continue
                 if target and target not in names:
                     names.append(target)
-                left = until - max(outcome.ttl, MINIMUM_HOLD) + outcome.ttl - time.monotonic()
+                left = until - _hold(outcome) + outcome.ttl - time.monotonic()
                 if outcome.kind in (Kind.NO_NAME, Kind.NO_DATA) and left > 0:
-                    found.append(Held(at, rdtype, outcome.kind, str(server), time.time() + left, round(left),
-                                      not recursive))
+                    found.append(Held(at, rdtype, outcome.kind, str(question.server), time.time() + left, round(left),
+                                      not question.recursive))
         return found
 
     def time_left(self) -> float:
@@ -154,14 +139,14 @@ class Lookup:
         except ValueError as error:
             return Outcome(name, rdtype, Kind.NO_NAME, cause=str(error))  # nobody can have published it
         chain: list[str] = []
-        first = self._ask_one_of(at, rdtype, server)
+        first = self.step(at, rdtype, server)
         outcome, target = first
         while target:
             chain += [step for step in outcome.chain if step not in chain]
             if target in (at, *chain[:-1]) or len(chain) > MAXIMUM_CHAIN:
-                cause = f"CNAMEs lead in a loop or through over {MAXIMUM_CHAIN} names: {' > '.join((at, *chain))}"
+                cause = lookup_authorities.too_long((at, *chain))
                 return Outcome(at, rdtype, Kind.SILENT, server=outcome.server, cause=cause)
-            outcome, target = self._ask_one_of(target, rdtype, None)
+            outcome, target = self.step(target, rdtype)
         if outcome is first[0]:
             return outcome
         chain += [step for step in outcome.chain if step not in chain]
@@ -169,40 +154,24 @@ class Lookup:
         return replace(outcome, name=at, chain=tuple(chain), server=said_by, ttl=min(first[0].ttl, outcome.ttl))
 
     def authorities(self, name: str) -> Authorities:
-        """Return the authoritative servers of the zone that holds the name, found through the resolvers."""
+        """Return the authoritative servers of the zone that holds the name, found through the resolvers.
+
+        Raises: ValueError where it is no domain name.
+        """
         at = absolute(name)
-        while True:
-            names = self.ask(at, "NS")
-            if not names.said:
-                return Authorities("", (), (names,))
-            if names.kind is Kind.VALUES and not names.chain:
-                break
-            if at == ".":
-                return Authorities("", (), (replace(names, kind=Kind.SILENT, cause="no zone was found"),))
-            parent = at.partition(".")[2] or "."
-            # A negative answer names its zone, which saves the steps between.
-            at = names.zone if not names.chain and names.zone and f".{parent}".endswith(f".{names.zone}") else parent
-        found = self.each(lambda host: [self.ask(host, rdtype) for rdtype in ("A", "AAAA")], names.values)
-        servers, silent = [], []
-        for host, outcomes in zip(names.values, found):
-            addresses = [address for outcome in outcomes for address in outcome.values]
-            servers += [Server(address, self.authority_port, host) for address in addresses]
-            silent += [replace(outcome, server=f"{outcome.server} for {host}") for outcome in outcomes
-                       if not outcome.said]
-            if not addresses and all(outcome.said for outcome in outcomes):
-                silent.append(Outcome(host, "A", Kind.SILENT, server=host, cause="the name server has no address"))
-        return Authorities(at, tuple(servers), tuple(silent))
+        return self._kept(("zone of", at), lambda: lookup_authorities.find(self, at))
 
     def ask_authorities(self, name: str, rdtype: str) -> list[Outcome]:
         """Return the outcome of each authoritative server of the name, and those of servers that were not found.
 
-        An address of a family that this machine cannot reach is left out where the same server answers at another.
+        Where a CNAME leads out of the zone, its target is asked of each of the target's servers, and of the resolvers
+        where none of those says anything. An address of a family that this machine cannot reach is left out where the
+        same server answers at another.
         """
-        authorities = self.authorities(name)
-        outcomes = self.each(lambda server: self.ask(name, rdtype, server), authorities.servers)
-        hosts = {server.name for server, outcome in zip(authorities.servers, outcomes) if outcome.said}
-        return [outcome for server, outcome in zip(authorities.servers, outcomes)
-                if not (outcome.unroutable and server.name in hosts)] + list(authorities.silent)
+        try:
+            return lookup_authorities.ask_each(self, absolute(name), rdtype)
+        except ValueError as error:
+            return [Outcome(name, rdtype, Kind.NO_NAME, cause=str(error))]
 
     def ask_by(self, authoritative: str, name: str, rdtype: str) -> tuple[list[Outcome], str]:
         """Return the outcomes of all who were asked, and why the resolvers were asked instead, where they were.
@@ -221,13 +190,17 @@ class Lookup:
         silent = "; ".join(map(str, outcomes)) or "none was found"
         return [from_resolver], f"no authoritative server could be asked ({silent}), {from_resolver.server} was instead"
 
-    def _ask_one_of(self, name: str, rdtype: str, server: Server | None) -> tuple[Outcome, str]:
-        """Return what the given server, or the first resolver that says anything, says, and the CNAME to follow."""
+    def step(self, name: str, rdtype: str, server: Server | None = None) -> tuple[Outcome, str]:
+        """Return what the given server, or the first resolver that says anything, says, and the CNAME to follow.
+
+        Arguments: C(name) is absolute and in lower case.
+        """
         if server:
-            return self._once(name, rdtype, server, False)
+            return self._once(_Question(server, False, name, rdtype))
         silent: list[Outcome] = []
-        for resolver in self.resolvers:
-            answer = self._once(name, rdtype, resolver, True)
+        # Those that were silent before come last: False sorts before True, and the order stays otherwise.
+        for resolver in sorted(self.resolvers, key=self._silences.suspect):
+            answer = self._once(_Question(resolver, True, name, rdtype))
             if answer[0].said:
                 return answer
             silent.append(answer[0])
@@ -237,24 +210,31 @@ class Lookup:
         servers = ", ".join(outcome.server for outcome in silent)
         return Outcome(name, rdtype, Kind.SILENT, server=servers, cause=causes), ""
 
-    def _once(self, name: str, rdtype: str, server: Server, recursive: bool) -> tuple[Outcome, str]:
-        """Return the answer from the cache, from the query that another thread has under way, or from the server."""
-        key = (server, recursive, name, rdtype)
+    def _once(self, question: _Question) -> tuple[Outcome, str]:
+        """Return the answer, which is asked for once while it holds."""
+        def make() -> tuple[tuple[Outcome, str], float]:
+            answer = self._query(question)
+            return answer, _hold(answer[0])
+
+        return self._kept(question, make)
+
+    def _kept(self, key: tuple, make: Callable[[], tuple]) -> object:
+        """Return what is kept, what another thread is making, or what make() returns with the seconds it holds."""
         with self._lock:
-            until, answer = self._cache.get(key, (0.0, None))
+            until, kept = self._cache.get(key, (0.0, None))
             if until > time.monotonic():
-                return answer
+                return kept
             flying = self._flying.get(key)
             if not flying:
                 mine = self._flying[key] = Future()
         if flying:
             return flying.result()
         try:
-            answer = self._query(name, rdtype, server, recursive)
+            made, hold = make()
             with self._lock:
-                self._cache[key] = (time.monotonic() + max(answer[0].ttl, MINIMUM_HOLD), answer)
-            mine.set_result(answer)
-            return answer
+                self._cache[key] = time.monotonic() + max(hold, MINIMUM_HOLD), made
+            mine.set_result(made)
+            return made
         except BaseException as error:
             mine.set_exception(error)
             raise
@@ -262,96 +242,51 @@ class Lookup:
             with self._lock:
                 del self._flying[key]
 
-    def _query(self, name: str, rdtype: str, server: Server, recursive: bool) -> tuple[Outcome, str]:
-        """Ask the server itself."""
-        silent = Outcome(name, rdtype, Kind.SILENT, server=str(server))
-        query = dns.message.make_query(dns.name.from_text(name), rdtype, use_edns=0, payload=dns_wire.PAYLOAD,
-                                       flags=dns.flags.RD if recursive else 0)
+    def _query(self, question: _Question) -> tuple[Outcome, str]:
+        """Ask the server itself, unless it is known to be dead."""
+        server, recursive, name, rdtype = question
+        outcome = Outcome(name, rdtype, Kind.VALUES, server=str(server))
+        if self._silences.suspect(server) and not self._lives(server, recursive):
+            return replace(outcome, kind=Kind.SILENT, cause=self._silences.why(server)), ""
         try:
-            answer = self._exchange(query, server)
-            if answer.rcode() in (dns.rcode.FORMERR, dns.rcode.NOTIMP, dns.rcode.BADVERS):
-                query.use_edns(False)  # a server older than EDNS, RFC 6891, 7
-                answer = self._exchange(query, server)
-        except dns_wire.Silence as error:
-            return replace(silent, cause=str(error), unroutable=error.unroutable), ""
-        if answer.rcode() not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
-            return replace(silent, cause=dns.rcode.to_text(answer.rcode())), ""
-        if not recursive and not answer.flags & dns.flags.AA:
-            return replace(silent, cause="lame: it does not answer with authority"), ""
-        return _read(answer, replace(silent, kind=Kind.VALUES))
+            answer = self._exchange(server, name, rdtype, recursive)
+        except dns_transport.Silence as error:
+            return replace(outcome, kind=Kind.SILENT, cause=str(error), unroutable=error.unroutable), ""
+        return dns_wire.read(answer, outcome, None if recursive else server.zone)
 
-    def _exchange(self, query: dns.message.Message, server: Server) -> dns.message.Message:
-        """Return the server's answer to the query. Raises: dns_wire.Silence."""
-        if not self.time_left():
-            raise dns_wire.Silence(f"the deadline of {self.deadline:g} s for the whole run had passed")
-
-        def parse(data: bytes) -> dns.message.Message:
+    def _lives(self, server: Server, recursive: bool) -> bool:
+        """Return whether the server answers what it has to know, whatever names it is silent about."""
+        def make() -> tuple[bool, float]:
             try:
-                answer = dns.message.from_wire(data)
-            except (dns.exception.DNSException, ValueError, IndexError) as error:
-                raise ValueError("it sent what is no DNS message") from error
-            if not query.is_response(answer):
-                raise ValueError("it answered another question")
-            return answer
+                self._exchange(server, server.zone or ".", "SOA" if server.zone else "NS", recursive)
+            except dns_transport.Silence:
+                return False, SILENCE_HOLD
+            return True, 0
 
-        return dns_wire.exchange(server, query.to_wire(), parse, min(self.timeout, self.time_left()))
+        return self._kept(("lives", server.address, server.port), make)
 
-
-def _read(answer: dns.message.Message, outcome: Outcome) -> tuple[Outcome, str]:
-    """Return the outcome that the answer holds, and the name to go on at where it ends in a CNAME."""
-    rdtype = dns.rdatatype.from_text(outcome.rdtype)
-    sets = {(rrset.name, rrset.rdtype): rrset for rrset in answer.answer if rrset.rdclass == dns.rdataclass.IN}
-    at = answer.question[0].name
-    chain: list[str] = []
-    ttl = 2**31
-    while (at, rdtype) not in sets and (alias := sets.get((at, dns.rdatatype.CNAME))) and len(chain) <= MAXIMUM_CHAIN:
-        at = alias[0].target
-        chain.append(_text(at))
-        ttl = min(ttl, alias.ttl)
-    outcome = replace(outcome, chain=tuple(chain))
-    if len(chain) > MAXIMUM_CHAIN:
-        return outcome, _text(at)
-    if found := sets.get((at, rdtype)):
-        # A set has no order, and servers shuffle it: sorted, the same answer reads the same.
-        return replace(outcome, values=tuple(sorted(_value(item) for item in found)), ttl=min(ttl, found.ttl)), ""
-    zones = [rrset for rrset in answer.authority if rrset.rdtype == dns.rdatatype.SOA and at.is_subdomain(rrset.name)]
-    if zones:
-        ttl = min(ttl, zones[0].ttl, zones[0][0].minimum)  # RFC 2308, 5
-        outcome = replace(outcome, zone=_text(zones[0].name))
-    elif chain and answer.rcode() == dns.rcode.NOERROR:
-        return replace(outcome, ttl=ttl), _text(at)
-    elif any(rrset.rdtype == dns.rdatatype.NS for rrset in answer.authority):
-        return replace(outcome, kind=Kind.SILENT, cause="it refers to other servers instead of answering"), ""
-    else:
-        ttl = 0
-    kind = Kind.NO_NAME if answer.rcode() == dns.rcode.NXDOMAIN else Kind.NO_DATA
-    return replace(outcome, kind=kind, ttl=ttl), ""
-
-
-def _text(name: dns.name.Name) -> str:
-    return name.to_text().lower()
-
-
-def _value(item: dns.rdata.Rdata) -> str | Mx:
-    """Return one value as str, or as Mx.
-
-    The strings of a TXT are joined without anything between (RFC 7208, 3.3; RFC 6376, 3.6.2.2). Bytes that are not
-    UTF-8 are read as Latin-1: every value can be shown, and none that is not ASCII turns into one that is.
-    """
-    match dns.rdatatype.to_text(item.rdtype):
-        case "A" | "AAAA":
-            return item.address
-        case "PTR" | "NS" | "CNAME":
-            return _text(item.target)
-        case "MX":
-            return Mx(item.preference, _text(item.exchange))
-        case "TXT" | "SPF":
-            joined = b"".join(item.strings)
+    def _exchange(self, server: Server, name: str, rdtype: str, recursive: bool) -> dns_wire.Message:
+        """Return the server's answer, by whom it is known again that it answers. Raises: dns_transport.Silence."""
+        for edns in (True, False):
+            left = self.time_left()
+            if not left:
+                raise dns_transport.Silence(f"the deadline of {self.deadline:g} s for the whole run had passed")
+            query = dns_wire.Query(name, rdtype, recursive, edns)
             try:
-                return joined.decode("utf-8")
-            except UnicodeDecodeError:
-                return joined.decode("latin-1")
-    return item.to_text()
+                answer = dns_transport.exchange(server, query.wire, query.parse, min(self.timeout, left))
+            except dns_transport.Silence as error:
+                if error.waited and left >= self.timeout:
+                    self._silences.unanswered(server, str(error))
+                raise
+            self._silences.answered(server)
+            if not dns_wire.knows_no_edns(answer):
+                break
+        return answer
+
+
+def _hold(outcome: Outcome) -> float:
+    """Return for how many seconds an answer is kept."""
+    return max(outcome.ttl, MINIMUM_HOLD) if outcome.said else SILENCE_HOLD
 
 
 def resolvers(texts: Iterable[str]) -> list[Server]:

@@ -32,11 +32,12 @@ class Mx(NamedTuple):
 
 @dataclass(frozen=True)
 class Server:
-    """A DNS server: where it is asked, and its own name where that is known."""
+    """A DNS server: where it is asked, its own name where that is known, and the zone that it is an authority of."""
 
     address: str
     port: int = 53
     name: str = ""
+    zone: str = ""
 
     def __str__(self) -> str:
         place = self.address

@@ -6,47 +6,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from itertools import chain, repeat
+from dataclasses import dataclass, replace
 
-from ansible_collections.mailfleet.sending.plugins.module_utils import dkim_record
-from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_record import DkimRecordError, KeyRecord
+from ansible_collections.mailfleet.sending.plugins.module_utils import dkim_damage, dkim_places
+from ansible_collections.mailfleet.sending.plugins.module_utils.agreement import agree, combine
+from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_judge import FRESH, Key, judge
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind, Outcome
-from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict, worst
-
-CHECK = "dkim"
-PAUSES = (1, 2, 4, 8, 15)  # seconds between tries; the last one is repeated
-
-
-@dataclass(frozen=True)
-class Key:
-    """A key to look for. C(public) is its public half in base64; without it any valid key will do.
-
-    Raises: ValueError where selector, domain or public half cannot be one.
-    """
-
-    domain: str
-    selector: str
-    public: str = ""
-
-    def __post_init__(self) -> None:
-        if self.public:
-            dkim_record.record_of(self.public)
-        dkim_record.owner(self.selector, self.domain)
-
-    @property
-    def owner(self) -> str:
-        """Return the absolute name of the record."""
-        return dkim_record.owner(self.selector, self.domain)
-
-    @property
-    def wanted(self) -> str:
-        """Return the value that the record should have, or nothing where any valid key will do."""
-        return dkim_record.record_of(self.public) if self.public else ""
+from ansible_collections.mailfleet.sending.plugins.module_utils.records import absolute_name
+from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict
+from ansible_collections.mailfleet.sending.plugins.module_utils.waiting import Try, until_good
 
 
 @dataclass(frozen=True)
@@ -60,116 +31,69 @@ class Findings:
 
 
 @dataclass(frozen=True)
-class _Judged:
-    """What one answer is worth."""
+class _Asked:
+    """The verdict on one key, the answers that it comes from, and why the resolvers were asked, where they were."""
 
-    status: Status
-    found: str
-    cause: str = ""
-    mend: str = ""
-    server: str = field(default="", compare=False)
+    verdict: Verdict
+    outcomes: tuple[Outcome, ...]
+    instead: str
+
+    @property
+    def waits(self) -> bool:
+        return self.verdict.status not in (Status.OK, Status.WARN)
+
+    @property
+    def values(self) -> Outcome | None:
+        """Return the first answer that has values."""
+        return next((outcome for outcome in self.outcomes if outcome.values), None)
+
+    @property
+    def key_type(self) -> str:
+        """Return the type of a key that verifiers can use, nothing where there is none."""
+        record = None if self.waits else dkim_damage.read(self.values.values[0])
+        return record.key_type if record else ""
 
 
 def verify_dkim(lookup: Lookup, keys: Sequence[Key], authoritative: str = "auto", wait: float = 0,
-                sleep: Callable[[float], None] = time.sleep) -> Findings:
+                sleep: Callable[[float], None] = time.sleep, show: Callable[[Try], None] | None = None) -> Findings:
     """Return the findings on the keys, asked anew with growing pauses until all are good or the time is up.
 
-    Arguments: C(authoritative) see Lookup.ask_by; C(wait) seconds; C(sleep) pauses for seconds.
+    Arguments: C(authoritative) see Lookup.ask_by; C(wait) seconds; C(sleep) pauses for seconds; C(show) takes each try
+    as it ends.
     """
-    began = time.monotonic()
-    found: dict[Key, tuple[Verdict, tuple[str, ...]]] = {}
-    tries: list[dict[str, object]] = []
-    for pause in chain(PAUSES, repeat(PAUSES[-1])):
-        missing = [key for key in dict.fromkeys(keys) if key not in found or _waits(found[key][0])]
-        found.update(zip(missing, lookup.each(lambda key: _verify(lookup, key, authoritative), missing)))
-        waiting = [key.owner for key in missing if _waits(found[key][0])]
-        elapsed = time.monotonic() - began
-        tries.append({"after": round(elapsed, 1), "asked": len(missing), "waiting": waiting})
-        if not waiting or elapsed >= wait:
-            break
-        sleep(min(pause, wait - elapsed))
-        lookup.forget()
-    seen = [{"domain": key.domain, "selector": key.selector, "servers": list(servers)}
-            for key, (_verdict, servers) in found.items() if servers]
-    return Findings(tuple(verdict for verdict, _servers in found.values()), tuple(seen), tuple(tries))
+    found, tries = until_good(lookup, keys, lambda key: _ask(lookup, key, authoritative), lambda asked: asked.waits,
+                              lambda key: (key.owner, "TXT"), wait, show, sleep)
+    verdicts = lookup.each(lambda item: _looked_around(lookup, *item), found.items())
+    verdicts = _second_signatures(found, verdicts)
+    seen = [{"domain": key.domain, "selector": key.selector, "servers": list(agree(asked.outcomes).servers)}
+            for key, asked in found.items() if key.public and not asked.instead and not asked.waits]
+    return Findings(tuple(verdicts), tuple(seen), tuple(tried.to_dict() for tried in tries))
 
 
-def _waits(verdict: Verdict) -> bool:
-    return verdict.status not in (Status.OK, Status.WARN)
-
-
-def _verify(lookup: Lookup, key: Key, authoritative: str) -> tuple[Verdict, tuple[str, ...]]:
-    """Return the verdict on one key and the servers that make it seen."""
+def _ask(lookup: Lookup, key: Key, authoritative: str) -> _Asked:
     outcomes, instead = lookup.ask_by(authoritative, key.owner, "TXT")
-    judged = [_judge(key, outcome) for outcome in outcomes]
-    status = worst(judged)
-    bad = [item for item in judged if item.status is status]
-    kinds = list(dict.fromkeys(judged))
-    cause = kinds[0].cause
-    if len(kinds) > 1:
-        servers = {kind: ", ".join(item.server for item in judged if item == kind) for kind in kinds}
-        said = "; ".join(f"{servers[kind]}: {kind.cause or kind.found}" for kind in kinds)
-        cause = f"the name servers differ: {said}"
-    if instead and status is Status.OK:
-        status, cause = Status.WARN, instead
-    elif instead:
-        cause = f"{cause} ({instead})"
-    source = f"TXT {key.owner} asked of {', '.join(dict.fromkeys(item.server for item in judged))}"
-    expected = _describe(dkim_record.parse_record(key.wanted)) if key.public else "a valid key"
-    verdict = Verdict(CHECK, (key.owner,), status, bad[0].found, expected, cause, bad[0].mend, source)
-    seen = key.public and not instead and not _waits(verdict)
-    return verdict, tuple(dict.fromkeys(item.server for item in judged)) if seen else ()
+    return _Asked(combine(outcomes, lambda outcome: judge(key, outcome), instead), tuple(outcomes), instead)
 
 
-def _judge(key: Key, outcome: Outcome) -> _Judged:
-    """Return what one server's answer is worth."""
-    publish = f'publish {key.owner} TXT "{key.wanted}"' if key.public else f"publish the key's record at {key.owner}"
-    if not outcome.said:
-        return _Judged(Status.UNKNOWN, "no answer", f"did not say: {outcome.cause}",
-                       f"make {outcome.server} answer, then check again", outcome.server)
-    if outcome.kind is not Kind.VALUES:
-        through = f" at {outcome.chain[-1]}, where a CNAME leads" if outcome.chain else ""
-        return _Judged(Status.ABSENT, outcome.kind.value, f"{outcome.kind.value}{through}", publish, outcome.server)
-    if len(outcome.values) > 1:
-        return _Judged(Status.FAIL, f"{len(outcome.values)} TXT values",
-                       "verifiers may take any one of several values (RFC 6376, 3.6.2.2)",
-                       f"remove all but the key; {publish}", outcome.server)
-    text = outcome.values[0]
-    try:
-        record = dkim_record.parse_record(text)
-    except DkimRecordError as error:
-        return _Judged(Status.FAIL, _shortened(text), f"no key record, at character {error.position + 1}: {error}",
-                       publish, outcome.server)
-    status, cause, mend = _fitness(record, key, publish)
-    return _Judged(status, _describe(record), cause, mend, outcome.server)
+def _looked_around(lookup: Lookup, key: Key, asked: _Asked) -> Verdict:
+    """Return the verdict with what explains it and stands at other names, asked for once, after all waiting."""
+    if values := asked.values:
+        return dkim_places.notice_wildcard(lookup, key, asked.verdict, values)
+    denied = [outcome for outcome in asked.outcomes if outcome.kind in (Kind.NO_NAME, Kind.NO_DATA)]
+    if denied and not denied[0].chain:
+        return dkim_places.find(lookup, key, asked.verdict, denied[0])
+    return asked.verdict
 
 
-def _fitness(record: KeyRecord, key: Key, publish: str) -> tuple[Status, str, str]:
-    """Return status, cause and mend of a key record that can be read."""
-    wanted = dkim_record.parse_record(key.wanted) if key.public else None
-    longer = f"make a key of {dkim_record.WANTED_RSA_BITS} bits and publish it under a new selector"
-    short = record.key_type == "rsa" and not record.revoked
-    rules = [
-        (record.revoked, Status.FAIL, "the key is revoked: p= is empty", publish),
-        (wanted and record.identity != wanted.identity, Status.FAIL, "another key is published", publish),
-        (record.key_type not in ("rsa", "ed25519"), Status.FAIL, f"no verifier knows k={record.key_type}", publish),
-        (short and record.bits < dkim_record.MINIMUM_RSA_BITS, Status.FAIL,
-         f"verifiers refuse RSA keys under {dkim_record.MINIMUM_RSA_BITS} bits (RFC 8301, 3.2)", longer),
-        (not record.sha256, Status.FAIL, "h= does not allow sha256", "remove h= from the record"),
-        (not record.for_email, Status.FAIL, "s= does not allow email", "remove s= from the record"),
-        (record.testing, Status.WARN, "t=y says that the domain only tests DKIM", "remove t=y from the record"),
-        (short and record.bits < dkim_record.WANTED_RSA_BITS, Status.WARN,
-         f"RSA keys should have {dkim_record.WANTED_RSA_BITS} bits (RFC 8301, 3.2)", longer),
-    ]
-    return next(((status, cause, mend) for applies, status, cause, mend in rules if applies), (Status.OK, "", ""))
+def _second_signatures(found: dict[Key, _Asked], verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Return the verdicts with a warning on each Ed25519 key that has no RSA key of its domain beside it.
 
-
-def _describe(record: KeyRecord) -> str:
-    """Return the key in words; its fingerprint is that of C(openssl pkey -pubin -outform DER | sha256sum)."""
-    if record.revoked:
-        return "a revoked key"
-    return f"{record.key_type} key of {record.bits} bits, SHA-256 {hashlib.sha256(record.public).hexdigest()[:16]}…"
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= 120 else f"{text[:100]}… ({len(text)} characters)"
+    RFC 8463, 6 has both sign, since verifiers that do not know Ed25519 take such a signature for none.
+    """
+    with_rsa = {absolute_name(key.domain) for key, asked in found.items() if asked.key_type == "rsa"}
+    cause = ("no RSA key of the domain was given beside it, and many receivers do not verify Ed25519: it serves as a "
+             "second signature only (RFC 8463, 6)")
+    return [replace(verdict, status=Status.WARN, cause=f"{verdict.cause}; {cause}" if verdict.cause else cause,
+                    mend=verdict.mend or f"{FRESH} too")
+            if asked.key_type == "ed25519" and absolute_name(key.domain) not in with_rsa else verdict
+            for (key, asked), verdict in zip(found.items(), verdicts)]

@@ -10,11 +10,17 @@ short_description: Verify that every name server serves the DKIM keys
 version_added: 1.0.0
 description:
   - Asks every authoritative server of every domain for the DKIM key records and says where one is missing, wrong, weak
-    or different from the key that signs (RFC 6376, 8301, 8463).
+    or different from the key that signs (RFC 6376, 8301, 8463), with the record to publish instead.
+  - Knows what DNS panels do to records (quotation marks, backslashes, values cut off or torn into several), and looks
+    for a missing key where it is published by mistake, such as under a zone name that stands twice.
+  - Follows CNAMEs, and says where one leads to nothing.
+  - Warns where a wildcard answers for every selector, and where Ed25519 has no RSA key beside it.
   - Can wait until all keys are served, so that nothing signs with a key that receivers cannot see yet.
   - Changes nothing.
 extends_documentation_fragment:
   - mailfleet.sending.lookup
+  - mailfleet.sending.lookup.authoritative
+  - mailfleet.sending.lookup.wait
   - mailfleet.sending.attributes
   - mailfleet.sending.attributes.controller
 options:
@@ -29,31 +35,34 @@ options:
         type: str
         required: true
       selector:
-        description: The selector, s= of the signature.
+        description: The selector, s= of the signature. Without one, the domain's own name is tried as selector.
         type: str
-        required: true
+        default: ""
       public:
         description:
           - The public half that must be published, in base64 as RV(mailfleet.sending.dkim_key#module:keys[].public) is.
-          - Without it, any valid key will do, and the key never counts as seen.
+          - Without it and O(keys[].private_key_path), any valid key will do, and the key never counts as seen.
         type: str
         default: ""
-  authoritative:
-    description:
-      - V(yes) asks every authoritative server of each domain, found through the resolvers; one that does not answer
-        makes the verdict C(unknown).
-      - V(no) asks the resolvers only.
-      - V(auto) asks the authoritative servers, and the resolvers where none of those says anything, as behind a
-        firewall. The verdict then is C(warn) at best and says so, and the key does not count as seen.
-    type: str
-    choices: ["yes", "no", auto]
-    default: auto
-  wait:
-    description:
-      - For how many seconds keys that are not there are asked for again, with growing pauses. V(0) asks once.
-      - This time comes on top of O(deadline).
-    type: float
-    default: 0.0
+      private_key_path:
+        description:
+          - The file on the controller that holds the private key that signs, in PEM. What is published must be its
+            public half. Instead of O(keys[].public).
+          - The program C(openssl) reads it through a pipe. Nothing of it is shown.
+          - A file that C(ansible-vault) encrypted cannot be read.
+        type: path
+      identity:
+        description:
+          - The domain in i= of the signatures, where that is a sub-domain of O(keys[].domain). The flag t=s in the
+            record then makes them invalid.
+          - Without it, that of d=.
+        type: str
+        default: ""
+notes:
+  - It runs in Ansible's own process on the controller, whatever the task is delegated to. A key that is deployed on a
+    server is compared by giving the public half that M(mailfleet.sending.dkim_key) reads there in check mode.
+  - A key counts as seen only where the authoritative servers were asked, or O(authoritative=no) says that the
+    resolvers will do.
 seealso:
   - module: mailfleet.sending.dkim_key
   - module: mailfleet.sending.dns_records
@@ -74,6 +83,16 @@ EXAMPLES = r"""
 - name: Show what is wrong
   ansible.builtin.debug:
     var: dkim.faults
+
+- name: Verify that the published key is the one that signs
+  mailfleet.sending.dkim_verify:
+    keys:
+      - domain: example.com
+        selector: m20261123
+        private_key_path: "{{ inventory_dir }}/.mailfleet/secrets/dkim/example.com/m20261123.pem"
+  delegate_to: localhost
+  run_once: true
+  become: false
 
 - name: Wait up to five minutes until all name servers serve the fleet's key
   mailfleet.sending.dkim_verify:
@@ -134,39 +153,57 @@ tries:
     after: {description: Seconds since the beginning., type: float, returned: always, sample: 3.2}
     asked: {description: How many keys were asked for., type: int, returned: always, sample: 2}
     waiting: {description: The records that were not there., type: list, elements: str, returned: always}
+    held: {description: Negative answers that caches may keep., type: list, elements: dict, returned: always}
+    pause: {description: Seconds until the next try., type: float, returned: always, sample: 4.0}
 """
+
+from collections.abc import Callable, Mapping
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
-from ansible_collections.mailfleet.sending.plugins.module_utils import lookup
+from ansible_collections.mailfleet.sending.plugins.module_utils import dkim_deployed, lookup
+from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_judge import Key
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import as_result
-from ansible_collections.mailfleet.sending.plugins.module_utils.verify_dkim import Key, verify_dkim
+from ansible_collections.mailfleet.sending.plugins.module_utils.verify_dkim import verify_dkim
+from ansible_collections.mailfleet.sending.plugins.module_utils.waiting import Try
+
+KEY = {
+    "domain": {"type": "str", "required": True},
+    "selector": {"type": "str", "default": ""},
+    "public": {"type": "str", "default": ""},
+    "private_key_path": {"type": "path", "no_log": False},
+    "identity": {"type": "str", "default": ""},
+}
+ARGUMENTS = lookup.OPTIONS | lookup.AUTHORITATIVE | lookup.WAIT | {
+    "keys": {"type": "list", "elements": "dict", "required": True, "options": KEY, "no_log": False},
+}
+
+
+def result(params: Mapping[str, object], show: Callable[[Try], None] | None = None) -> dict[str, object]:
+    """Return what the module returns. C(show) takes each try as it ends. Raises: ValueError for mistakes."""
+    keys = lookup.collect(_key, params["keys"])
+    with lookup.from_options(params) as dns:
+        found = verify_dkim(dns, keys, params["authoritative"], params["wait"], show=show)
+    return {"changed": False, "seen": list(found.seen), "tries": list(found.tries), **as_result(found.verdicts)}
+
+
+def _key(item: Mapping[str, str]) -> Key:
+    """Return the key of an option. Raises: ValueError where it cannot be one, or its private half cannot be read."""
+    public, path = item["public"], item["private_key_path"]
+    if public and path:
+        raise ValueError(f"{path}: public and private_key_path are both given for {item['domain']}; expected one")
+    return Key(item["domain"], item["selector"], dkim_deployed.public_half(path) if path else public, item["identity"])
 
 
 def main() -> None:
     """Run the module."""
-    key = {
-        "domain": {"type": "str", "required": True},
-        "selector": {"type": "str", "required": True},
-        "public": {"type": "str", "default": ""},
-    }
-    module = AnsibleModule(
-        argument_spec=lookup.OPTIONS | {
-            "keys": {"type": "list", "elements": "dict", "required": True, "options": key, "no_log": False},
-            "authoritative": {"type": "str", "choices": ["yes", "no", "auto"], "default": "auto"},
-            "wait": {"type": "float", "default": 0.0},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     if lookup.DNSPYTHON_ERROR:
         module.fail_json(msg=missing_required_lib("dnspython"), exception=lookup.DNSPYTHON_ERROR)
     try:
-        keys = lookup.collect(lambda item: Key(**item), module.params["keys"])
-        with lookup.from_options(module.params) as dns:
-            found = verify_dkim(dns, keys, module.params["authoritative"], module.params["wait"])
+        module.exit_json(**result(module.params))
     except ValueError as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=False, seen=list(found.seen), tries=list(found.tries), **as_result(found.verdicts))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@
         Lookup([server.server]).ask("www.example.com", "A")
 
 Zones and names are written without their last dot, the root as "". SOA and NS are made up where a zone has none. A
-fault is of a (name, type), or of a name (then of all its types), or of "*": see FAULTS.
+fault is of a (name, type), or of a name (then of all its types), or of "*": see FAULTS. It may also be a function that
+takes the query and the answer, both as dnspython's messages, and returns what is sent, as messages or bytes.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ FAULTS = {
     "garbage first": "bytes that are no message, then the answer",
     "cut": "the first half of the answer, without the bit that says so",
     "lame": "a referral to the root, without authority",
+    "other address": "the answer, sent from another port",
+    "tcp never ends": "cut over UDP; over TCP one byte of the answer after another, slowly",
 }
 TTL = 60
 NEGATIVE_TTL = 30
@@ -85,6 +88,7 @@ class Nameserver:
             self._name(zone): {self._name(owner): self._sets(types) for owner, types in names.items()}
             for zone, names in zones.items()
         }
+        self.zones_as_given = zones
         self.faults = faults or {}
         self.latency = latency
         self.address, self.port = address, port
@@ -159,25 +163,44 @@ class Nameserver:
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             length = int.from_bytes(await reader.readexactly(2), "big")
-            for answer in self.answers(await reader.readexactly(length), over_tcp=True):
+            query = await reader.readexactly(length)
+            for answer in self.answers(query, over_tcp=True):
                 await asyncio.sleep(self.latency)
-                writer.write(len(answer).to_bytes(2, "big") + answer)
-                await writer.drain()
+                data = len(answer).to_bytes(2, "big") + answer
+                slow = "tcp never ends" in self.faults.values()
+                for piece in [data[at : at + 1] for at in range(len(data))] if slow else [data]:
+                    writer.write(piece)
+                    await writer.drain()
+                    await asyncio.sleep(0.05 if slow else 0)
         except (asyncio.IncompleteReadError, ConnectionError):
             return
         finally:
             writer.close()
 
+    @staticmethod
+    def _key(query: dns.message.Message) -> tuple[str, str]:
+        question = query.question[0]
+        return question.name.to_text(omit_final_dot=True).lower(), dns.rdatatype.to_text(question.rdtype)
+
+    def fault(self, query: dns.message.Message) -> object:
+        """Return the fault that the query meets, None without one."""
+        key = self._key(query)
+        fault = self.faults.get(key) or self.faults.get(key[0]) or self.faults.get("*")
+        if fault and not callable(fault) and fault not in FAULTS:
+            raise ValueError(fault)
+        return fault
+
     def answers(self, wire: bytes, over_tcp: bool) -> list[bytes]:
         """Return what is sent in answer to a query."""
         query = dns.message.from_wire(wire)
         question = query.question[0]
-        key = (question.name.to_text(omit_final_dot=True).lower(), dns.rdatatype.to_text(question.rdtype))
+        key = self._key(query)
         self.asked[key] += 1
         self.tcp[key] += over_tcp
-        fault = self.faults.get(key) or self.faults.get(key[0]) or self.faults.get("*")
-        if fault and fault not in FAULTS:
-            raise ValueError(fault)
+        fault = self.fault(query)
+        if callable(fault):
+            sent = fault(query, self._answer(query, None))
+            return [item if isinstance(item, bytes) else item.to_wire(max_size=65535) for item in sent]
         if fault == "timeout" or (fault == "first lost" and self.asked[key] == 1):
             return []
         answer = self._answer(query, fault)
@@ -185,7 +208,7 @@ class Nameserver:
             answer.question = [dns.rrset.RRset(dns.name.from_text("other.example."), 1, question.rdtype)]
         whole = answer.to_wire(max_size=65535)
         limit = 65535 if over_tcp else max(512, query.payload if query.edns >= 0 else 512)
-        truncated = fault == "truncated for ever" or (str(fault).startswith("truncated") and not over_tcp)
+        truncated = fault == "truncated for ever" or (str(fault).startswith(("truncated", "tcp")) and not over_tcp)
         if truncated or len(whole) > limit:
             short = dns.message.make_response(query)
             short.flags |= dns.flags.TC | dns.flags.AA
@@ -218,6 +241,9 @@ class Nameserver:
         at = question.name
         seen = set()
         while True:
+            if not seen and (cut := self._cuts(at)):
+                answer.authority += cut
+                return answer
             zone = self._zone(at)
             if zone is None:
                 if not seen:
@@ -231,6 +257,12 @@ class Nameserver:
                 answer.answer.append(dns.rrset.from_rdata_list(at, TTL, found))
                 return answer
             alias = types.get(dns.rdatatype.CNAME)
+            moved = next((owner for owner in names if at != owner and at.is_subdomain(owner)
+                          and dns.rdatatype.DNAME in names[owner]), None)
+            if not alias and moved is not None:
+                # The CNAME that a server should make of it (RFC 6672, 3.1) is left out: resolvers have to cope.
+                answer.answer.append(dns.rrset.from_rdata_list(moved, TTL, names[moved][dns.rdatatype.DNAME]))
+                return answer
             if not alias or at in seen:
                 break
             seen.add(at)
@@ -242,6 +274,16 @@ class Nameserver:
             soa = names.get(zone, {}).get(dns.rdatatype.SOA) or self._made_up(zone, zone, dns.rdatatype.SOA)
             answer.authority.append(dns.rrset.from_rdata_list(zone, TTL, soa))
         return answer
+
+    def _cuts(self, name: dns.name.Name) -> list[dns.rrset.RRset]:
+        """Return the delegation that the name stands under, where this server does not have the zone below itself."""
+        zone = self._zone(name)
+        found = []
+        while zone is not None and name != zone:
+            if servers := self.zones[zone].get(name, {}).get(dns.rdatatype.NS):
+                found = [dns.rrset.from_rdata_list(name, TTL, servers)]
+            name = name.parent()
+        return found
 
     def _zone(self, name: dns.name.Name) -> dns.name.Name | None:
         """Return the longest zone that holds the name."""
@@ -264,5 +306,11 @@ class _Datagrams(asyncio.DatagramProtocol):
         self.transport = transport
 
     def datagram_received(self, data: bytes, addr: tuple) -> None:
+        elsewhere = "other address" in self.nameserver.faults.values()
         for answer in self.nameserver.answers(data, over_tcp=False):
-            asyncio.get_running_loop().call_later(self.nameserver.latency, self.transport.sendto, answer, addr)
+            send = self._from_elsewhere if elsewhere else self.transport.sendto
+            asyncio.get_running_loop().call_later(self.nameserver.latency, send, answer, addr)
+
+    def _from_elsewhere(self, answer: bytes, addr: tuple) -> None:
+        with socket.socket(self.transport.get_extra_info("socket").family, socket.SOCK_DGRAM) as other:
+            other.sendto(answer, addr)

@@ -120,7 +120,7 @@ def test_flags_that_are_not_set(text, attribute):
         ("h=sha1:; p=", 2, "h= holds ''; expected names separated by colons"),
         ("p=MIIB", 2, "p= holds no rsa key: "),
         ("p=MIIBI", 2, "p= is not base64: "),
-        ("p=AAAA\\;", 2, "p= is not base64: found '\\\\' at its character 4"),
+        ("p=AAAA\\;", 2, "p= is not base64: found '\\\\' at its character 5"),
         (
             f"k=ed25519; p={RSA}",
             13,

@@ -1,0 +1,146 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whether the From domain is aligned with the domains that a fleet passes SPF and DKIM with (RFC 9989, 4.4, 4.10.2).
+
+One aligned identifier is enough for DMARC; Microsoft and Orange want both, so that one alone is a warning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ansible_collections.mailfleet.sending.plugins.module_utils.dmarc_record import amended
+from ansible_collections.mailfleet.sending.plugins.module_utils.dmarc_walk import Ask, Discovery, Walk, walk
+from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict
+
+CHECK = "alignment"
+_MODES = {True: "strict", False: "relaxed"}
+
+
+@dataclass(frozen=True)
+class Identifier:
+    """A domain that mail passes SPF or DKIM with. C(mechanism) is "SPF" or "DKIM", C(domain) in A-labels."""
+
+    mechanism: str
+    domain: str
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """Whether an identifier is aligned: None where DNS did not say, and C(walk) then has who; C(strict) the mode."""
+
+    identifier: Identifier
+    strict: bool
+    aligned: bool | None
+    walk: Walk | None = None
+
+    def __str__(self) -> str:
+        word = {True: "aligned", False: "not aligned", None: "not known"}[self.aligned]
+        return f"{self.identifier.mechanism} {self.identifier.domain} {word} ({_MODES[self.strict]})"
+
+
+def align(ask: Ask, found: Discovery, identifier: Identifier) -> Alignment:
+    """Return whether the identifier is aligned with the domain whose policy was found.
+
+    Raises: ValueError where no policy applies: then nothing is aligned, nor has to be.
+    """
+    if not found.record:
+        raise ValueError(f"no policy applies to {found.walk.domain}")
+    strict = found.record.strict_spf if identifier.mechanism == "SPF" else found.record.strict_dkim
+    if identifier.domain == found.walk.domain:
+        return Alignment(identifier, strict, True)
+    if strict:
+        return Alignment(identifier, strict, False)
+    if found.walk.silent:
+        return Alignment(identifier, strict, None, found.walk)
+    walked = walk(ask, identifier.domain)
+    same = None if walked.silent else walked.organization == found.walk.organization
+    return Alignment(identifier, strict, same, walked)
+
+
+def verify_alignment(ask: Ask, found: Discovery, bounce_domain: str, dkim: Iterable[str],
+                     helo: Iterable[str] = ()) -> Verdict:
+    """Return the verdict on mail from a domain to which a policy applies.
+
+    Arguments: C(bounce_domain) the domain of MAIL FROM; C(dkim) the d= of all signatures of a message; C(helo) the
+    HELO names, which SPF judges where MAIL FROM is empty (RFC 7208, 2.4). Domains are A-labels in lower case.
+    """
+    domain = found.walk.domain
+    spf = align(ask, found, Identifier("SPF", bounce_domain))
+    signed = [align(ask, found, Identifier("DKIM", name)) for name in dict.fromkeys(dkim)]
+    null = [align(ask, found, Identifier("SPF", name)) for name in dict.fromkeys(helo)]
+    by_dkim = _any(signed)
+    words = [str(spf), *(map(str, signed) if signed else ["no DKIM signature"])]
+    if astray := [item.identifier.domain for item in null if item.aligned is False]:
+        words.append(f"with an empty MAIL FROM SPF is not aligned by HELO {', '.join(astray)}")
+    walks = {item.walk.domain: item.walk for item in (spf, *signed, *null) if item.walk}
+    asked = dict.fromkeys(step.owner for walked in (found.walk, *walks.values()) for step in walked.steps)
+
+    def verdict(status: Status, cause: str = "", mend: str = "") -> Verdict:
+        return Verdict(CHECK, (domain,), status, "; ".join(words), f"SPF and DKIM aligned with {domain}", cause, mend,
+                       f"TXT {', '.join(asked)}")
+
+    if spf.aligned and by_dkim:
+        return verdict(Status.OK)
+    mends = [mend for item, aligned in ((spf, spf.aligned), (signed[0] if signed else None, by_dkim))
+             if aligned is False for mend in [_mend(found, item)]]
+    if None in (spf.aligned, by_dkim):
+        silent = [item.walk.silent for item in (spf, *signed) if item.aligned is None]
+        servers = ", ".join(dict.fromkeys(outcome.server for outcome in silent))
+        return verdict(Status.UNKNOWN, "; ".join(dict.fromkeys(map(str, silent))),
+                       "; ".join([f"make {servers} answer, then check again", *mends]))
+    causes = [_cause(found, item) for item in (spf, *signed) if item.aligned is False]
+    causes += [] if signed else ["the mail is not signed"]
+    if spf.aligned or by_dkim:
+        passing = "SPF" if spf.aligned else "DKIM"
+        return verdict(Status.WARN, f"DMARC passes by {passing} alone, while Microsoft and Orange want both: "
+                                    f"{'; '.join(causes)}", "; ".join(mends))
+    policy = found.applied.value if found.applied else "none"
+    return verdict(Status.FAIL, f"the mail fails DMARC (RFC 9989, 4.4), and the policy is {policy}: "
+                                f"{'; '.join(causes)}", "; ".join(mends))
+
+
+def _any(items: list[Alignment]) -> bool | None:
+    """Return whether any is aligned; None where none is and DNS did not say of all."""
+    if any(item.aligned for item in items):
+        return True
+    return None if any(item.aligned is None for item in items) else False
+
+
+def _cause(found: Discovery, item: Alignment) -> str:
+    other, domain = item.identifier.domain, found.walk.domain
+    if item.strict:
+        tag = "aspf" if item.identifier.mechanism == "SPF" else "adkim"
+        return f"{tag}=s wants {domain} itself, and it is {other} (RFC 9989, 4.4)"
+    cause = (f"{other} is of the organization {item.walk.organization}, {domain} of {found.walk.organization} "
+             "(RFC 9989, 4.10.2)")
+    if _related(other, domain):
+        cause += "; receivers of RFC 7489 may find them of one, by their list of public suffixes"
+    return cause
+
+
+def _related(one: str, other: str) -> bool:
+    """Return whether two names have more in common than their top label, so that a list may join them."""
+    return one.split(".")[-2:] == other.split(".")[-2:]
+
+
+def _mend(found: Discovery, item: Alignment | None) -> str:
+    """Return the smallest change that aligns the identifier."""
+    domain = found.walk.domain
+    if item is None:
+        return f"sign with d={domain}"
+    other, spf = item.identifier.domain, item.identifier.mechanism == "SPF"
+    use = f"use {domain}" + ("" if item.strict else " or a subdomain of it") + (
+        " as bounce domain" if spf else f" as d= instead of {other}")
+    if item.strict and _related(other, domain):
+        text = amended(found.record, {"aspf" if spf else "adkim": None})
+        return f'{use}, or publish {found.at.owner} TXT "{text}" instead of "{found.record.text}"'
+    for walked in (item.walk, found.walk):
+        parting = walked.steps[-1] if walked and walked.steps[-1].stops else None
+        if parting and not item.strict and _related(other, domain) and "." in parting.domain:
+            text = amended(parting.record, {"psd": None})
+            return f'publish {parting.owner} TXT "{text}" instead of "{parting.record.text}", or {use}'
+    return use

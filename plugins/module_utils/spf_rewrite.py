@@ -1,0 +1,148 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The record to publish instead of a wrong one, proved by an audit of it before it is named."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+
+from ansible_collections.mailfleet.sending.plugins.module_utils.dns_merge import merge_spf
+from ansible_collections.mailfleet.sending.plugins.module_utils.records import Record, absolute_name, quoted, to_bytes
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_audit import Audit, audit, published
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_check import MAXIMUM_TERMS, Ask
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_compose import (
+    MAX_ANSWER,
+    answer_size,
+    compose,
+    mechanism,
+    networks,
+    rr_size,
+)
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_mistakes import MAXIMUM_MENDED, meant_by
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_nodes import Node, Term
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_record import VERSION, Mechanism, parse_record
+
+Edits = Mapping[int, str]  # position of a term in the record -> what stands there instead, empty where nothing does
+LAST = 1 << 30  # the position behind all terms
+_MAXIMUM_ADDRESSES = 32  # that the terms a and mx are replaced by
+_ENDS = {"+": "softfail", "-": "fail", "~": "softfail", "?": "neutral"}
+
+
+def edited(text: str, edits: Edits) -> str:
+    """Return the record with its terms changed."""
+    terms = {match.start() + len(VERSION): match.group() for match in re.finditer(r"[^ ]+", text[len(VERSION):])}
+    terms |= edits
+    return " ".join([VERSION, *(terms[position] for position in sorted(terms) if terms[position])])
+
+
+def shown(text: str, limit: int = 300) -> str:
+    """Return a TXT value as a zone file has it, cut where it is long."""
+    written = quoted(to_bytes(text[:limit]))
+    return f"{written[:-1]}…\" ({len(text)} characters)" if len(text) > limit else written
+
+
+def publish(domain: str, text: str) -> str:
+    """Return how to say that the record is to be published, empty where it is too long to be printed."""
+    return f"publish {domain}. TXT {quoted(to_bytes(text))}" if len(text) <= MAXIMUM_MENDED else ""
+
+
+def rewritten(node: Node) -> str:
+    """Return the one right record that the domain's SPF records, or what is like one, stand for; empty if unknown."""
+    texts = node.texts or tuple(value for value in node.outcome.values if meant_by(value)[0])
+    right = [meant_by(text)[0] if node.problems or not node.texts or len(texts) > 1 else text for text in texts]
+    if not right or not all(right):
+        return ""
+    return right[0] if len(right) == 1 else merge_spf(right, None)
+
+
+def smaller(found: Audit, edits: Edits, ask: Ask) -> dict[int, str] | None:
+    """Return the edits that bring the record of the audit within the limits of RFC 7208, 4.6.4, or None.
+
+    First the terms that find nothing go, then the hosts of a and mx are replaced by the addresses that they have now.
+    """
+    if not found.node.record:
+        return None
+    trial = dict(edits)
+    for term in found.node.terms:
+        if term.name in ("a", "mx") and not term.addresses and term.voids and not term.silent:
+            trial[term.source.position] = ""
+    if _is_within(found, trial, ask):
+        return trial
+    for term in found.node.terms:
+        if _is_static(term) and trial.get(term.source.position, term.text):
+            trial[term.source.position] = " ".join(f"{term.source.qualifier}{each}".removeprefix("+")
+                                                   for each in _written_out(term, found.node))
+            if _is_within(found, trial, ask):
+                return trial
+    return None
+
+
+def _is_static(term: Term) -> bool:
+    whole = not (term.silent or term.unread or term.per_message)
+    return term.name in ("a", "mx") and whole and 0 < len(term.addresses) <= _MAXIMUM_ADDRESSES
+
+
+def _written_out(term: Term, node: Node) -> list[str]:
+    """Return the networks of a term that do not stand in the record already."""
+    lengths = {4: term.source.prefix4, 6: term.source.prefix6}
+    addresses = [ipaddress.ip_address(address) for address in term.addresses]
+    held = [str(ipaddress.ip_network((address, lengths[address.version]), strict=False)) for address in addresses]
+    there = [each.network for each in node.record.mechanisms
+             if each.network and each.qualifier == term.source.qualifier]
+    return [mechanism(network) for network in networks(held)
+            if not any(network.version == each.version and network.subnet_of(each) for each in there)]
+
+
+def is_mended(domain: str, text: str, ask: Ask) -> bool:
+    """Return whether nothing breaks off where the record stands at the domain."""
+    then = audit(domain, published(ask, {domain: text}))
+    return not (then.walk4.broken or then.walk6.broken) and then.cost.terms <= MAXIMUM_TERMS
+
+
+def _is_within(found: Audit, edits: Edits, ask: Ask) -> bool:
+    return is_mended(found.domain, edited(found.node.text, edits), ask)
+
+
+def split(found: Audit, node: Node, text: str) -> list[Record]:
+    """Return the records that carry the text of the node in answers that UDP holds (RFC 7208, 3.4), or none.
+
+    Only a record of which all terms pass can be taken apart without a change of what it says.
+    """
+    record = parse_record(text)
+    all_is_last = all(each.name != "all" for each in record.mechanisms[:-1])
+    if record.exp or record.others or "%" in text or not all_is_last:
+        return []
+    if any(each.qualifier != "+" and each.name != "all" for each in record.mechanisms):
+        return []
+    others = [value for value in node.outcome.values if value not in node.texts]
+    costs = {term.target: found.cost_of(term).terms - 1 for term in node.terms if term.target}
+    last = next((each for each in record.mechanisms if each.name == "all"), None)
+    terms = [each for each in record.mechanisms if each.name != "all"]
+    try:
+        records = compose(
+            node.domain,
+            [str(each.network) for each in terms if each.network],
+            include=[str(each.domain[0]) for each in terms if each.name == "include"],
+            redirect=str(record.redirect.value[0]) if record.redirect else None,
+            extra_mechanisms=[_explicit(each, node.domain) for each in terms
+                              if not each.network and each.name != "include"],
+            all=_ENDS[last.qualifier] if last else "neutral",
+            costs=costs,
+            other_octets=sum(map(rr_size, others)),
+        )
+    except ValueError:  # too many, or a name that nobody can publish
+        return []
+    fits = answer_size(absolute_name(node.domain), [records[0].value, *others]) < MAX_ANSWER
+    return records if fits else []
+
+
+def _explicit(term: Mechanism, domain: str) -> str:
+    """Return the term with its domain, so that it means the same in another record."""
+    if term.domain:
+        return term.text
+    name, slash, prefixes = term.text.partition("/")
+    return f"{name}:{domain}{slash}{prefixes}"

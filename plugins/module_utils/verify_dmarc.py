@@ -1,0 +1,256 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The DMARC of sending domains: the policy, whom reports go to, and the alignment of what the fleet sends with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ansible_collections.mailfleet.sending.plugins.module_utils.agreement import combine
+from ansible_collections.mailfleet.sending.plugins.module_utils.dmarc_alignment import verify_alignment
+from ansible_collections.mailfleet.sending.plugins.module_utils.dmarc_record import (
+    VERSION,
+    DmarcRecord,
+    DmarcRecordError,
+    amended,
+    is_dmarc,
+    parse_record,
+)
+from ansible_collections.mailfleet.sending.plugins.module_utils.dmarc_reports import verify_reports
+from ansible_collections.mailfleet.sending.plugins.module_utils.dmarc_rules import departures, notes, remarks
+from ansible_collections.mailfleet.sending.plugins.module_utils.dmarc_walk import (
+    Ask,
+    Discovery,
+    Step,
+    discover,
+    owner,
+    walk,
+)
+from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
+from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Outcome
+from ansible_collections.mailfleet.sending.plugins.module_utils.reading import domain_name
+from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict
+
+CHECK = "dmarc"
+MENTIONED = 8  # faults of one record that its verdict names
+LEAST = f"{VERSION}; p=none"  # what large providers demand of all who send much
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A sending domain and what the fleet sends its mail with.
+
+    Attributes: C(domain) that of From; C(bounce_domain) that of MAIL FROM, the domain where it is left out; C(dkim)
+    the d= of the signatures of one message, the domain where it is None; C(dmarc) the record that the domain should
+    have, where one is wanted. Names become A-labels in lower case without their last dot.
+    Raises: ValueError where a name or the wanted record cannot be one.
+    """
+
+    domain: str
+    bounce_domain: str = ""
+    dkim: tuple[str, ...] | None = None
+    dmarc: str = ""
+
+    def __post_init__(self) -> None:
+        domain = a_labels(self.domain)
+        object.__setattr__(self, "domain", domain)
+        object.__setattr__(self, "bounce_domain", a_labels(self.bounce_domain or domain))
+        object.__setattr__(self, "dkim", tuple(map(a_labels, (domain,) if self.dkim is None else self.dkim)))
+        if self.dmarc:
+            try:
+                wrong = "; ".join(map(str, parse_record(self.dmarc).problems))
+            except DmarcRecordError as error:
+                wrong = f"at character {error.position + 1}: {error}"
+            if wrong:
+                raise ValueError(f"{domain}: dmarc {self.dmarc[:80]!r}: {wrong}")
+
+    @property
+    def wanted(self) -> DmarcRecord | None:
+        """Return the record that the domain should have."""
+        return parse_record(self.dmarc) if self.dmarc else None
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was found: C(verdicts), and by domain what DMARC wants, as the resolvers say."""
+
+    verdicts: tuple[Verdict, ...]
+    discoveries: tuple[Discovery, ...]
+
+
+def a_labels(name: str) -> str:
+    """Return a domain as DMARC compares it: A-labels, lower case, no last dot (RFC 9989, 5.3.1).
+
+    Raises: ValueError.
+    """
+    found = domain_name(name)
+    if found is None:
+        raise ValueError(f"{name!r} is no domain name; expected one such as example.com")
+    return found
+
+
+def verify_dmarc(lookup: Lookup, subjects: Sequence[Subject], helo: Sequence[str] = (),
+                 authoritative: str = "auto") -> Findings:
+    """Return the findings on the subjects.
+
+    Arguments: C(helo) the HELO names of the fleet; C(authoritative) see Lookup.ask_by: it holds for the records of the
+    subjects and for those by which others agree to take reports, while the domains above are asked of the resolvers.
+    Raises: ValueError where a HELO name is none.
+    """
+    subjects = list(dict.fromkeys(subjects))
+    names = [a_labels(name) for name in helo]
+    checks = lookup.each(lambda subject: _Check(lookup, subject, authoritative), subjects)
+    ours = {check.found.walk.organization for check in checks}
+    verdicts = [check.policy() for check in checks]
+    verdicts += [each for group in lookup.each(lambda check: check.alignment(names), checks) for each in group]
+    sources = {check.found.at.domain: check for check in checks if check.found.record}
+    verdicts += [each for group in lookup.each(lambda check: check.reports(ours), sources.values()) for each in group]
+    return Findings(tuple(verdicts), tuple(check.found for check in checks))
+
+
+def as_policy(found: Discovery) -> dict[str, object]:
+    """Return a discovery as plain data: domain, at, record, policy, subdomains, nonexistent, organization, asked.
+
+    Texts are empty where there is nothing, or DNS did not say. What holds for subdomains is what the record says, be
+    it their own or one that the domain inherits.
+    """
+    record = found.record
+    effective = record is not None and record.applies
+    return {
+        "domain": found.walk.domain,
+        "at": found.at.owner if found.at else "",
+        "record": record.text if record else "",
+        "policy": found.applied.value if found.applied else "",
+        "subdomains": record.applied("sp").value if effective else "",
+        "nonexistent": record.applied("np").value if effective else "",
+        "organization": found.walk.organization,
+        "asked": [step.owner for step in found.walk.steps],
+    }
+
+
+class _Check:
+    """All that is to be said of one subject. Its record is asked for once."""
+
+    def __init__(self, lookup: Lookup, subject: Subject, authoritative: str) -> None:
+        self.lookup, self.subject, self.authoritative = lookup, subject, authoritative
+        self.owner = owner(subject.domain)
+        self.outcomes, self.instead = lookup.ask_by(authoritative, self.owner, "TXT")
+        # What differs between servers is said by the policy's verdict; the rest goes on with the first answer.
+        self.found = self.discover(next((each for each in self.outcomes if each.said), self.outcomes[0]))
+
+    def discover(self, own: Outcome) -> Discovery:
+        """Return the policy where the domain's own record is what one server says."""
+        def ask(name: str, rdtype: str) -> Outcome:
+            return own if (name, rdtype) == (self.owner, "TXT") else self.lookup.ask(name, rdtype)
+
+        return discover(ask, self.subject.domain)
+
+    def policy(self) -> Verdict:
+        return combine(self.outcomes, self.judge, self.instead)
+
+    def judge(self, outcome: Outcome) -> Verdict:
+        """Return the verdict on the policy as one server's answer makes it."""
+        found = self.discover(outcome)
+        own = found.walk.own
+        faulty = self.unusable(own)
+
+        def verdict(status: Status, words: str, cause: str = "", mend: str = "") -> Verdict:
+            return Verdict(CHECK, (self.subject.domain,), status, words, self.subject.dmarc or "a DMARC policy", cause,
+                           mend, outcome.source)
+
+        nothing = not found.record and not found.silent
+        if own.outcome.said and not own.record and (self.subject.dmarc or faulty or nothing):
+            return self.missing(found, faulty, verdict)
+        if found.silent:
+            return verdict(Status.UNKNOWN, "no answer", str(found.silent),
+                           f"make {found.silent.server} answer, then check again")
+        said = remarks(found) + (departures(found.record, self.subject.wanted) if self.subject.wanted else [])
+        if not said:
+            return verdict(Status.OK, _words(found))
+        causes = list(dict.fromkeys(remark.cause for remark in said))
+        cause = "; ".join(map(_short, causes[:MENTIONED]))
+        cause += f"; and {len(causes) - MENTIONED} more" if len(causes) > MENTIONED else ""
+        return verdict(max((remark.status for remark in said), key=lambda each: each.rank), _words(found), cause,
+                       self.mend(found, said))
+
+    def unusable(self, own: Step) -> str:
+        """Return why what stands at the domain's own name is no record, where something does."""
+        if len(own.records) > 1:
+            return (f"there are {len(own.records)} DMARC records at {self.owner}: all are discarded (RFC 9989, 4.10), "
+                    "and receivers of RFC 7489 (6.6.3) apply no DMARC")
+        meant = [value for value in own.outcome.values if "dmarc1" in value.lower()]
+        if own.records or not meant:
+            return ""
+        try:
+            parse_record(meant[0])
+        except DmarcRecordError as error:
+            return f"no DMARC record at {self.owner}, at character {error.position + 1}: {error} (RFC 9989, 4.8)"
+        return ""
+
+    def missing(self, found: Discovery, faulty: str, verdict: Callable[..., Verdict]) -> Verdict:
+        """Return the verdict where the domain has no record of its own and needs one."""
+        own = found.walk.own
+        publish = f'publish {self.owner} TXT "{self.subject.dmarc or (own.records or [LEAST])[0]}"'
+        if faulty:
+            words = "; ".join(map(_short, own.records or own.outcome.values))
+            return verdict(Status.FAIL, words, faulty, f"{publish} and no other DMARC record there")
+        cause = f"there is no DMARC record at {self.owner}{self.elsewhere()}"
+        if found.inherited:
+            cause += f", so that the one of {found.at.domain} applies (RFC 9989, 4.10.1)"
+        elif not found.silent:
+            cause += ", and none above it applies (RFC 9989, 4.10.1); large providers demand at least p=none"
+        return verdict(Status.ABSENT, _words(found) if found.record else own.outcome.kind.value, cause, publish)
+
+    def elsewhere(self) -> str:
+        """Return where else the record stands, as panels that add the zone's name or lack a field put it."""
+        domain = self.subject.domain
+        for name in (f"_dmarc.{domain}.{domain}.", f"{domain}."):
+            if any(map(is_dmarc, self.lookup.ask(name, "TXT").values)):
+                return f" (there is one at {name}, where nobody looks)"
+        return ""
+
+    def mend(self, found: Discovery, said: list) -> str:
+        """Return the record to publish, with all changes at once."""
+        if found.inherited and ("." not in found.at.domain or found.record.psd == "y"):
+            # That record is not ours: one of our own takes its place.
+            return f'publish {self.owner} TXT "{LEAST}{"" if found.record.psd == "y" else "; psd=n"}"'
+        changes = {tag: value for remark in said for tag, value in remark.changes.items()}
+        text = amended(found.record, changes)
+        if text == found.record.text:
+            return f"correct {found.at.owner}"
+        return f'publish {found.at.owner} TXT "{text}" instead of "{_short(found.record.text)}"'
+
+    def alignment(self, helo: Sequence[str]) -> list[Verdict]:
+        """Return the verdict on alignment; none where no policy applies, which the policy's verdict says."""
+        if not self.found.record:
+            return []
+        return [verify_alignment(self.lookup.ask, self.found, self.subject.bounce_domain, self.subject.dkim, helo)]
+
+    def reports(self, ours: set[str]) -> list[Verdict]:
+        """Return the verdicts on those whom the record sends reports to."""
+        def combined(name: str, judge: Callable[[Outcome], Verdict]) -> Verdict:
+            outcomes, instead = self.lookup.ask_by(self.authoritative, name, "TXT")
+            return combine(outcomes, judge, instead)
+
+        ask: Ask = self.lookup.ask
+        walked = walk(ask, self.found.at.domain) if self.found.inherited else self.found.walk
+        return verify_reports(ask, self.found.at, walked, ours, combined)
+
+
+def _words(found: Discovery) -> str:
+    """Return the policy in words, the same for all domains to which the record applies."""
+    record, at = found.record, found.at
+    name = "" if not found.inherited else f", inherited ({found.tag}=)"
+    effect = "no policy" if found.applied is None else found.applied.value
+    tested = f", {found.requested.value} lowered by t=y" if found.applied is not found.requested else ""
+    words = f"{effect}{name}{tested}: {_short(record.text)} at {at.owner}"
+    if found.walk.organization not in ("", at.domain):
+        words += f", of the organization {found.walk.organization}"
+    return "; ".join([words, *notes(found)])
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 300 else f"{text[:280]}… ({len(text)} characters)"

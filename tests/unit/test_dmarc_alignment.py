@@ -1,0 +1,95 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Alignment of From with what SPF and DKIM pass: a table of cases by RFC 9989, 4.4, 4.10.2 and B.4."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+import pytest
+from dmarc_world import DOMAIN, OWNER, P, World
+
+from ansible_collections.mailfleet.sending.plugins.module_utils.verify_dmarc import Subject
+
+
+@pytest.fixture
+def world():
+    with ExitStack() as stack:
+        yield lambda records, **options: World(stack, records, **options)
+
+
+# rule; records; domain, MAIL FROM, d=; status; what found, cause or mend say
+ALIGNMENT = [
+    ("4.4: the same domain", {DOMAIN: f"{P}none"}, (DOMAIN, DOMAIN, [DOMAIN]), "ok", "SPF example.com aligned"),
+    ("4.4: relaxed, one organization", {DOMAIN: f"{P}none"}, (DOMAIN, "e.example.com", ["mail.example.com"]), "ok",
+     "SPF e.example.com aligned (relaxed); DKIM mail.example.com aligned (relaxed)"),
+    ("4.4.1: any signature will do", {DOMAIN: f"{P}none"}, (DOMAIN, DOMAIN, ["example.net", DOMAIN]), "ok",
+     "DKIM example.net not aligned (relaxed); DKIM example.com aligned"),
+    ("4.4: SPF of another organization", {DOMAIN: f"{P}none"}, (DOMAIN, "e.example.net", [DOMAIN]), "warn",
+     "DMARC passes by DKIM alone, while Microsoft and Orange want both: e.example.net is of the organization "
+     "e.example.net, example.com of example.com"),
+    ("4.4: DKIM of another organization", {DOMAIN: f"{P}none"}, (DOMAIN, DOMAIN, ["example.net"]), "warn",
+     "DMARC passes by SPF alone"),
+    ("4.4: none is aligned", {DOMAIN: f"{P}reject"}, (DOMAIN, "e.example.net", ["example.net"]), "fail",
+     "the mail fails DMARC (RFC 9989, 4.4), and the policy is reject"),
+    ("4.4: not signed", {DOMAIN: f"{P}none"}, (DOMAIN, DOMAIN, []), "warn", "the mail is not signed"),
+    ("4.4: neither", {DOMAIN: f"{P}none"}, (DOMAIN, "e.example.net", []), "fail", "sign with d=example.com"),
+    ("4.4: strict SPF", {DOMAIN: f"{P}none; aspf=s"}, (DOMAIN, "e.example.com", [DOMAIN]), "warn",
+     f'aspf=s wants example.com itself, and it is e.example.com (RFC 9989, 4.4)|use example.com as bounce domain, or '
+     f'publish {OWNER} TXT "{P}none" instead of "{P}none; aspf=s"'),
+    ("4.4: strict DKIM", {DOMAIN: f"{P}none; adkim=s"}, (DOMAIN, DOMAIN, ["mail.example.com"]), "warn",
+     "adkim=s wants example.com itself, and it is mail.example.com"),
+    ("4.4: both strict", {DOMAIN: f"{P}quarantine; adkim=s; aspf=s"}, (DOMAIN, "e.example.com", ["m.example.com"]),
+     "fail", "the policy is quarantine"),
+    ("4.4: strict and the same", {DOMAIN: f"{P}none; adkim=s; aspf=s"}, (DOMAIN, DOMAIN, [DOMAIN]), "ok", "(strict)"),
+    ("4.10.2: psd=n parts From from the rest", {"n.example.com": f"{P}none; psd=n", DOMAIN: f"{P}none"},
+     ("n.example.com", "e.example.com", ["n.example.com"]), "warn",
+     "receivers of RFC 7489 may find them of one|publish _dmarc.n.example.com. TXT"),
+    ("4.10.2: psd=y parts the subdomains", {DOMAIN: f"{P}none; psd=y"}, (DOMAIN, "e.example.com", [DOMAIN]), "warn",
+     f'e.example.com is of the organization e.example.com, example.com of example.com|publish {OWNER} TXT "{P}none"'),
+    ("4.10.1: an inherited mode", {DOMAIN: f"{P}none; aspf=s"}, ("a.example.com", "b.example.com", ["a.example.com"]),
+     "warn", "aspf=s wants a.example.com itself"),
+    ("B.4.3", {"giant.bank": f"{P}none", "bank": f"{P}none; psd=y"},
+     ("giant.bank", "mail.giant.bank", ["mail.mega.bank"]), "warn",
+     "mail.mega.bank is of the organization mega.bank, giant.bank of giant.bank"),
+    ("5.3.1: A-labels", {"xn--bcher-kva.example": f"{P}none"},
+     ("B\u00fccher.example", "e.xn--bcher-kva.example", ["b\u00fccher.example."]), "ok", "SPF e.xn--bcher-kva.example"),
+]
+
+
+@pytest.mark.parametrize("rule, records, identities, status, said", ALIGNMENT)
+def test_alignment(world, rule, records, identities, status, said):
+    domain, bounce_domain, dkim = identities
+    verdict = world(records).one("alignment", Subject(domain, bounce_domain, tuple(dkim)))
+    assert verdict.status == status, rule
+    whole = "|".join((verdict.found, verdict.cause, verdict.mend))
+    for text in said.split("|"):
+        assert text in whole
+    assert bool(verdict.cause) is bool(verdict.mend) is (status != "ok")
+
+
+def test_what_is_left_out_is_the_domain(world):
+    found = world({DOMAIN: f"{P}none; aspf=s; adkim=s"}).one("alignment", Subject(DOMAIN))
+    assert (found.status, found.found) == ("ok", "SPF example.com aligned (strict); DKIM example.com aligned (strict)")
+
+
+def test_an_empty_return_path_is_judged_by_helo(world):
+    """RFC 7208, 2.4: SPF then judges the HELO name; a signature carries the mail alone."""
+    run = world({DOMAIN: f"{P}none"})
+    helo = ["mta1.example.com", "mta2.example.net"]
+    verdict = run.one("alignment", Subject(DOMAIN, "e.example.com"), helo=helo)
+    assert verdict.status == "ok"
+    assert verdict.found.endswith("with an empty MAIL FROM SPF is not aligned by HELO mta2.example.net")
+    assert "HELO" not in run.one("alignment", Subject(DOMAIN), helo=helo[:1]).found
+
+
+def test_alignment_that_dns_does_not_say(world):
+    run = world({DOMAIN: f"{P}none"}, faults={"_dmarc.e.example.net": "servfail"})
+    verdict = run.one("alignment", Subject(DOMAIN, "e.example.net", ("example.org",)))
+    assert verdict.status == "unknown"
+    assert f"make {run.server.server} answer, then check again; use example.com" in verdict.mend
+    # What needs no walk is known all the same.
+    run = world({DOMAIN: f"{P}none"}, faults={"_dmarc.com": "servfail"})
+    assert run.one("alignment", Subject(DOMAIN)).status == "ok"
