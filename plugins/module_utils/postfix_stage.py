@@ -111,10 +111,12 @@ def _build(run: Programs, stage: str, table: Table, layer: str) -> list[Mistake]
     found = []
     for line in complaints:
         text = re.sub(r"^postmap: (warning: |fatal: )?", "", line.replace(path, table.name))
+        number = re.search(r"line (\d+)", text)
         if table.secret:
-            number = re.search(r"line \d+", text)
             text = f"a complaint about {number[0] if number else 'it'} (a secret table is not shown)"
-        found.append(Mistake(f"layers.{layer}.tables.{table.name}", text, f"a {table.type} table that builds"))
+        # Each entry is a line, and several layers may have written the table.
+        where = table.paths[int(number[1]) - 1] if number else f"layers.{layer}.tables.{table.name}"
+        found.append(Mistake(where, text, f"a {table.type} table that builds"))
     return found
 
 
