@@ -145,7 +145,7 @@ def _final_form(fleet: Fleet) -> dict[str, t.Any]:
             "body_checks": "{table:long_lines}",
             "body_checks_size_limit": str(fleet.message_size),
         },
-        # Without flags a pattern matches whatever the case and over line breaks; a flag switches that off (pcre_table(5)).
+        # A pattern matches whatever the case and over line breaks; a flag switches that off (pcre_table(5)).
         "tables": {
             "long_lines": {"type": "pcre", "entries": [["/[^\\n]{999}/", LONG_LINE]]},
             "long_fields": {"type": "pcre", "entries": [["/.{50000}/", LONG_FIELD]]},
