@@ -41,14 +41,18 @@ def write(path: str, content: str | bytes, mode: int = 0o600, group: int = 0) ->
     :arg group: the number of the group it belongs to.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        os.fchown(descriptor, 0, group)
-        os.fchmod(descriptor, mode)
-        file.write(content if isinstance(content, bytes) else content.encode(errors="surrogateescape"))
-        file.flush()
-        past = time.time() - AGE
-        os.utime(descriptor, (past, past))
-        os.fsync(descriptor)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchown(descriptor, 0, group)
+            os.fchmod(descriptor, mode)
+            file.write(content if isinstance(content, bytes) else content.encode(errors="surrogateescape"))
+            file.flush()
+            past = time.time() - AGE
+            os.utime(descriptor, (past, past))
+            os.fsync(descriptor)
+    except OSError as error:
+        error.filename = path  # a full disk shows behind the opening, where the system no longer names the file
+        raise
 
 
 @dataclasses.dataclass(frozen=True)
