@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import re
 from dataclasses import dataclass
 
@@ -80,6 +81,12 @@ class KeyRecord:
     def sha256(self) -> bool:
         """Return whether h= allows SHA-256, the only hash in use since RFC 8301."""
         return not self.hashes or "sha256" in self.hashes
+
+    def __str__(self) -> str:
+        """Return the key in words; its fingerprint is that of C(openssl pkey -pubin -outform DER | sha256sum)."""
+        if self.revoked:
+            return "a revoked key"
+        return f"{self.key_type} key of {self.bits} bits, SHA-256 {hashlib.sha256(self.public).hexdigest()[:16]}…"
 
 
 def owner(selector: str, domain: str) -> str:

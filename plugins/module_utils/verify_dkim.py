@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -115,7 +114,7 @@ def _verify(lookup: Lookup, key: Key, authoritative: str) -> tuple[Verdict, tupl
     elif instead:
         cause = f"{cause} ({instead})"
     source = f"TXT {key.owner} asked of {', '.join(dict.fromkeys(item.server for item in judged))}"
-    expected = _describe(dkim_record.parse_record(key.wanted)) if key.public else "a valid key"
+    expected = str(dkim_record.parse_record(key.wanted)) if key.public else "a valid key"
     verdict = Verdict(CHECK, (key.owner,), status, bad[0].found, expected, cause, bad[0].mend, source)
     seen = key.public and not instead and not _waits(verdict)
     return verdict, tuple(dict.fromkeys(item.server for item in judged)) if seen else ()
@@ -141,7 +140,7 @@ def _judge(key: Key, outcome: Outcome) -> _Judged:
         return _Judged(Status.FAIL, _shortened(text), f"no key record, at character {error.position + 1}: {error}",
                        publish, outcome.server)
     status, cause, mend = _fitness(record, key, publish)
-    return _Judged(status, _describe(record), cause, mend, outcome.server)
+    return _Judged(status, str(record), cause, mend, outcome.server)
 
 
 def _fitness(record: KeyRecord, key: Key, publish: str) -> tuple[Status, str, str]:
@@ -162,13 +161,6 @@ def _fitness(record: KeyRecord, key: Key, publish: str) -> tuple[Status, str, st
          f"RSA keys should have {dkim_record.WANTED_RSA_BITS} bits (RFC 8301, 3.2)", longer),
     ]
     return next(((status, cause, mend) for applies, status, cause, mend in rules if applies), (Status.OK, "", ""))
-
-
-def _describe(record: KeyRecord) -> str:
-    """Return the key in words; its fingerprint is that of C(openssl pkey -pubin -outform DER | sha256sum)."""
-    if record.revoked:
-        return "a revoked key"
-    return f"{record.key_type} key of {record.bits} bits, SHA-256 {hashlib.sha256(record.public).hexdigest()[:16]}…"
 
 
 def _shortened(text: str) -> str:
