@@ -36,7 +36,7 @@ VARIABLES = {
         {"name": "throttle", "domains": ["orange.fr", "wanadoo.fr"], "connections": 1, "delay": "1s"}
     ],
     "sending_networks": [{"network": "10.1.0.0/16", "domains": ["example.us"]}, {"network": "fd00:1::/64"}],
-    "sending_users": [{"name": "app", "password_hash": "{PLAIN}hunter2", "domains": ["example.us"]}],
+    "sending_users": [{"name": "app", "password_hash": "$6$salt$hunter2", "domains": ["example.us"]}],
 }
 HOSTS = {
     "mta1": {
