@@ -60,7 +60,23 @@ fleet_keys:
   returned: success
   type: list
   elements: dict
-  sample: [{"domain": "example.com", "selector": "m20261123", "bits": 2048}]
+  sample: [{"domain": "example.com", "selector": "m20261123", "bits": 2048, "instead": "m[0-9]{8}", "public": ""}]
+wanted_keys:
+  description: The keys that shall sign, of the fleet and of the servers.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{"domain": "example.com", "selector": "m20261123"}]
+public_keys:
+  description: The keys that receivers may need, with their public halves.
+  returned: success
+  type: list
+  elements: dict
+untold:
+  description: The keys that check mode would make. What their records say of the public half marks it as not told yet.
+  returned: success
+  type: list
+  elements: dict
 records:
   description: The records that the fleet wants, each with its reason.
   returned: success
