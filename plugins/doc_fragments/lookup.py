@@ -18,7 +18,8 @@ options:
   resolvers:
     description:
       - The resolvers to ask, each as C(address), C(address:port) or C([IPv6 address]:port).
-      - They are asked in their order, the next one where one does not say.
+      - They are asked in their order, the next one where one does not say. One that left several questions in a row
+        unanswered is asked last, and not at all where it does not even answer what it has to know.
       - Without any, those that the system is configured with.
     type: list
     elements: str
@@ -51,8 +52,8 @@ notes:
 options:
   authoritative:
     description:
-      - V(yes) asks every authoritative server of each name, found through the resolvers, and says where they differ. One
-        that does not answer makes the verdict C(unknown).
+      - V(yes) asks every authoritative server of each name, found through the resolvers, and says where they differ.
+        One that does not answer makes the verdict C(unknown).
       - V(no) asks the resolvers only.
       - V(auto) asks the authoritative servers, and the resolvers where none of those says anything, as behind a
         firewall. The verdict then is C(warn) at best and says so.

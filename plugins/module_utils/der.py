@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 INTEGER = 0x02
 BIT_STRING = 0x03
+NULL = 0x05
 OBJECT_ID = 0x06
 SEQUENCE = 0x30
 
@@ -117,8 +118,20 @@ def rsa(data: bytes) -> tuple[RsaPublic, str]:
     return numbers, form
 
 
+def rsa_spki(pkcs1: bytes) -> bytes:
+    """Return the SubjectPublicKeyInfo of an RSAPublicKey (RFC 3279, 2.3.1)."""
+    algorithm = _element(SEQUENCE, _element(OBJECT_ID, RSA_ENCRYPTION) + _element(NULL, b""))
+    return _element(SEQUENCE, algorithm + _element(BIT_STRING, b"\0" + pkcs1))
+
+
+def _element(tag: int, content: bytes) -> bytes:
+    length = len(content)
+    octets = length.to_bytes((length.bit_length() + 7) // 8, "big")
+    return bytes([tag, length] if length < 0x80 else [tag, 0x80 | len(octets), *octets]) + content
+
+
 def is_private(data: bytes) -> bool:
-    """Return whether data begins as a private key does, PKCS#1 or PKCS#8 (RFC 8017, A.1.2; RFC 5208, 5), cut off or not.
+    """Return whether data begins as a private key does, PKCS#1 or PKCS#8 (RFC 8017, A.1.2; RFC 5208, 5), even cut off.
 
     Both begin with the number of a version, 0 or 1, where a public key has its algorithm or a large number.
     """

@@ -12,7 +12,11 @@ from __future__ import annotations
 import datetime
 import typing as t
 
-from ansible_collections.mailfleet.sending.plugins.module_utils.desired_records import desired_records, former_addresses
+from ansible_collections.mailfleet.sending.plugins.module_utils.desired_records import (
+    desired_records,
+    dmarc_value,
+    former_addresses,
+)
 from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import PROBE_LOGIN, Fleet
 from ansible_collections.mailfleet.sending.plugins.module_utils.layer_dkim import dkim_layer
 from ansible_collections.mailfleet.sending.plugins.module_utils.layer_postfix import postfix_layer
@@ -72,6 +76,15 @@ def desired_state(
             for server in fleet.servers
         },
         "domains": [{"domain": domain.name, "bounce_domain": domain.mail_from} for domain in fleet.domains],
+        "policies": [
+            {
+                "domain": domain.name,
+                "bounce_domain": domain.mail_from,
+                "dmarc": dmarc_value(domain.dmarc) if domain.dmarc else "",
+            }
+            for domain in fleet.domains
+        ],
+        "receivers": _receivers(fleet, records),
         "public_keys": [
             {"domain": domain, "selector": selector, "public": public} for domain, selector, public in publics if public
         ],
@@ -102,6 +115,16 @@ def _spf_checks(fleet: Fleet) -> list[dict[str, str]]:
         for address, helo in paths
     ]
     return checks + [{"address": address, "domain": helo, "identity": "helo", "helo": helo} for address, helo in paths]
+
+
+def _receivers(fleet: Fleet, records: t.Sequence[Record]) -> list[dict[str, t.Any]]:
+    """The domains that must take mail: replies come to the sending ones, bounces to the hosts that our MX records name."""
+    hosts: dict[str, list[str]] = {}
+    for record in records:
+        if record.type == "MX":
+            hosts.setdefault(record.owner, []).append(record.value.split()[1])
+    names = dict.fromkeys(name for domain in fleet.domains for name in (domain.name, domain.mail_from))
+    return [{"domain": name, "hosts": hosts.get(f"{name}.", [])} for name in names]
 
 
 def _server(fleet: Fleet, server: t.Any) -> dict[str, t.Any]:

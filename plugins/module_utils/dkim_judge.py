@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ansible_collections.mailfleet.sending.plugins.module_utils import dkim_damage, dkim_record
+from ansible_collections.mailfleet.sending.plugins.module_utils import der, dkim_damage, dkim_record
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_record import DkimRecordError, KeyRecord
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind, Outcome
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import absolute_name, quoted, to_bytes
@@ -75,11 +76,12 @@ class Key:
 
 @dataclass(frozen=True)
 class _Rule:
-    """A rule that a record breaks. C(drop) the tags without which it keeps it, none where another key is needed."""
+    """A rule that a record breaks. C(change) what of the record has to change: tags and flags (t=s) are taken out, p=
+    is written anew; nothing where another key is needed."""
 
     status: Status
     cause: str
-    drop: tuple[str, ...] = ()
+    change: tuple[str, ...] = ()
 
 
 def judge(key: Key, outcome: Outcome) -> Verdict:
@@ -111,8 +113,10 @@ def _verdict(key: Key, outcome: Outcome, status: Status, found: str, cause: str 
 
 def _silent(key: Key, outcome: Outcome) -> Verdict:
     where = f" (asked for {outcome.chain[-1]}, where a CNAME leads)" if outcome.chain else ""
-    return _verdict(key, outcome, Status.UNKNOWN, "no answer", f"did not say: {outcome.cause}{where}",
-                    f"make {outcome.server} answer, then check again")
+    mend = f"make {outcome.server} answer, then check again"
+    if outcome.cause.startswith("CNAMEs lead "):  # as lookups say of a chain that never ends
+        mend = f"point the CNAME at {key.owner} to where the key stands, or put {_txt(key)} in its place"
+    return _verdict(key, outcome, Status.UNKNOWN, "no answer", f"did not say: {outcome.cause}{where}", mend)
 
 
 def _absent(key: Key, outcome: Outcome) -> Verdict:
@@ -121,11 +125,14 @@ def _absent(key: Key, outcome: Outcome) -> Verdict:
         tried = "; without a selector the domain's own name was tried" if key.guessed else ""
         mend = f"{key.publish()}{', or name the selector (s= of the signatures)' if key.guessed else ''}"
         return _verdict(key, outcome, Status.ABSENT, said, f"{said}: there is no key (RFC 6376, 6.1.2){tried}", mend)
-    target = outcome.chain[-1]
-    value = f"TXT {quoted(to_bytes(key.wanted))}" if key.public else "the key's TXT"
+    *_way, last, target = (key.owner, *outcome.chain)
     return _verdict(key, outcome, Status.ABSENT, said, f"{said} at {target}, where a CNAME leads (RFC 1034, 3.6.2)",
-                    f"have the owner of that zone {key.publish(owner=target)}; or put {value} in place of the CNAME at "
-                    f"{(key.owner, *outcome.chain)[-2]}")
+                    f"have the owner of that zone {key.publish(owner=target)}; or put {_txt(key)} in place of the "
+                    f"CNAME at {last}")
+
+
+def _txt(key: Key) -> str:
+    return f"TXT {quoted(to_bytes(key.wanted))}" if key.public else "the key's TXT"
 
 
 def _several(key: Key, outcome: Outcome) -> Verdict:
@@ -206,7 +213,7 @@ def _fitness(key: Key, record: KeyRecord) -> tuple[Status, str, str]:
     rules = sorted(_broken(key, record), key=lambda rule: -rule.status.rank)
     if not rules:
         return Status.OK, "", ""
-    mend = key.publish(_mended(record, rules)) if all(rule.drop for rule in rules) else FRESH
+    mend = key.publish(_mended(record, rules)) if all(rule.change for rule in rules) else FRESH
     return rules[0].status, "; ".join(rule.cause for rule in rules), mend
 
 
@@ -234,6 +241,9 @@ def _broken(key: Key, record: KeyRecord) -> list[_Rule]:
         (rsa and record.bits > dkim_record.LARGEST_RSA_BITS, _Rule(
             Status.WARN, f"verifiers need not know RSA keys over {dkim_record.LARGEST_RSA_BITS} bits, this has "
             f"{record.bits} (RFC 8301, 3.2)")),
+        (record.form == "pkcs1", _Rule(
+            Status.WARN, "p= holds the key as PKCS#1 has it, which RFC 6376, 3.6.1 says, but OpenDKIM reads a "
+            "SubjectPublicKeyInfo only", ("p",))),
         (record.granularity not in (None, "*"), _Rule(
             Status.WARN, "g= is obsolete, and verifiers that still know it limit the key to some senders "
             "(RFC 6376, C.2)", ("g",))),
@@ -243,11 +253,12 @@ def _broken(key: Key, record: KeyRecord) -> list[_Rule]:
 
 def _mended(record: KeyRecord, rules: list[_Rule]) -> str:
     """Return the value of the record with nothing changed but what breaks the rules."""
-    drop = [name for rule in rules for name in rule.drop]
-    flags = [flag for flag in record.flags if f"t={flag}" not in drop]
-    if flags == list(record.flags):
-        return record.without(*drop)
-    return record.without(*drop, *([] if flags else ["t"]), t=":".join(flags))
+    change = {name for rule in rules for name in rule.change}
+    flags = [flag for flag in record.flags if f"t={flag}" not in change]
+    new = {"t": ":".join(flags)}
+    if "p" in change:
+        new["p"] = base64.b64encode(der.rsa_spki(record.public)).decode()
+    return record.without(*(change - {"p"}), *([] if flags else ["t"]), **new)
 
 
 def _described(record: KeyRecord, outcome: Outcome) -> str:

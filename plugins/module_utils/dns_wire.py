@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import secrets
+import struct
 from dataclasses import replace
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind, Mx, Outcome
@@ -16,6 +18,7 @@ try:
     import dns.flags
     import dns.message
     import dns.name
+    import dns.opcode
     import dns.rcode
     import dns.rdataclass
     import dns.rdatatype
@@ -24,11 +27,13 @@ except ImportError:
     Message = object  # lookup.DNSPYTHON_ERROR tells
 
 PAYLOAD = 1232  # bytes over UDP that no path fragments (DNS flag day 2020)
+OPT = struct.pack("!BHHIH", 0, 41, PAYLOAD, 0, 0)  # EDNS version 0, no flags, no options (RFC 6891, 6.1.2)
 MAXIMUM_CHAIN = 10
 SHOWN = 200  # characters of a server's own explanation
 # Extended errors by which a server says that what it answers is not what DNS holds (RFC 8914, 4): Forged Answer,
 # Blocked, Censored, Filtered, Prohibited.
 UNTRUE = {4, 15, 16, 17, 18}
+ANSWERS = {0, 3}  # the codes of what is said about a name: NOERROR, NXDOMAIN; all others say why nothing is
 
 
 def absolute(name: str) -> str:
@@ -43,12 +48,17 @@ def absolute(name: str) -> str:
 
 
 class Query:
-    """A question, as it is sent (C(wire)), and the reading of what comes back."""
+    """A question, as it is sent (C(wire)), and the reading of what comes back.
+
+    It is written here and not by dnspython, which takes a third of the time of a lookup for it.
+    """
 
     def __init__(self, name: str, rdtype: str, recursive: bool, edns: bool = True) -> None:
-        self._message = dns.message.make_query(dns.name.from_text(name), rdtype, use_edns=0 if edns else False,
-                                               payload=PAYLOAD, flags=dns.flags.RD if recursive else 0)
-        self.wire = self._message.to_wire()
+        self._question = dns.name.from_text(name), dns.rdatatype.from_text(rdtype), dns.rdataclass.IN
+        identifier = secrets.randbits(16)  # unforeseeable, as the kernel's choice of the port is (RFC 5452, 4.3)
+        header = struct.pack("!HHHHHH", identifier, dns.flags.RD if recursive else 0, 1, 0, 0, int(edns))
+        question = self._question[0].to_wire() + struct.pack("!HH", *self._question[1:])
+        self.wire = header + question + (OPT if edns else b"")
 
     def parse(self, data: bytes) -> Message:
         """Return the answer. Raises: ValueError where it is none to this question."""
@@ -56,7 +66,10 @@ class Query:
             answer = dns.message.from_wire(data)
         except (dns.exception.DNSException, ValueError, IndexError) as error:
             raise ValueError("it sent what is no DNS message") from error
-        if not self._message.is_response(answer):
+        asked = [(item.name, item.rdtype, item.rdclass) for item in answer.question]
+        is_answer = data[:2] == self.wire[:2] and answer.flags & dns.flags.QR and answer.opcode() == dns.opcode.QUERY
+        # Who refuses need not repeat the question.
+        if not is_answer or (asked != [self._question] and (asked or answer.rcode() in ANSWERS)):
             raise ValueError("it answered another question")
         return answer
 
@@ -75,7 +88,7 @@ def read(answer: Message, outcome: Outcome, zone: str | None = None) -> tuple[Ou
     """
     explained = _explained(answer)
     silent = replace(outcome, kind=Kind.SILENT)
-    if answer.rcode() not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
+    if answer.rcode() not in ANSWERS:
         return replace(silent, cause=": ".join(filter(None, (dns.rcode.to_text(answer.rcode()), explained)))), ""
     if any(option.code in UNTRUE for option in _errors(answer)):
         return replace(silent, cause=f"it does not say what DNS holds: {explained}"), ""

@@ -27,7 +27,8 @@ class Cost:
 
     Attributes: C(terms) that look up; C(voids4) and C(voids6) the lookups that find nothing, for a client of IPv4 and
     of IPv6; C(possible) those that may find nothing, which depends on the message; C(exact) is False where more can be
-    spent than is known: DNS did not say, a macro names the record, or the tree is too large to be read.
+    spent than is known: DNS did not say, a macro names the record, a record leads back to itself, or the tree is too
+    large to be read.
     """
 
     terms: int = 0
@@ -75,8 +76,8 @@ class Audit:
 
     def tree(self) -> str:
         """Return the tree as text, a line for each term that looks up; what stands above is not repeated."""
-        lines = [f"{self.domain}: {_count(self.cost.terms, self.domain in self.loops)} of {MAXIMUM_TERMS} lookups"
-                 f"{'' if self.cost.exact else ' or more'}"]
+        count = _count(self.cost.terms, self.domain in self.loops)
+        lines = [f"{self.domain}: {count}{'' if self.cost.exact else ' or more'} of {MAXIMUM_TERMS} lookups"]
         self._grow(lines, self.node, "  ", {self.domain})
         return "\n".join(lines)
 
@@ -168,7 +169,7 @@ def _costs(root: str, nodes: Mapping[str, Node]) -> tuple[dict[str, Cost], froze
     def cost(name: str) -> Cost:
         if name in above:
             loops.update(above[above.index(name):])
-            return Cost(terms=MAXIMUM_TERMS + 1)
+            return Cost(terms=MAXIMUM_TERMS + 1, exact=False)
         if name not in costs:
             above.append(name)
             total = Cost(exact=nodes[name].outcome.said)

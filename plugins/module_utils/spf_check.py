@@ -95,20 +95,21 @@ class _End(NamedTuple):
 
 
 def check_host(
-    ip: str, domain: str, sender: str, helo: str, ask: Ask, receiver: str = "unknown", now: int = 0
+    ip: str, domain: str, sender: str, helo: str, ask: Ask, receiver: str = "unknown", now: int = 0,
+    explain: bool = True
 ) -> Check:
     """Return what a receiver finds (RFC 7208, 4).
 
     Arguments: C(ip) the client's address; C(domain) whose record decides; C(sender) the MAIL FROM address, or
     "postmaster@" and the HELO name where it is empty; C(ask) asks DNS for (name, type); C(receiver) and C(now), a Unix
-    time in seconds, are of use to explanations only.
+    time in seconds, are of use to explanations only; C(explain) whether the explanation of a fail is asked for.
     Raises: ValueError where ip is no address.
     """
     address = ipaddress.ip_address(ip)
     address = getattr(address, "ipv4_mapped", None) or address
     local, _at, host = sender.rpartition("@")
     message = Message(address, f"{local or 'postmaster'}@{host}", helo, receiver, now)
-    return _Evaluation(message, ask).run(domain.removesuffix("."))
+    return _Evaluation(message, ask, explain).run(domain.removesuffix("."))
 
 
 def is_domain(name: str) -> bool:
@@ -124,13 +125,15 @@ class _Evaluation:
 
     message: Message
     ask: Ask
+    explained: bool = True
     terms: int = 0
     voids: list[str] = field(default_factory=list)
 
     def run(self, domain: str) -> Check:
         try:
             end = self.record(domain, ())
-            explanation = self.explain(end) if end.result is Result.FAIL and end.exp else ""
+            wanted = self.explained and end.result is Result.FAIL and end.exp
+            explanation = self.explain(end) if wanted else ""
             return Check(end.result, end.chain, end.cause, explanation, self.terms, tuple(self.voids), end.source)
         except _Stop as stop:
             return Check(stop.result, stop.chain, stop.cause, "", self.terms, tuple(self.voids), stop.source)
@@ -139,7 +142,7 @@ class _Evaluation:
         """Evaluate the record of a domain (RFC 7208, 4.3 to 4.7)."""
         if not is_domain(domain):
             return _End(Result.NONE, chain, f"{domain!r} is no domain name of several labels")
-        outcome = self.ask(_escaped(domain), "TXT")
+        outcome = self.ask(escaped(domain), "TXT")
         if not outcome.said:
             raise _Stop(Result.TEMPERROR, chain, str(outcome), outcome.source)
         texts = [value for value in outcome.values if is_spf(value)]
@@ -209,7 +212,7 @@ class _Evaluation:
 
     def values(self, name: str, rdtype: str, step: tuple[Step, ...]) -> tuple:
         """Ask for a term, counting void lookups (RFC 7208, 4.6.4)."""
-        outcome = self.ask(_escaped(name), rdtype)
+        outcome = self.ask(escaped(name), rdtype)
         if not outcome.said:
             raise _Stop(Result.TEMPERROR, step, str(outcome), outcome.source)
         if outcome.kind is not Kind.VALUES:
@@ -248,7 +251,7 @@ class _Evaluation:
 
     def explain(self, end: _End) -> str:
         """Return the explanation of a fail, or nothing where it cannot be had (RFC 7208, 6.2)."""
-        outcome = self.ask(_escaped(self.target(end.exp.value, end.where)), "TXT")
+        outcome = self.ask(escaped(self.target(end.exp.value, end.where)), "TXT")
         if len(outcome.values) != 1 or not outcome.values[0].isascii():
             return ""
         try:
@@ -258,7 +261,7 @@ class _Evaluation:
         return expand(parts, self.message, end.where, lambda: self.validated_name(end.where))
 
 
-def _escaped(name: str) -> str:
+def escaped(name: str) -> str:
     """Return the name for the lookup, in which a backslash would begin an escape."""
     return name.replace("\\", "\\\\")
 

@@ -13,6 +13,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import K
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_audit import Audit
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_auxiliary import Reference
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_check import (
+    MAXIMUM_MX,
     MAXIMUM_TERMS,
     MAXIMUM_VOIDS,
     Result,
@@ -102,7 +103,7 @@ def _break(audit: Audit, walk: Walk, who: str, before: tuple[Step, ...]) -> Find
     edits, hint = _way_out(audit, walk, loop)
     return Finding(audit.domain, status, found, WITHIN if walk.limit else "a record that can be evaluated to its end",
                    f"{never}{walk.cause} ({section}), from {where} on: {hidden}", edits, hint,
-                   walk.source or audit.node.outcome.source)
+                   walk.source or audit.node.outcome.source, limit=walk.limit)
 
 
 def _path(chain: tuple[Step, ...]) -> str:
@@ -116,6 +117,8 @@ def _way_out(audit: Audit, walk: Walk, loop: Term | None) -> tuple[Edits, str]:
         return {}, "make the server answer, then check again"
     if loop and loop.target == audit.domain:
         return {loop.source.position: ""}, ""
+    if walk.limit and "MX records" in walk.cause:
+        return {}, f"write ip4 and ip6 in place of {walk.chain[-1].term}, or publish at most {MAXIMUM_MX} MX records"
     if walk.limit:
         costly = sorted((term for term in audit.node.terms if term.counts), key=lambda term: -audit.cost_of(term).terms)
         each = enumerated([f"{term.text} {audit.cost_of(term).terms}" for term in costly])

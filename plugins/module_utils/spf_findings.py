@@ -38,7 +38,7 @@ class Finding:
     """One thing to say of the record of a domain.
 
     C(status) OK makes it a note; C(edits) the terms to write instead, where that can be told; C(hint) the mend in words
-    where it cannot; C(too_large) that it is the size of the answer that is wrong.
+    where it cannot; C(too_large) that it is the size of the answer that is wrong; C(limit) that it is a limit of 4.6.4.
     """
 
     domain: str
@@ -50,6 +50,7 @@ class Finding:
     hint: str = ""
     source: str = ""
     too_large: bool = False
+    limit: bool = False
 
 
 def findings_of(node: Node) -> list[Finding]:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from ansible_collections.mailfleet.sending.plugins.module_utils.dns_merge import merge_spf
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import Record, absolute_name, quoted, to_bytes
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_audit import Audit, audit, published
-from ansible_collections.mailfleet.sending.plugins.module_utils.spf_check import MAXIMUM_TERMS, Ask
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_check import MAXIMUM_MX, MAXIMUM_TERMS, Ask
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_compose import (
     MAX_ANSWER,
     answer_size,
@@ -68,7 +68,7 @@ def smaller(found: Audit, edits: Edits, ask: Ask) -> dict[int, str] | None:
         return None
     trial = dict(edits)
     for term in found.node.terms:
-        if term.name in ("a", "mx") and not term.addresses and term.voids and not term.silent:
+        if _is_whole(term) and not term.addresses and term.voids:
             trial[term.source.position] = ""
     if _is_within(found, trial, ask):
         return trial
@@ -81,9 +81,14 @@ def smaller(found: Audit, edits: Edits, ask: Ask) -> dict[int, str] | None:
     return None
 
 
+def _is_whole(term: Term) -> bool:
+    """Return whether all hosts of a term are known."""
+    return (term.name in ("a", "mx") and term.exchanges <= MAXIMUM_MX
+            and not (term.silent or term.unread or term.per_message))
+
+
 def _is_static(term: Term) -> bool:
-    whole = not (term.silent or term.unread or term.per_message)
-    return term.name in ("a", "mx") and whole and 0 < len(term.addresses) <= _MAXIMUM_ADDRESSES
+    return _is_whole(term) and 0 < len(term.addresses) <= _MAXIMUM_ADDRESSES
 
 
 def _written_out(term: Term, node: Node) -> list[str]:

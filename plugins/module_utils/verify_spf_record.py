@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import absolute_name, to_bytes
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_audit import Audit, Each, audit, published
@@ -21,6 +20,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.spf_consequences
     unreadable,
 )
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_findings import Finding, findings_of
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_mistakes import MAXIMUM_MENDED
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_nodes import Node
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_rewrite import (
     edited,
@@ -33,6 +33,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.spf_rewrite impo
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict
 
 CHECK = "spf record"
+_ROUNDS = 5  # of mends that bring others to light
 
 
 def audits(ask: Ask, domains: Iterable[str], each: Each | None = None,
@@ -126,20 +127,43 @@ def _verdicts(found: Audit, node: Node, findings: list[Finding], ask: Ask) -> li
     """Return the verdicts; those with a record to publish name the same one, in which all of it is mended."""
     if not findings:
         return []
-    if node.record and len(node.texts) == 1:
-        edits = _merged(findings)
-        limits = [each for each in findings if each.status is Status.FAIL and not each.edits]
-        if node is found.node and limits and (found.walk4.limit or found.walk6.limit):
-            shrunk = smaller(found, edits, ask)
-            if shrunk is not None:
-                edits = shrunk
-                findings = [replace(each, edits=shrunk) if each in limits else each for each in findings]
-        text = edited(node.text, edits) if edits else ""
-    else:
-        text = _right(found, node, ask)
-        findings = [replace(each, edits={0: ""} if text else {}) for each in findings]
-    mend = publish(node.domain, text) if text else ""
-    return [_verdict(each, mend if each.edits else _split(found, node, each, text)) for each in findings]
+    wrong = not node.record or len(node.texts) > 1
+    text, within = _mended(found, node, findings, ask)
+    whole = publish(node.domain, text) if text and text != node.text else ""
+
+    def mend(finding: Finding) -> str:
+        if finding.too_large:
+            return _split(found, node, text or node.text)
+        return whole if wrong or finding.edits or (finding.limit and within) else ""
+
+    return [Verdict(CHECK, (each.domain,), each.status, each.found, each.expected, each.cause,
+                    mend(each) or each.hint or f"make it {each.expected}", each.source) for each in findings]
+
+
+def _mended(found: Audit, node: Node, findings: list[Finding], ask: Ask) -> tuple[str, bool]:
+    """Return the record with all of it mended, empty where that cannot be told, and whether it is within the limits."""
+    if not node.record or len(node.texts) > 1:
+        text = rewritten(node)
+        return (_settled(node.domain, text, ask), True) if text else ("", False)
+    if len(node.text) > MAXIMUM_MENDED:
+        return "", False
+    edits = _merged(findings)
+    if node is not found.node:
+        return edited(node.text, edits), False
+    shrunk = smaller(found, edits, ask) if found.walk4.limit or found.walk6.limit else None
+    text = edited(node.text, edits if shrunk is None else shrunk)
+    return _settled(node.domain, text, ask), shrunk is not None
+
+
+def _settled(domain: str, text: str, ask: Ask) -> str:
+    """Return the record when what its mends bring to light is mended too."""
+    for _round in range(_ROUNDS):
+        then = audit(domain, published(ask, {domain: text}))
+        faults = [each for each in _findings(then, {}) if each.status is not Status.OK]
+        if not then.node.record or not (edits := _merged(faults)):
+            break
+        text = edited(text, edits)
+    return text
 
 
 def _merged(findings: Iterable[Finding]) -> dict[int, str]:
@@ -151,26 +175,10 @@ def _merged(findings: Iterable[Finding]) -> dict[int, str]:
     return merged
 
 
-def _right(found: Audit, node: Node, ask: Ask) -> str:
-    """Return the record that wrong ones stand for, with what else is wrong with it mended."""
-    text = rewritten(node)
-    if not text:
-        return ""
-    then = audit(found.domain, published(ask, {found.domain: text}))
-    return edited(text, _merged(each for each in _findings(then, {}) if each.status is not Status.OK))
-
-
-def _split(found: Audit, node: Node, finding: Finding, text: str) -> str:
+def _split(found: Audit, node: Node, text: str) -> str:
     """Return the records to publish in place of one that is too large, or nothing."""
-    if not finding.too_large:
-        return ""
-    records = split(found, node, text or node.text)
+    records = split(found, node, text)
     return "publish " + ", ".join(f"{each.owner} TXT {each.rdata}" for each in records) if records else ""
-
-
-def _verdict(finding: Finding, mend: str) -> Verdict:
-    return Verdict(CHECK, (finding.domain,), finding.status, finding.found, finding.expected, finding.cause,
-                   mend or finding.hint, finding.source)
 
 
 def _fine(found: Audit, notes: Iterable[Finding]) -> Verdict:

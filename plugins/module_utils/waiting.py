@@ -62,7 +62,7 @@ class Try:
     def __str__(self) -> str:
         """Return the try as one line for people."""
         if not self.waiting:
-            return f"after {self.after:.1f} s: all {self.asked} are as they should be"
+            return f"after {self.after:.1f} s: all are as they should be"
         parts = [f"after {self.after:.1f} s: {len(self.waiting)} of {self.asked} not yet ({_some(self.waiting)})"]
         # The last to run out is the one that matters.
         latest = sorted(self.held, key=lambda held: -held.until)

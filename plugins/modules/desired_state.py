@@ -96,6 +96,18 @@ domains:
   returned: success
   type: list
   elements: dict
+policies:
+  description: The sending domains with the domains of their return paths and the DMARC records that they should have.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{"domain": "example.com", "bounce_domain": "e.example.com", "dmarc": "v=DMARC1; p=none"}]
+receivers:
+  description: The domains that must take mail, with the hosts that their MX records should name where those are ours.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{"domain": "e.example.com", "hosts": ["mta1.example.com."]}]
 logins:
   description: For each login the domains that it may use.
   returned: success

@@ -188,6 +188,13 @@ def test_any_text_is_a_record_or_a_mistake_with_its_position(text):
         assert 0 <= error.position <= len(text)
 
 
+@pytest.mark.parametrize("bits", [1024, 2048])
+def test_one_form_made_of_the_other(bits):
+    key = rsa.generate_private_key(65537, bits)
+    pkcs1 = base64.b64decode(public(key, serialization.PublicFormat.PKCS1))
+    assert base64.b64encode(der.rsa_spki(pkcs1)).decode() == public(key)
+
+
 @given(st.binary(max_size=200) | st.binary(max_size=60).map(lambda tail: base64.b64decode(RSA)[:60] + tail))
 def test_any_bytes_are_a_key_or_a_mistake(data):
     for read in (der.spki, der.rsa_pkcs1, der.elements):

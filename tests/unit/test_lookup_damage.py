@@ -13,6 +13,7 @@ import dns.edns
 import dns.flags
 import dns.message
 import dns.name
+import dns.rdatatype
 import dns.rrset
 import pytest
 from hypothesis import given
@@ -66,7 +67,7 @@ def read(query, wire, zone=None, rdtype="TXT"):
         message = query.parse(wire)
     except ValueError:
         return None
-    rdtype = message.question[0].rdtype.name if message.question else rdtype
+    rdtype = dns.rdatatype.to_text(message.question[0].rdtype) if message.question else rdtype
     return dns_wire.read(message, Outcome(NAME, rdtype, Kind.VALUES, server="ns"), zone)
 
 

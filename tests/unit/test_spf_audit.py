@@ -206,7 +206,7 @@ def test_no_client_pays_more_than_the_worst_cost(texts, held):
         found = audit(name, ask)
         for ip in CLIENTS:
             check = check_host(ip, name, f"user@{name}", "helo.example", ask)
-            assert found.cost.terms >= check.terms or not found.cost.exact
+            assert found.cost.terms >= check.terms or (not found.cost.exact and not found.loops)
             voids = found.cost.voids6 if ":" in ip else found.cost.voids4
             assert voids + found.cost.possible >= len(check.voids) or not found.cost.exact
         json.dumps(found.to_dict())

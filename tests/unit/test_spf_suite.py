@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from nameserver import Nameserver
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_check import check_host
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_compile import compile_domain
 
 SUITE = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "spf" / "rfc7208-tests.yml"
 if not SUITE.exists():
@@ -88,3 +90,16 @@ def test_the_suite_is_whole():
     tests = [case for scenario in SCENARIOS for case in scenario["tests"].values()]
     assert len(tests) == 203
     assert sum("explanation" in case for case in tests) == 22
+
+
+@pytest.mark.parametrize("number, name", CASES)
+def test_case_compiled(servers, number, name):
+    case = SCENARIOS[number]["tests"][name]
+    helo, sender = case["helo"], case["mailfrom"] or f"postmaster@{case['helo']}"
+    ask, domain, client = servers(number).ask, sender.rpartition("@")[2], ipaddress.ip_address(case["host"])
+    client = getattr(client, "ipv4_mapped", None) or client
+    compiled = compile_domain(domain, sender, client.version, ask, [(int(client), int(client))])
+    (part,) = compiled.slices
+    text = str(SCENARIOS[number]["zonedata"])
+    assert part.check or "ptr" in text or "%{" in text
+    assert part.check in (None, check_host(case["host"], domain, sender, helo, ask, explain=False))

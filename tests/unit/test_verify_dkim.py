@@ -92,7 +92,7 @@ def test_a_key_that_both_serve_is_seen(servers):
     "value, status, cause",
     [
         ([f"k=rsa; p={PUBLIC}"], "ok", ""),
-        ([f"v=DKIM1; p={public(RSA, serialization.PublicFormat.PKCS1)}"], "ok", ""),
+        ([f"v=DKIM1; p={public(RSA, serialization.PublicFormat.PKCS1)}"], "warn", "p= holds the key as PKCS#1 has it"),
         ([f"v=DKIM1; h=sha1:sha256; s=email; t=s; n=notes; x=1; p={PUBLIC[:100]} \t{PUBLIC[100:]};"], "ok", ""),
         ([f"v=DKIM1; t=y; p={PUBLIC}"], "warn", "t=y says that the domain only tests DKIM"),
         ([format_record(OTHER)], "fail", "another key is published"),
@@ -100,8 +100,8 @@ def test_a_key_that_both_serve_is_seen(servers):
         (["v=DKIM1; p="], "fail", "the key is revoked: p= is empty"),
         ([f"v=DKIM1; h=sha1; p={PUBLIC}"], "fail", "h= does not allow sha256"),
         ([f"v=DKIM1; s=tlsrpt; p={PUBLIC}"], "fail", "s= does not allow email"),
-        ([RECORD, format_record(OTHER)], "fail", "2 keys stand at one name; what verifiers make of several values is not defined (RFC 6376, 3.6.2.2)"),
-        ([f'"{RECORD}"'], "fail", "no key record: quotation marks were published as part of the value; at character 1: "),
+        ([RECORD, format_record(OTHER)], "fail", "2 keys stand at one name; what verifiers make of several"),
+        ([f'"{RECORD}"'], "fail", "no key record: quotation marks were published as part of the value; "),
         ([RECORD[:200]], "fail", "no key record: p= ends after 182 of its 392 characters; at character 19: p= "),
         (
             ["v=spf1 -all"],
@@ -138,7 +138,8 @@ def test_a_key_that_verifiers_refuse(servers):
     number = (1 << 511) | 1
     der = b"\x30\x48\x02\x41\x00" + number.to_bytes(64, "big") + b"\x02\x03\x01\x00\x01"
     verdict = one(verify_dkim(servers([f"p={base64.b64encode(der).decode()}"]).lookup, [Key("example.com", "m1")]))
-    assert (verdict.status, verdict.cause) == (Status.FAIL, "verifiers refuse RSA keys under 1024 bits (RFC 8301, 3.2)")
+    assert verdict.status is Status.FAIL
+    assert verdict.cause.startswith("verifiers refuse RSA keys under 1024 bits (RFC 8301, 3.2); ")
 
 
 @pytest.mark.parametrize(

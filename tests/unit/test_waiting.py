@@ -103,5 +103,5 @@ def test_a_line_names_some_and_counts_the_rest():
     line = str(Try(3.21, 12, names, (held,), 8))
     assert line.startswith("after 3.2 s: 9 of 12 not yet (n0, n1, n2 and 6 more); 192.0.2.53 holds 'no data' of n0.")
     assert line.endswith(", 240 s; next try in 8 s")
-    assert str(Try(1, 3, ())) == "after 1.0 s: all 3 are as they should be"
+    assert str(Try(1, 3, ())) == "after 1.0 s: all are as they should be"
     assert held.to_dict()["until"] == "2027-01-15T08:00:00Z"
