@@ -118,7 +118,7 @@ def _spf_checks(fleet: Fleet) -> list[dict[str, str]]:
 
 
 def _receivers(fleet: Fleet, records: t.Sequence[Record]) -> list[dict[str, t.Any]]:
-    """The domains that must take mail: replies come to the sending ones, bounces to the hosts that our MX records name."""
+    """The domains that must take mail: replies come to any host, bounces to those that our MX records name."""
     hosts: dict[str, list[str]] = {}
     for record in records:
         if record.type == "MX":
