@@ -12,7 +12,8 @@ help: ## list these targets
 ifneq ($(shell id -u),0)
 
 # Containers and packages need root. All or nothing, so that no file here belongs to root one day and to you the next.
-KEPT := CI,PIP_CERT,PIP_INDEX_URL,PIP_EXTRA_INDEX_URL,PIP_FIND_LINKS,http_proxy,https_proxy,no_proxy
+# With MAKEFLAGS a dry run stays one: the line names $(MAKE), so it runs under -n too.
+KEPT := MAKEFLAGS,CI,PIP_CERT,PIP_INDEX_URL,PIP_EXTRA_INDEX_URL,PIP_FIND_LINKS,http_proxy,https_proxy,no_proxy
 $(TARGETS):
 	@sudo --preserve-env=$(KEPT) $(MAKE) --no-print-directory $@
 

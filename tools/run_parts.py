@@ -30,7 +30,6 @@ from paths import BIN, CACHE, ROOT
 PYTEST = (sys.executable, "-m", "pytest", "--junitxml={reports}/pytest.xml")
 DNS_FILES = "python_files=test_dns_*.py"
 TWO_FILES_AT_ONCE = ("--numprocesses=2", "--dist=loadfile")
-LONG = ("-m", "long or not long")
 
 
 @dataclass(frozen=True)
@@ -58,17 +57,17 @@ PARTS = (
     linter("docs", sys.executable, "tools/docs_lint.py"),
     linter("role-readmes", sys.executable, "tools/role_readmes.py", "--check"),
     linter("changelog", "antsibull-changelog", "lint"),
-    Part("unit", (*PYTEST, "tests/unit"), limit=600, long=LONG),
-    Part("ansible", (*PYTEST, "tests/ansible"), limit=900, long=LONG),
+    Part("unit", (*PYTEST, "tests/unit"), limit=600),
+    Part("ansible", (*PYTEST, "tests/ansible"), limit=900),
     # Those with a name server of their own take it from the container, so that this host gets no such daemon.
     Part("dns", (sys.executable, "tools/newest.py", "python", *PYTEST[1:], "-o", DNS_FILES, "tests/integration"),
-         limit=900, group="integration", long=LONG),
+         limit=900, group="integration"),
     Part("servers", (*PYTEST, *TWO_FILES_AT_ONCE, "--ignore-glob=*/test_dns_*.py", "tests/integration"),
-         limit=1800, group="integration", long=LONG),
+         limit=1800, group="integration"),
     Part("sanity", (sys.executable, "tools/sanity.py"), limit=1800),
     Part("newest", (sys.executable, "tools/newest.py"), limit=2400),
-    Part("molecule", ("molecule", "test"), limit=2700, long=("--all",), needs="molecule/default",
-         reports=".cache/molecule"),
+    Part("molecule", ("molecule", "test", "--no-command-borders"), limit=2700, long=("--all",),
+         needs="molecule/default", reports=".cache/molecule"),
 )
 
 
@@ -117,12 +116,29 @@ def watch(command: Sequence[str], environ: dict[str, str], limit: int) -> int | 
         except subprocess.TimeoutExpired:
             return None
         finally:
-            # After the limit or an interrupt nothing of the part lives on: first those that clean up may do so.
-            for ask, seconds in ((signal.SIGTERM, 20), (signal.SIGKILL, 5)):
-                if process.poll() is None:
-                    os.killpg(process.pid, ask)
-                    with contextlib.suppress(subprocess.TimeoutExpired):
-                        process.wait(timeout=seconds)
+            end(process.pid)
+
+
+def end(group: int) -> None:
+    """Leave nothing of a part alive after its limit or an interrupt: first those that clean up may do so."""
+    for ask, seconds in ((signal.SIGTERM, 180), (signal.SIGKILL, 5)):
+        until = time.monotonic() + seconds
+        # Who interrupts a second time does not want to wait.
+        with contextlib.suppress(ProcessLookupError, KeyboardInterrupt):
+            if lives(group):
+                os.killpg(group, ask)
+            while lives(group) and time.monotonic() < until:
+                time.sleep(0.2)
+
+
+def lives(group: int) -> bool:
+    """Return whether a process group has a process that has not ended (proc(5)); zombies may stay for long."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _parent, of = path.read_text(errors="replace").rpartition(")")[2].split()[:3]
+            if int(of) == group and state not in "ZX":
+                return True
+    return False
 
 
 def environment(name: str, reports: Path, long: bool) -> dict[str, str]:
@@ -138,6 +154,8 @@ def environment(name: str, reports: Path, long: bool) -> dict[str, str]:
         "MAILFLEET_REPORTS": str(reports),
         "MAILFLEET_LONG": "1" if long else "",
         "MAILFLEET_PART": name,
+        # What is shown, is shown at once, also where it goes into a file.
+        "PYTHONUNBUFFERED": "1",
     }
 
 

@@ -58,8 +58,11 @@ class ActionModule(ActionBase):
             known = state.keys()
             published = state.published()
             date = datetime.date.fromisoformat(arguments["date"]) if arguments["date"] else datetime.date.today()
-            made = [_key(entry, None) for entry in arguments["keys"] or []] + self._keys_of_servers(task_vars)
-            known = register(known, [key for key in made if key.public], (), date.isoformat())
+            today = date.isoformat()
+            made = [_key(entry, None, today) for entry in arguments["keys"] or []]
+            made += self._keys_of_servers(task_vars, today)
+            # Without a public half is what check mode would make: it is shown, and must never be published.
+            known = register(known, [key for key in made if key.public or self._task.check_mode], (), today)
             desired = desired_state(fleet, known, published, date)
             if arguments["keys"] is not None:
                 records = [Record.from_dict(entry) for entry in desired["records"]]
@@ -115,15 +118,15 @@ class ActionModule(ActionBase):
             raise Mistakes(mistakes)
 
     @staticmethod
-    def _keys_of_servers(task_vars: dict[str, t.Any]) -> list[Key]:
+    def _keys_of_servers(task_vars: dict[str, t.Any], today: str) -> list[Key]:
         """With scope ``server`` each server made its own keys and told their public halves."""
         found = []
         for host in task_vars.get("groups", {}).get(GROUP, []):
             made = task_vars["hostvars"][host].get("sending_server_keys") or {}
-            found += [_key(entry, host) for entry in made.get("public_keys", [])]
+            found += [_key(entry, host, today) for entry in made.get("public_keys", [])]
         return found
 
 
-def _key(entry: dict[str, t.Any], server: str | None) -> Key:
+def _key(entry: dict[str, t.Any], server: str | None, today: str) -> Key:
     scope = "server" if server else "fleet"
-    return Key(entry["domain"], entry["selector"], entry["public"] or "", entry["created"] or "", scope, server)
+    return Key(entry["domain"], entry["selector"], entry["public"] or "", entry["created"] or today, scope, server)

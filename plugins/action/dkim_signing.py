@@ -15,13 +15,14 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.mailfleet.sending.plugins.module_utils.signing import (
     Answer,
     Key,
-    StateError,
+    SigningError,
     decide,
     register,
+    stops,
+    taken,
     verdicts,
 )
-from ansible_collections.mailfleet.sending.plugins.module_utils.state import State
-from ansible_collections.mailfleet.sending.plugins.module_utils.state import StateError as FileError
+from ansible_collections.mailfleet.sending.plugins.module_utils.state import State, StateError
 
 
 class ActionModule(ActionBase):
@@ -36,7 +37,9 @@ class ActionModule(ActionBase):
                 "state": {"type": "path", "required": True},
                 "domains": {"type": "list", "elements": "str", "required": True},
                 "servers": {"type": "list", "elements": "str", "required": True},
+                "wanted": {"type": "list", "elements": "dict", "required": True},
                 "seen": {"type": "list", "elements": "dict", "required": True},
+                "published": {"type": "dict", "default": {}},
                 "unsigned": {"type": "str", "choices": ["defer", "allow"], "default": "defer"},
                 "untold": {"type": "list", "elements": "dict", "default": []},
                 "date": {"type": "str"},
@@ -46,21 +49,30 @@ class ActionModule(ActionBase):
         try:
             state = State(arguments["state"], dry=self._task.check_mode)
             known = state.keys()
-            if self._task.check_mode:
-                # What a run would make and publish: the answer that the run then gives where DNS serves it.
-                known = _assumed(known, arguments["untold"], today)
             keys = [
                 Key(domain, selector, entry["public"], entry["created"], entry["scope"], entry["server"])
                 for domain, selectors in known.items()
                 for selector, entry in selectors.items()
             ]
-            known = register(known, keys, [(entry["domain"], entry["selector"]) for entry in arguments["seen"]], today)
-            if not self._task.check_mode:
-                state.write_json("keys.json", known)
+            wanted, seen = _names(arguments["wanted"]), _names(arguments["seen"])
+            others = taken(arguments["published"])
+            if self._task.check_mode:
+                # What a run would make and publish: the answer that the run then gives where DNS serves it.
+                keys += [_unmade(key, today) for key in arguments["untold"]]
+                seen |= wanted & {(key.domain, key.selector) for key in keys if key.owner not in others}
+            known = register(known, keys, seen, today)
+            state.write_json("keys.json", known)
             decisions = decide(
-                keys, known, arguments["domains"], unsigned=arguments["unsigned"], servers=arguments["servers"]
+                keys,
+                known,
+                arguments["domains"],
+                wanted=wanted,
+                unsigned=arguments["unsigned"],
+                servers=arguments["servers"],
             )
-        except (StateError, FileError) as error:
+            if lines := stops(decisions, known, others):
+                raise AnsibleActionFail("\n".join(lines))
+        except (SigningError, StateError) as error:
             raise AnsibleActionFail(str(error)) from error
         servers: dict[str, dict[str, t.Any]] = {
             server: {"signing": [], "deferred": [], "allowed": []} for server in arguments["servers"]
@@ -84,14 +96,10 @@ class ActionModule(ActionBase):
         return {**result, "changed": bool(state.changed), "servers": servers, "awaited": awaited, "verdicts": told}
 
 
-def _assumed(known: dict[str, t.Any], untold: list[dict[str, t.Any]], today: str) -> dict[str, t.Any]:
-    """The state as it will be when every key is made, published and seen."""
-    assumed = {
-        domain: {selector: {**entry, "seen": entry["seen"] or today} for selector, entry in selectors.items()}
-        for domain, selectors in known.items()
-    }
-    for key in untold:
-        scope = "server" if key["server"] else "fleet"
-        entry = {"public": "", "created": today, "scope": scope, "server": key["server"] or None, "seen": today}
-        assumed.setdefault(key["domain"], {}).setdefault(key["selector"], entry)
-    return assumed
+def _names(keys: list[dict[str, t.Any]]) -> set[tuple[str, str]]:
+    return {(key["domain"], key["selector"]) for key in keys}
+
+
+def _unmade(key: dict[str, t.Any], today: str) -> Key:
+    scope = "server" if key["server"] else "fleet"
+    return Key(key["domain"], key["selector"], "", today, scope, key["server"] or None)

@@ -23,6 +23,7 @@ ARGUMENTS = {
     "verdicts": {"type": "list", "elements": "dict", "default": []},
     "probe": {"type": "dict", "default": {}},
     "published": {"type": "dict", "default": {}},
+    "not_checked": {"type": "list", "elements": "str", "default": []},
     "path": {"type": "path"},
     "fail": {"type": "bool", "default": True},
 }
@@ -37,9 +38,8 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         _checked, arguments = self.validate_argument_spec(ARGUMENTS)
         try:
-            made = report.make(
-                arguments["desired"], arguments["verdicts"], arguments["probe"], arguments["published"]
-            )
+            parts = (arguments[name] for name in ("desired", "verdicts", "probe", "published", "not_checked"))
+            made = report.make(*parts)
         except ValueError as error:
             raise AnsibleActionFail(f"the report cannot be made: {error}") from error
         display = Display()

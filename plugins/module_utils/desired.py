@@ -12,7 +12,11 @@ from __future__ import annotations
 import datetime
 import typing as t
 
-from ansible_collections.mailfleet.sending.plugins.module_utils.desired_records import desired_records, former_addresses
+from ansible_collections.mailfleet.sending.plugins.module_utils.desired_records import (
+    desired_records,
+    dmarc_value,
+    former_addresses,
+)
 from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import PROBE_LOGIN, Fleet
 from ansible_collections.mailfleet.sending.plugins.module_utils.layer_dkim import dkim_layer
 from ansible_collections.mailfleet.sending.plugins.module_utils.layer_postfix import postfix_layer
@@ -27,44 +31,62 @@ def desired_state(
     """What the fleet should be.
 
     :arg fleet: the fleet, as the inventory says.
-    :arg known: the state's keys: domain, selector -> {public, created, server, ...}.
+    :arg known: the state's keys: domain, selector -> {public, created, server, seen, ...}; C(public) is empty where
+        check mode would make the key.
     :arg published: the records that we published before.
     :arg date: the date that a key made now gets.
     :returns: plain data: ``fleet_keys`` (the DKIM keys of the whole fleet), ``records`` (those that stay),
         ``additions`` (those that must be there before the first server changes: the same, and SPF lets the former
         addresses pass too), ``servers`` (by name: addresses, hostname, own keys and the layers of
-        Postfix), ``domains``, and ``untold``: keys whose public half nobody knows before they are made.
+        Postfix), ``domains``, ``wanted_keys`` (those that shall sign), and ``untold``: keys whose public half nobody
+        knows before they are made.
     :raises Mistakes: where SPF cannot be composed.
     """
     keys = wanted_keys(fleet, known, date)
+    held: dict[str, list[dict[str, t.Any]]] = {}
+    for key in keys:
+        held.setdefault(key.server, []).append(key.as_dict())
+    wanted = {(key.domain, key.selector) for key in keys}
+    # A key that was never seen has signed nothing: where it is wanted no more, nobody needs its record.
     live = [
-        (domain.name, selector, entry["public"])
+        (domain.name, selector, entry)
         for domain in fleet.domains
         for selector, entry in sorted(known.get(domain.name, {}).items())
-        if entry.get("public")
+        if entry.get("seen") or (domain.name, selector) in wanted
     ]
+    publics = [(domain, selector, entry["public"]) for domain, selector, entry in live]
     former = former_addresses(fleet, published)
-    records = desired_records(fleet, live)
-    additions = desired_records(fleet, live, former) if former else records
+    records = desired_records(fleet, publics)
+    additions = desired_records(fleet, publics, former) if former else records
     return {
-        "fleet_keys": [key.as_dict() for key in keys if not key.server],
+        "fleet_keys": held.get("", []),
         "records": [record.to_dict() for record in records],
         "additions": [record.to_dict() for record in additions],
+        "wanted_keys": [{"domain": domain, "selector": selector} for domain, selector in sorted(wanted)],
         "untold": [
-            {"domain": key.domain, "selector": key.selector, "server": key.server}
-            for key in keys
-            if (key.domain, key.selector) not in {pair[:2] for pair in live}
+            {"domain": domain, "selector": selector, "server": entry["server"] or ""}
+            for domain, selector, entry in live
+            if not entry["public"]
         ],
         "servers": {
             server.name: {
                 **_server(fleet, server),
-                "keys": [key.as_dict() for key in keys if key.server == server.name],
+                "keys": held.get(server.name, []),
             }
             for server in fleet.servers
         },
         "domains": [{"domain": domain.name, "bounce_domain": domain.mail_from} for domain in fleet.domains],
+        "policies": [
+            {
+                "domain": domain.name,
+                "bounce_domain": domain.mail_from,
+                "dmarc": dmarc_value(domain.dmarc) if domain.dmarc else "",
+            }
+            for domain in fleet.domains
+        ],
+        "receivers": _receivers(fleet, records),
         "public_keys": [
-            {"domain": domain, "selector": selector, "public": public} for domain, selector, public in live
+            {"domain": domain, "selector": selector, "public": public} for domain, selector, public in publics if public
         ],
         "paths": [
             {"server": server.name, "transport": address.transport, "address": address.address, "helo": address.helo}
@@ -93,6 +115,16 @@ def _spf_checks(fleet: Fleet) -> list[dict[str, str]]:
         for address, helo in paths
     ]
     return checks + [{"address": address, "domain": helo, "identity": "helo", "helo": helo} for address, helo in paths]
+
+
+def _receivers(fleet: Fleet, records: t.Sequence[Record]) -> list[dict[str, t.Any]]:
+    """The domains that must take mail: replies come to any host, bounces to those that our MX records name."""
+    hosts: dict[str, list[str]] = {}
+    for record in records:
+        if record.type == "MX":
+            hosts.setdefault(record.owner, []).append(record.value.split()[1])
+    names = dict.fromkeys(name for domain in fleet.domains for name in (domain.name, domain.mail_from))
+    return [{"domain": name, "hosts": hosts.get(f"{name}.", [])} for name in names]
 
 
 def _server(fleet: Fleet, server: t.Any) -> dict[str, t.Any]:

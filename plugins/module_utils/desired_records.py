@@ -16,12 +16,15 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import Dma
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistake, Mistakes
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import Record
 
+UNTOLD = "v=DKIM1; k=rsa; p=(told when the key is made)"
+
 
 def desired_records(fleet: Fleet, keys: t.Iterable[tuple[str, str, str]], former: t.Iterable[str] = ()) -> list[Record]:
     """Every record that the fleet wants in DNS.
 
     :arg fleet: the fleet.
-    :arg keys: (domain, selector, public half in base64) of each key that receivers may need.
+    :arg keys: (domain, selector, public half in base64) of each key that receivers may need; the public half is empty
+        where check mode would make the key, and the record then is one to show, never to publish.
     :arg former: addresses or networks that sent mail until now and may still do so until the new ones are proved;
         SPF lets them pass besides the fleet's own. Empty for the records that stay.
     :returns: the records, without doubles.
@@ -33,7 +36,7 @@ def desired_records(fleet: Fleet, keys: t.Iterable[tuple[str, str, str]], former
             Record(
                 f"{selector}._domainkey.{domain}",
                 "TXT",
-                format_record(public),
+                format_record(public) if public else UNTOLD,
                 reason=f"DKIM key {selector} of {domain}: receivers verify signatures with it (RFC 6376)",
             )
         )

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -101,14 +100,6 @@ def judge(key: Key, outcome: Outcome) -> Verdict:
     return _verdict(key, outcome, status, _described(record, outcome), cause, mend)
 
 
-def describe(record: KeyRecord) -> str:
-    """Return the key in words; its fingerprint is that of C(openssl pkey -pubin -outform DER | sha256sum)."""
-    if record.revoked:
-        return "a revoked key"
-    size = f" of {record.bits} bits" if record.bits else ""
-    return f"{record.key_type[:40]} key{size}, SHA-256 {hashlib.sha256(record.public).hexdigest()[:16]}…"
-
-
 def shown(text: str) -> str:
     """Return a value as a verdict shows it: short, without characters that would act on a terminal, and no secret."""
     if dkim_damage.is_private(text):
@@ -118,7 +109,7 @@ def shown(text: str) -> str:
 
 
 def _verdict(key: Key, outcome: Outcome, status: Status, found: str, cause: str = "", mend: str = "") -> Verdict:
-    expected = describe(dkim_record.parse_record(key.wanted)) if key.public else "a valid key"
+    expected = str(dkim_record.parse_record(key.wanted)) if key.public else "a valid key"
     return Verdict(CHECK, (key.owner,), status, found, expected, cause, mend, outcome.source)
 
 
@@ -273,4 +264,4 @@ def _mended(record: KeyRecord, rules: list[_Rule]) -> str:
 
 
 def _described(record: KeyRecord, outcome: Outcome) -> str:
-    return describe(record) + (f", by CNAME from {outcome.chain[-1]}" if outcome.chain else "")
+    return str(record) + (f", by CNAME from {outcome.chain[-1]}" if outcome.chain else "")

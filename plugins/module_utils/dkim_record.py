@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import re
 from dataclasses import dataclass
 
@@ -100,6 +101,13 @@ class KeyRecord:
         """Return the value of the record without some tags, others changed, v= first."""
         kept = {name: changed.get(name, value) for name, value in self.tags if name not in names}
         return "; ".join(f"{name}={value}" for name, value in ({"v": "DKIM1"} | kept).items())
+
+    def __str__(self) -> str:
+        """Return the key in words; its fingerprint is that of C(openssl pkey -pubin -outform DER | sha256sum)."""
+        if self.revoked:
+            return "a revoked key"
+        size = f" of {self.bits} bits" if self.bits else ""
+        return f"{self.key_type[:40]} key{size}, SHA-256 {hashlib.sha256(self.public).hexdigest()[:16]}…"
 
 
 def owner(selector: str, domain: str) -> str:

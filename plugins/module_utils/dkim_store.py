@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import dkim_keys, owned_files
@@ -23,13 +24,18 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.programs import 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A key that shall exist: C(bits) is the size of an RSA key, C(public) its public half, if it was made before."""
+    """A key that shall exist: C(bits) is the size of an RSA key, C(public) its public half, if it was made before.
+
+    Where it is not known to have been made, the last key of the folder whose selector matches the regular expression
+    C(instead) is the one that is meant: whoever lost the state that named it still has the key, and DNS its record.
+    """
 
     domain: str
     selector: str
     type: str = "rsa"
     bits: int = 2048
     public: str = ""
+    instead: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,19 +74,19 @@ class Store:
         Nothing is made while any of them has a fault. A key that is there is never replaced.
         Raises: KeyFaults with all faults, each naming its file.
         """
-        wanted = list(wanted)
-        found, faults = [], []
+        names, found, faults = [], [], []
         for key in wanted:
+            names.append((key.domain, key.selector))
             try:
-                found.append(self._inspect(key))
+                meant = self._meant(key)
+                found.append((meant, self._inspect(meant)))
             except KeyFault as fault:
                 faults.append(str(fault))
-        names = [(key.domain, key.selector) for key in wanted]
         faults += [f"{domain}: the selector {selector} is listed {names.count((domain, selector))} times, expected once"
                    for domain, selector in dict.fromkeys(names) if names.count((domain, selector)) > 1]
         if faults:
             raise KeyFaults(faults)
-        stored = [self._ensure(key, there) for key, there in zip(wanted, found, strict=True)]
+        stored = [self._ensure(key, there) for key, there in found]
         self.changes = list(dict.fromkeys(self.changes))  # a dry run finds the same folder missing for each key
         return stored
 
@@ -110,6 +116,23 @@ class Store:
     def _paths(self, key: Wanted) -> tuple[Path, Path, Path]:
         folder = self.directory / key.domain
         return folder, folder / f"{key.selector}.pem", folder / f"{key.selector}.json"
+
+    def _meant(self, key: Wanted) -> Wanted:
+        """Return the wanted key, or the one of the folder that serves instead.
+
+        Raises: KeyFault for a bad domain or pattern.
+        """
+        if key.public or not key.instead:
+            return key
+        dkim_keys.check_name("domain", key.domain)
+        try:
+            pattern = re.compile(key.instead)
+            files = [path.stem for path in (self.directory / key.domain).iterdir() if path.suffix in (".pem", ".json")]
+        except re.error as error:
+            raise KeyFault(f"{key.selector}: instead {key.instead!r} is no regular expression: {error}") from error
+        except FileNotFoundError:
+            files = []
+        return replace(key, selector=max(filter(pattern.fullmatch, files), default=key.selector))
 
     def _inspect(self, key: Wanted) -> Stored | None:
         """Return the key as the folder has it, None where it has none.

@@ -293,7 +293,10 @@ def _conflict(records: Sequence[Record], each: str, found, wanted, merged) -> Co
     what = "writes the merged value" if each != "dkim" else "replaces the key, and breaks what is signed with it"
     mend = f"publish the merged value by hand, or add {owner} to sending_dns_adopt, which {what}"
     if each == "dkim":
-        mend = f"give the new key a selector of its own, or add {owner} to sending_dns_adopt, which {what}"
+        mend = (
+            "give the new key a selector of its own (sending_dkim_selector), or add "
+            f"{owner} to sending_dns_adopt, which {what}"
+        )
     if merged and (count := _counts(each, merged[0])) > MAX_LOOKUPS:
         mend = f"take terms out of the live value: merged it takes {count} lookups, {MAX_LOOKUPS} are allowed"
     return Conflict(owner, records[0].type, each, tuple(found), tuple(wanted), tuple(merged), mend, records[0].reason)

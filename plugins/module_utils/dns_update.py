@@ -8,8 +8,6 @@ and planned anew. Reading is signed with the same key, so that a server with vie
 """
 from __future__ import annotations
 
-import base64
-import binascii
 import ipaddress
 import socket
 import traceback
@@ -27,6 +25,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.dns_plan import 
     questions,
 )
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import Record, absolute_name
+from ansible_collections.mailfleet.sending.plugins.module_utils.tsig import ALGORITHMS, secret_fault
 
 try:
     import dns.exception
@@ -44,7 +43,6 @@ except ImportError:
 else:
     DNSPYTHON_ERROR = None
 
-ALGORITHMS = ("hmac-sha256", "hmac-sha384", "hmac-sha512", "hmac-sha224", "hmac-sha1", "hmac-md5")
 ATTEMPTS = 4  # of read, plan, update, while somebody else changes the same values
 _WORKERS = 8
 KEY_MEND = "compare name, algorithm and secret with the server's, and allow the key to update the zone"
@@ -96,12 +94,8 @@ class Zone:
             raise ValueError(f"zone {self.name}: algorithm {self.algorithm!r} is none of {', '.join(ALGORITHMS)}")
         if self.key_name:
             object.__setattr__(self, "key_name", absolute_name(self.key_name))
-            try:
-                base64.b64decode(self.secret or "", validate=True)
-            except (binascii.Error, ValueError):
-                raise ValueError(f"zone {self.name}: the secret of key {self.key_name} is not base64") from None
-            if not self.secret:
-                raise ValueError(f"zone {self.name}: key {self.key_name} has no secret")
+            if fault := secret_fault(self.secret or ""):
+                raise ValueError(f"zone {self.name}: the secret of key {self.key_name} is {fault}")
 
     def __str__(self) -> str:
         return f"zone {self.name} at {self.server} port {self.port}"

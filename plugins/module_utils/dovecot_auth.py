@@ -15,13 +15,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistake, Mistakes
+from ansible_collections.mailfleet.sending.plugins.module_utils.password_hash import hash_mistake
 
 SOCKET = "/var/spool/postfix/private/auth"
 MARK = "# Written by mailfleet.sending.submission_auth; what you change here is lost."
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}\Z")
-_HASH = re.compile(r"(?:\{[A-Z0-9][A-Z0-9.-]*\})?[\x21-\x39\x3b-\x7e]+\Z")
-_OPEN_SCHEMES = ("{PLAIN", "{CLEAR", "{LOGIN", "{CRAM-MD5", "{DIGEST-MD5", "{LANMAN", "{NTLM")
 
 
 class ProtocolError(ValueError):
@@ -50,27 +49,11 @@ def read_logins(users: Iterable[Mapping[str, str]]) -> tuple[Login, ...]:
             mistakes.append(Mistake(f"{path}.name", repr(name), "letters, digits and . _ @ + -, at most 64"))
         elif name in logins:
             mistakes.append(Mistake(f"{path}.name", f"{name!r} a second time", "each name once"))
-        if not _HASH.match(password_hash) or not password_hash.startswith(("{", "$")):
-            mistakes.append(
-                Mistake(
-                    f"{path}.password_hash",
-                    "something else",
-                    "a hash, {SCHEME}… or $id$…",
-                    "make one with `doveadm pw -s SHA512-CRYPT`",
-                )
-            )
-        elif password_hash.startswith(_OPEN_SCHEMES):
-            mistakes.append(
-                Mistake(
-                    f"{path}.password_hash",
-                    f"the scheme {password_hash.partition('}')[0]}}}, which gives the password away",
-                    "a salted hash",
-                    "make one with `doveadm pw -s SHA512-CRYPT`",
-                )
-            )
+        if mistake := hash_mistake(f"{path}.password_hash", password_hash):
+            mistakes.append(mistake)
         logins.setdefault(name, Login(name, password_hash))
     if mistakes:
-        raise Mistakes(mistakes)
+        raise Mistakes(mistakes, "Dovecot was not touched")
     return tuple(sorted(logins.values(), key=lambda login: login.name))
 
 

@@ -11,13 +11,13 @@ import re
 import typing as t
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import fleet as model
+from ansible_collections.mailfleet.sending.plugins.module_utils import inventory_access as access
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistakes, nearest
 from ansible_collections.mailfleet.sending.plugins.module_utils.profiles import PROFILES
 from ansible_collections.mailfleet.sending.plugins.module_utils.reading import Reader
 
 SELECTOR = re.compile(r"[a-z0-9]([a-z0-9-]{0,12}[a-z0-9])?\Z")  # with date and server at most 63 octets
 SERVICE = re.compile(r"[a-z][a-z0-9_-]{0,31}\Z")
-LOGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}\Z")
 RESERVED_SERVICES = (
     "smtp",
     "smtps",
@@ -65,22 +65,23 @@ def read_fleet(variables: dict[str, t.Any], hosts: dict[str, dict[str, t.Any]]) 
     :raises Mistakes: with every mistake, each with its path in the inventory.
     """
     reader = Reader()
-    servers = [_server(reader, name, values) for name, values in sorted(hosts.items())]
+    taken: dict[str, str] = {}
+    servers = [_server(reader, name, values, taken) for name, values in sorted(hosts.items())]
     if not hosts:
         reader.note("sending_servers", "<an empty group>", "at least one host", "add the hosts that send mail to it")
     domains = [
         _domain(reader, path, item) for path, item in reader.items(variables.get("sending_domains"), "sending_domains")
     ]
-    if not variables.get("sending_domains"):
-        reader.note("sending_domains", "<nothing>", "at least one domain that mail is sent from")
+    if variables.get("sending_domains") in (None, []):
+        reader.note("sending_domains", "<nothing>", "at least one domain that mail is sent from", "add - name: DOMAIN")
     names = [domain.name for domain in domains]
     fleet = model.Fleet(
         servers=tuple(server for server in servers if server.addresses),
         domains=tuple(domains),
-        providers=tuple(_providers(reader, variables.get("sending_providers"))),
-        networks=tuple(_networks(reader, variables.get("sending_networks"), names)),
-        users=tuple(_users(reader, variables.get("sending_users"), names)),
-        zones=tuple(_zones(reader, variables.get("sending_zones"))),
+        providers=tuple(_providers(reader, variables.get("sending_providers"), _ending_here(servers, domains))),
+        networks=tuple(access.networks(reader, variables.get("sending_networks"), names)),
+        users=tuple(access.users(reader, variables.get("sending_users"), names)),
+        zones=tuple(access.zones(reader, variables.get("sending_zones"))),
         dkim=_dkim(reader, variables),
         unsigned=reader.choice(variables.get("sending_unsigned"), "sending_unsigned", ("defer", "allow"), "defer"),
         message_size=reader.integer(
@@ -88,14 +89,14 @@ def read_fleet(variables: dict[str, t.Any], hosts: dict[str, dict[str, t.Any]]) 
         ),
         ttl=reader.integer(variables.get("sending_dns_ttl"), "sending_dns_ttl", 0, 2**31 - 1, 3600),
     )
-    _check_servers(reader, fleet, hosts)
     _check_domains(reader, fleet)
     if reader.mistakes:
         raise Mistakes(reader.mistakes)
     return fleet
 
 
-def _server(reader: Reader, name: str, values: dict[str, t.Any]) -> model.Server:
+def _server(reader: Reader, name: str, values: dict[str, t.Any], taken: dict[str, str]) -> model.Server:
+    """Read a server; ``taken`` says where each address stands that another server, or this one, has."""
     addresses = []
     for path, item in reader.items(values.get("sending_addresses"), f"{name}: sending_addresses"):
         fields = reader.mapping(item, path, ("address", "helo", "bind"), ("address", "helo"))
@@ -103,19 +104,27 @@ def _server(reader: Reader, name: str, values: dict[str, t.Any]) -> model.Server
         helo = reader.host(fields["helo"], f"{path}.helo") if fields.get("helo") else ""
         bind = reader.address(fields["bind"], f"{path}.bind") if fields.get("bind") else address
         if address and bind and ipaddress.ip_address(address).version != ipaddress.ip_address(bind).version:
-            reader.note(f"{path}.bind", bind, f"an address of the same family as {address}")
+            mend = "give the one that the host has, or leave bind out"
+            reader.note(f"{path}.bind", bind, f"an address of the same family as {address}", mend)
+        if address in taken:
+            expected = f"an address of its own: {taken[address]} has this one"
+            reader.note(f"{path}.address", address, expected, "give each server its own addresses")
+        if address:
+            taken.setdefault(address, f"{path}.address")
         if address and helo and bind:
             addresses.append(model.Address(address, helo, bind))
-    if not values.get("sending_addresses"):
+    if values.get("sending_addresses") in (None, []):
         reader.note(
             f"{name}: sending_addresses", "<nothing>", "a list of {address, helo}", "add it to this host's variables"
         )
-    certificate, key = values.get("sending_tls_certificate") or "", values.get("sending_tls_key") or ""
-    if bool(certificate) != bool(key):
-        missing = "sending_tls_key" if certificate else "sending_tls_certificate"
-        reader.note(f"{name}: {missing}", "<nothing>", "a path, as the other half is given", f"set {missing} too")
+    halves = {half: values.get(half) or "" for half in ("sending_tls_certificate", "sending_tls_key")}
+    for half, value in halves.items():
+        if value:
+            reader.text(value, f"{name}: {half}", "a path on the controller, on one line")
+        elif any(halves.values()):
+            reader.note(f"{name}: {half}", "<nothing>", "a path, as the other half is given", f"set {half} too")
     submission = reader.flag(values.get("sending_submission"), f"{name}: sending_submission", True)
-    return model.Server(name, tuple(addresses), submission, certificate, key)
+    return model.Server(name, tuple(addresses), submission, *halves.values())
 
 
 def _domain(reader: Reader, path: str, item: t.Any) -> model.Domain:
@@ -141,7 +150,7 @@ def _spf(reader: Reader, path: str, value: t.Any) -> model.SpfPolicy:
     for where, item in reader.items(fields.get("external"), f"{path}.external"):
         entry = {"name": item} if isinstance(item, str) else reader.mapping(item, where, ("name", "lookups"), ("name",))
         lookups = reader.integer(entry.get("lookups"), f"{where}.lookups", 1, 10, 1)
-        external.append((reader.domain(entry.get("name"), where), lookups))
+        external.append((reader.domain(entry["name"], where) if entry.get("name") else "", lookups))
     if redirect and (include or external or fields.get("all")):
         # RFC 7208 6.1: redirect is only reached where nothing matched, and "all" always matches.
         reader.note(
@@ -171,25 +180,41 @@ def _dmarc(reader: Reader, path: str, value: t.Any) -> model.Dmarc | None:
     )
 
 
-def _providers(reader: Reader, value: t.Any) -> t.Iterator[model.Provider]:
+def _ending_here(servers: list[model.Server], domains: list[model.Domain]) -> dict[str, str]:
+    """The domains whose mail ends on the fleet's servers, with the paths that say so.
+
+    Those of the sending domains themselves are not among them: their mailboxes are elsewhere, and may have limits.
+    """
+    here = {server.hostname: f"{server.name}: sending_addresses[0].helo" for server in servers if server.addresses}
+    here |= {domain.bounce_domain: f"{domain.path}.bounce_domain" for domain in domains if domain.bounce_domain}
+    return {name: path for name, path in here.items() if name not in {domain.name for domain in domains}}
+
+
+def _providers(reader: Reader, value: t.Any, ending_here: dict[str, str]) -> t.Iterator[model.Provider]:
     taken: dict[str, str] = {}
     names: dict[str, str] = {}
     for path, item in reader.items(value, "sending_providers"):
-        provider = _profile(reader, path, item) if isinstance(item, str) else _own_provider(reader, path, item)
+        shipped = isinstance(item, str)
+        provider = _profile(reader, path, item) if shipped else _own_provider(reader, path, item)
         if provider is None:
             continue
-        if provider.name in names:
-            reader.note(f"{path}.name", provider.name, f"a name of its own: {names[provider.name]} has this one")
-        names[provider.name] = path
-        for domain in provider.domains:
+        where = path if shipped else f"{path}.name"
+        if provider.name and provider.name in names:
+            expected = f"a name of its own: {names[provider.name]} has this one"
+            reader.note(where, provider.name, expected, "leave one of them out" if shipped else "give it another name")
+            if shipped:
+                continue
+        names.setdefault(provider.name, where)
+        where = path if shipped else f"{path}.domains"
+        for domain in filter(None, provider.domains):
             if domain in taken:
-                reader.note(
-                    f"{path}.domains",
-                    domain,
-                    f"a domain that no other provider has: {taken[domain]} has it",
-                    "name it once",
-                )
-            taken[domain] = path
+                expected = f"a domain that no other provider has: {taken[domain]} has it"
+                reader.note(where, domain, expected, "name it once")
+            elif domain in ending_here:
+                # Through a transport it would go to the very server that it is on.
+                expected = f"a domain of other people: mail to this one ends here, by {ending_here[domain]}"
+                reader.note(where, domain, expected, "leave it out")
+            taken.setdefault(domain, where)
         yield provider
 
 
@@ -203,112 +228,31 @@ def _profile(reader: Reader, path: str, name: str) -> model.Provider | None:
 
 def _own_provider(reader: Reader, path: str, item: t.Any) -> model.Provider | None:
     fields = reader.mapping(item, path, ("name", "domains", "connections", "delay"), ("name", "domains"))
-    name = str(fields.get("name", ""))
-    if fields.get("name") and (not SERVICE.match(name) or name in RESERVED_SERVICES or name.startswith("ip-")):
-        reader.note(
-            f"{path}.name",
-            name,
-            "a name for a Postfix service: lower-case letters, digits, - and _, and not one of Postfix' own",
+    name = str(fields.get("name") or "")
+    if name and (not SERVICE.match(name) or name in RESERVED_SERVICES or name.startswith("ip-")):
+        expected = (
+            "a name for a Postfix service: a lower-case letter, then at most 31 of them, digits, - and _,"
+            " not one of Postfix' own, and not beginning with ip-"
         )
+        reader.note(f"{path}.name", name, expected, "choose another, such as slow-orange")
     domains = [reader.domain(domain, where) for where, domain in reader.items(fields.get("domains"), f"{path}.domains")]
-    if "domains" in fields and not domains:
-        reader.note(f"{path}.domains", "<an empty list>", "at least one domain")
     connections = reader.integer(fields.get("connections"), f"{path}.connections", 1, 1000, 0)
     delay = reader.duration(fields.get("delay"), f"{path}.delay") or ""
     if fields.get("connections") is None and not delay:
-        reader.note(path, "<no limit>", "connections, delay or both")
+        reader.note(path, "<no limit>", "connections, delay or both", "add connections: 1, for instance")
     return model.Provider(name, tuple(domains), connections, delay)
-
-
-def _own_domains(reader: Reader, path: str, value: t.Any, names: list[str]) -> tuple[str, ...]:
-    """The domains that a login or a network may use: all where none is named."""
-    if value is None:
-        return tuple(names)
-    found = []
-    for where, item in reader.items(value, path):
-        name = reader.domain(item, where)
-        # Where no domain could be read at all, that is the mistake, and not each mention of one.
-        if name and names and name not in names:
-            reader.note(where, name, "a name of sending_domains", nearest(name, names))
-        found.append(name)
-    return tuple(found)
-
-
-def _networks(reader: Reader, value: t.Any, names: list[str]) -> t.Iterator[model.Network]:
-    seen: dict[str, str] = {}
-    for path, item in reader.items(value, "sending_networks"):
-        fields = reader.mapping(item, path, ("network", "domains"), ("network",))
-        network = reader.network(fields["network"], f"{path}.network") if fields.get("network") else ""
-        if network and network in seen:
-            reader.note(f"{path}.network", network, f"a network of its own: {seen[network]} has this one")
-        seen.setdefault(network, path)
-        yield model.Network(network, _own_domains(reader, f"{path}.domains", fields.get("domains"), names))
-
-
-def _users(reader: Reader, value: t.Any, names: list[str]) -> t.Iterator[model.User]:
-    seen: dict[str, str] = {}
-    for path, item in reader.items(value, "sending_users"):
-        # The hash is a secret: it is known here only as there or not there.
-        fields = reader.mapping(item, path, ("name", "password_hash", "domains"), ("name", "password_hash"))
-        name = str(fields.get("name", ""))
-        # Postfix compares the owner of a return path with the login without regard to case.
-        folded = name.lower()
-        if fields.get("name") and (not LOGIN.match(name) or folded == model.PROBE_LOGIN):
-            reader.note(
-                f"{path}.name",
-                name,
-                f"a login of letters, digits and . _ @ - other than {model.PROBE_LOGIN!r}, which the probe uses",
-            )
-        if name and folded in seen:
-            reader.note(f"{path}.name", name, f"a login of its own, whatever the case: {seen[folded]} has this one")
-        seen.setdefault(folded, path)
-        yield model.User(name, _own_domains(reader, f"{path}.domains", fields.get("domains"), names))
-
-
-def _zones(reader: Reader, value: t.Any) -> t.Iterator[str]:
-    for path, item in reader.items(value, "sending_zones"):
-        fields = reader.mapping(item, path, ("name", "server", "port", "key"), ("name",))
-        if fields.get("key"):
-            # Shown by its keys alone: the mapping holds the secret.
-            key = fields["key"] if isinstance(fields["key"], dict) else {}
-            for part in ("name", "secret"):
-                if not key.get(part):
-                    reader.note(
-                        f"{path}.key.{part}",
-                        "<nothing>",
-                        "the TSIG key's " + part,
-                        "take both from the server's key file",
-                    )
-        reader.integer(fields.get("port"), f"{path}.port", 1, 65535, 53)
-        yield reader.domain(fields["name"], f"{path}.name") if fields.get("name") else ""
 
 
 def _dkim(reader: Reader, variables: dict[str, t.Any]) -> model.Dkim:
     selector = variables.get("sending_dkim_selector", "m")
     if not isinstance(selector, str) or not SELECTOR.match(selector):
-        reader.note(
-            "sending_dkim_selector", selector, "lower-case letters, digits and - (the key's date is added to it)"
-        )
+        expected = "at most 14 lower-case letters, digits and - (the key's date is added to it)"
+        reader.note("sending_dkim_selector", selector, expected, "leave it out for m")
         selector = "m"
     scope = reader.choice(variables.get("sending_dkim_scope"), "sending_dkim_scope", ("fleet", "server"), "fleet")
     # RFC 8301 3.2: at least 1024, 2048 wanted; a record of more than 2048 no longer fits one DNS answer without TCP.
     bits = reader.choice(variables.get("sending_dkim_bits"), "sending_dkim_bits", (1024, 2048, 3072, 4096), 2048)
     return model.Dkim(scope, selector, bits)
-
-
-def _check_servers(reader: Reader, fleet: model.Fleet, hosts: dict[str, dict[str, t.Any]]) -> None:
-    owners: dict[str, str] = {}
-    for server in fleet.servers:
-        for index, address in enumerate(server.addresses):
-            path = f"{server.name}: sending_addresses[{index}].address"
-            if address.address in owners:
-                reader.note(
-                    path,
-                    address.address,
-                    f"an address of its own: {owners[address.address]} has this one",
-                    "give each server its own addresses",
-                )
-            owners.setdefault(address.address, path)
 
 
 def _check_domains(reader: Reader, fleet: model.Fleet) -> None:

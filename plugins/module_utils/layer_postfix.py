@@ -28,6 +28,9 @@ INSTALLED = ("/etc/ssl/certs/mailfleet.pem", "/etc/ssl/private/mailfleet.key")
 LONG_LINE = (
     "REJECT 5.6.0 a line is longer than 998 octets (RFC 5322 2.1.1): send the body as quoted-printable or base64"
 )
+# With a milter Postfix cuts a header field at 60000 octets, and the rest is lost without a word. It may have made the
+# field longer before, where it completes addresses.
+LONG_FIELD = "REJECT 5.6.0 a header field is longer than 50000 octets: make it shorter"
 # NUL ends a text for the milter and not for receivers: what is signed would not be what they get (RFC 5322 4).
 NUL = "\\0"
 EIGHT_BIT = "REJECT 5.6.3 8-bit content cannot be signed safely by this server: send it as quoted-printable or base64"
@@ -137,13 +140,16 @@ def _final_form(fleet: Fleet) -> dict[str, t.Any]:
             "strict_7bit_headers": "yes",
             "strict_8bitmime_body": "yes",
             "message_reject_characters": NUL,
-            "header_checks": "{table:long_lines}",
+            "header_size_limit": "60000",
+            "header_checks": "{table:long_lines}, {table:long_fields}",
             "body_checks": "{table:long_lines}",
             "body_checks_size_limit": str(fleet.message_size),
         },
+        # A pattern matches whatever the case and over line breaks; a flag switches that off (pcre_table(5)).
         "tables": {
             "long_lines": {"type": "pcre", "entries": [["/[^\\n]{999}/", LONG_LINE]]},
-            "eight_bit": {"type": "pcre", "entries": [["/^Content-Transfer-Encoding:\\s*(8bit|binary)/i", EIGHT_BIT]]},
+            "long_fields": {"type": "pcre", "entries": [["/.{50000}/", LONG_FIELD]]},
+            "eight_bit": {"type": "pcre", "entries": [["/^Content-Transfer-Encoding:\\s*(8bit|binary)/", EIGHT_BIT]]},
         },
     }
 

@@ -28,13 +28,15 @@ class Mistake:
 class Mistakes(ValueError):
     """Raised once, with every mistake that was found.
 
-    The message has a line for each, so that a user mends all of them in one go.
+    The message has a line for each, so that a user mends all of them in one go, under a headline: what they are
+    mistakes in, or what they kept from being done.
     """
 
-    def __init__(self, mistakes: t.Iterable[Mistake]) -> None:
+    def __init__(self, mistakes: t.Iterable[Mistake], headline: str = "") -> None:
         self.mistakes = tuple(mistakes)
         many = "1 mistake" if len(self.mistakes) == 1 else f"{len(self.mistakes)} mistakes"
-        super().__init__("\n".join([f"{many} in the inventory:", *(f"  {m}" for m in self.mistakes)]))
+        headline = headline or f"{many} in the inventory"
+        super().__init__("\n".join([f"{headline}:", *(f"  {m}" for m in self.mistakes)]))
 
 
 def nearest(name: str, known: t.Iterable[str]) -> str:

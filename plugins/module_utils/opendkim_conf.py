@@ -16,6 +16,9 @@ KEYS = "/etc/dkimkeys"
 SOCKET = "/var/spool/postfix/opendkim/opendkim.sock"
 USER = "opendkim"
 ALGORITHMS = {"rsa": "rsa-sha256", "ed25519": "ed25519-sha256"}
+# Octets of all headers of a message; Gmail takes about twice as much. Strangers' headers too are kept in memory, where
+# many small fields take up to twelve times their size.
+MAXIMUM_HEADERS = 262144
 
 # RFC 6376, 5.4.1, with what RFC 8058 and large receivers want under the signature. Received, Return-Path and Bcc change
 # on the way and stay out.
@@ -66,6 +69,9 @@ def generation(policy: Policy, key_type: str = "rsa") -> Generation:
         "SignHeaders": ",".join(SIGNED_HEADERS),
         "OversignHeaders": "From",
         "RequireSafeKeys": "yes",
+        "MaximumHeaders": str(MAXIMUM_HEADERS),
+        # This is about too large headers alone. By default they are deferred, and would be for ever.
+        "On-Security": "reject",
         "SenderMacro": opendkim_policy.SENDER_MACRO,
     }
     name = hashlib.sha256(repr((settings, sorted(files.items()))).encode()).hexdigest()[:16]

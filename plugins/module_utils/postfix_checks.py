@@ -89,16 +89,16 @@ def transport_mistakes(view: View) -> list[Mistake]:
                 for destination in _fixed(kind, rest):
                     check(path, destination)
     for reference, table in view.tables.items():
-        path = f"layers.{view.source[f'tables.{table.name}']}.tables.{table.name}"
         # Each transport is told once a table, however many domains it serves.
         first = {}
-        for key, value in table.entries:
+        for (key, value), path in zip(table.entries, table.paths, strict=True):
+            where = f"{path} ({key})" if not table.secret else path
             if reference in routing:
-                first.setdefault(value.partition(":")[0], key)
+                first.setdefault(value.partition(":")[0], where)
             elif value.startswith("FILTER "):
-                first.setdefault(value[7:].partition(":")[0], key)
-        for name, key in first.items():
-            check(f"{path} ({key})" if not table.secret else path, name)
+                first.setdefault(value[7:].partition(":")[0], where)
+        for name, where in first.items():
+            check(where, name)
     return found
 
 

@@ -30,8 +30,7 @@ class Refused(Mistakes):
     """A configuration that was not installed, with everything that is wrong with it."""
 
     def __init__(self, mistakes: t.Iterable[Mistake]) -> None:
-        super().__init__(mistakes)
-        self.args = ("\n".join(["Postfix's configuration was not touched:", *(f"  {m}" for m in self.mistakes)]),)
+        super().__init__(mistakes, "Postfix's configuration was not touched")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -218,16 +217,16 @@ class _Merge:
         known["secret"] = known["secret"] or bool(entry.get("secret"))
         for index, (key, value) in enumerate(entries):
             look_up = folded(kind, key) if not re.match(r"(end)?if\b", key) else (len(known["entries"]), key)
-            first = known["entries"].setdefault(look_up, (key, value, layer))
-            if first[1] != value:
+            here = f"{path}.entries[{index}]"
+            dummy, first, there = known["entries"].setdefault(look_up, (key, value, here))
+            if first != value:
                 shown = "an entry" if known["secret"] else repr(key)
-                self.wrong(f"{path}.entries[{index}]", f"another value for {shown}", f"the one of layer {first[2]}",
-                           f"leave it to one of {first[2]} and {layer}" if first[2] != layer else "write it once")
+                self.wrong(here, f"another value for {shown}", f"the one of {there}", "leave it to one of the two")
 
     def result(self, directory: str) -> Wanted:
         """Put the tables' files in the place of their names, and raise what was seen."""
         tables = {
-            name: Table(name, table["type"], tuple(entry[:2] for entry in table["entries"].values()), table["secret"])
+            name: _table(name, table)
             for name, table in self.content["tables"].items()
         }
         used: set[str] = set()
@@ -260,6 +259,12 @@ class _Merge:
 
     def _path(self, kind: str, name: str) -> str:
         return f"layers.{self.source[f'{kind}.{name}']}.{kind}.{name}"
+
+
+def _table(name: str, content: t.Mapping[str, t.Any]) -> Table:
+    written = content["entries"].values()
+    entries, paths = tuple(entry[:2] for entry in written), tuple(entry[2] for entry in written)
+    return Table(name, content["type"], entries, content["secret"], paths)
 
 
 def version_of(text: str) -> tuple[int, ...] | None:

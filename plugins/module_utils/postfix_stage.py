@@ -41,14 +41,18 @@ def write(path: str, content: str | bytes, mode: int = 0o600, group: int = 0) ->
     :arg group: the number of the group it belongs to.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        os.fchown(descriptor, 0, group)
-        os.fchmod(descriptor, mode)
-        file.write(content if isinstance(content, bytes) else content.encode(errors="surrogateescape"))
-        file.flush()
-        past = time.time() - AGE
-        os.utime(descriptor, (past, past))
-        os.fsync(descriptor)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchown(descriptor, 0, group)
+            os.fchmod(descriptor, mode)
+            file.write(content if isinstance(content, bytes) else content.encode(errors="surrogateescape"))
+            file.flush()
+            past = time.time() - AGE
+            os.utime(descriptor, (past, past))
+            os.fsync(descriptor)
+    except OSError as error:
+        error.filename = path  # a full disk shows behind the opening, where the system no longer names the file
+        raise
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,10 +115,12 @@ def _build(run: Programs, stage: str, table: Table, layer: str) -> list[Mistake]
     found = []
     for line in complaints:
         text = re.sub(r"^postmap: (warning: |fatal: )?", "", line.replace(path, table.name))
+        number = re.search(r"line (\d+)", text)
         if table.secret:
-            number = re.search(r"line \d+", text)
             text = f"a complaint about {number[0] if number else 'it'} (a secret table is not shown)"
-        found.append(Mistake(f"layers.{layer}.tables.{table.name}", text, f"a {table.type} table that builds"))
+        # Each entry is a line, and several layers may have written the table.
+        where = table.paths[int(number[1]) - 1] if number else f"layers.{layer}.tables.{table.name}"
+        found.append(Mistake(where, text, f"a {table.type} table that builds"))
     return found
 
 

@@ -26,12 +26,13 @@ PATTERNS = ("pcre", "regexp")
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """One table: its entries in order, and whether its content may be shown."""
+    """One table: its entries in order, whether they may be shown, and the path of each in the layer that wrote it."""
 
     name: str
     type: str
     entries: tuple[tuple[str, str], ...]
     secret: bool = False
+    paths: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:

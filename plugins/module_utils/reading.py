@@ -16,6 +16,7 @@ import typing as t
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistake, nearest
 
 LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\Z")
+ZONE_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_/-]{0,61}[a-z0-9_])?\Z")
 HOST_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
 DURATION = re.compile(r"([0-9]+)(s|m|h|d)?\Z")
 # Letters that IDNA 2003, which Python has, turns into others and IDNA 2008 does not: two domains, maybe of two owners.
@@ -29,12 +30,19 @@ def show(value: t.Any) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
+def show_nothing_of(value: t.Any) -> str:
+    """A value that may hold a secret as a mistake shows it."""
+    kinds = {str: "a text", dict: "a mapping", list: "a list", bool: "true or false", int: "a number"}
+    return next((word for kind, word in kinds.items() if isinstance(value, kind)), "something else") + " (not shown)"
+
+
 def domain_name(text: str, label: re.Pattern[str] = LABEL) -> str | None:
     """The canonical form of a domain name, or None where it is none.
 
     :arg text: a name, with or without its final dot, in any case; Unicode names become A-labels (RFC 5890), but
         for those with a letter that IDNA 2003 and 2008 (RFC 5894 7.2) read in two ways.
-    :arg label: the form that each label must have; ``HOST_LABEL`` for names of hosts (RFC 1123 2.1).
+    :arg label: the form that each label must have; ``HOST_LABEL`` for names of hosts (RFC 1123 2.1), ``ZONE_LABEL``
+        for those of zones, which may be parts of others' (RFC 2317 4).
     :returns: lower case, no final dot, at least two labels, at most 253 octets.
     """
     name = text.strip().rstrip(".").lower()
@@ -64,10 +72,18 @@ class Reader:
         shown = found[1:-1] if isinstance(found, str) and found[:1] == "<" and found[-1:] == ">" else show(found)
         self.mistakes.append(Mistake(path, shown, expected, mend))
 
-    def mapping(self, value: t.Any, path: str, known: t.Collection[str], required: t.Collection[str] = ()) -> dict:
-        """A mapping whose keys are all known and whose required keys are all there."""
+    def mapping(
+        self,
+        value: t.Any,
+        path: str,
+        known: t.Collection[str],
+        required: t.Collection[str] = (),
+        secret: bool = False,
+    ) -> dict[str, t.Any]:
+        """A mapping whose keys are all known and whose required keys have a value; of a secret one nothing shows."""
         if not isinstance(value, dict):
-            self.note(path, value, "a mapping with " + ", ".join(required or known))
+            shown = f"<{show_nothing_of(value)}>" if secret else value
+            self.note(path, shown, "a mapping with " + ", ".join(required or known))
             return {}
         for key in value:
             if key not in known:
@@ -78,20 +94,21 @@ class Reader:
                     nearest(str(key), known),
                 )
         for key in required:
-            if value.get(key) is None:
-                self.note(f"{path}.{key}", "<nothing>", "a value", f"add {key}")
+            if not value.get(key):
+                empty = value.get(key) in (None, "") or secret
+                self.note(f"{path}.{key}", "<nothing>" if empty else value[key], "a value", f"add {key}")
         return value
 
-    def items(self, value: t.Any, path: str) -> list[tuple[str, t.Any]]:
-        """The items of a list, each with its path."""
+    def items(self, value: t.Any, path: str, secret: bool = False) -> list[tuple[str, t.Any]]:
+        """The items of a list, each with its path; of what is none nothing shows where it may hold a secret."""
         if value is None:
             return []
         if not isinstance(value, (list, tuple)):
-            self.note(path, value, "a list")
+            self.note(path, f"<{show_nothing_of(value)}>" if secret else value, "a list", "put - before each item")
             return []
         return [(f"{path}[{index}]", item) for index, item in enumerate(value)]
 
-    def text(self, value: t.Any, path: str, expected: str = "a text") -> str:
+    def text(self, value: t.Any, path: str, expected: str = "a text on one line") -> str:
         """A text that is not empty and holds no control character (one could smuggle a line into a file)."""
         if not isinstance(value, str) or not value or any(ord(c) < 32 or ord(c) == 127 for c in value):
             self.note(path, value, expected)
@@ -153,6 +170,25 @@ class Reader:
         name = domain_name(value, HOST_LABEL) if isinstance(value, str) else None
         if name is None:
             self.note(path, value, "a fully qualified host name such as mta1.example.com")
+            return ""
+        return name
+
+    def zone(self, value: t.Any, path: str) -> str:
+        """The name of a zone: a domain, or the part of a reverse zone that a hoster gives away (RFC 2317)."""
+        name = domain_name(value, ZONE_LABEL) if isinstance(value, str) else None
+        if name is None:
+            self.note(path, value, "a zone's name such as example.com or 0/25.100.51.198.in-addr.arpa")
+            return ""
+        return name
+
+    def machine(self, value: t.Any, path: str) -> str:
+        """A machine to talk to, by its IP address or its name; it may be this one."""
+        try:
+            return str(ipaddress.ip_address(value if isinstance(value, str) else ""))
+        except ValueError:
+            name = value.lower() if isinstance(value, str) else ""
+        if not domain_name(name, HOST_LABEL) and (not HOST_LABEL.match(name) or name.isdigit()):
+            self.note(path, value, "an IP address or the name of a host", "a port has its own key")
             return ""
         return name
 

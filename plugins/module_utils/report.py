@@ -84,6 +84,7 @@ def make(
     verdicts: Iterable[Mapping[str, Any]],
     probe: Mapping[str, Any],
     published: Mapping[str, Any],
+    not_checked: Iterable[str] = (),
 ) -> Report:
     """Make the report from what the modules returned: desired_state, the verifying ones, mail_probe, dns_records.
 
@@ -101,7 +102,7 @@ def make(
         verdicts=(*map(Verdict.from_dict, [*(probe.get("verdicts") or ()), *verdicts]), *_of_publishing(published)),
         paths=paths,
         manual=tuple(published.get("manual") or ()),
-        not_checked=(*(probe.get("not_checked") or ()), *NEVER_CHECKED),
+        not_checked=(*(probe.get("not_checked") or ()), *not_checked, *NEVER_CHECKED),
     )
 
 

@@ -119,4 +119,4 @@ def _is_key(entry: t.Any) -> bool:
     except (TypeError, ValueError):
         return False
     home = {"fleet": entry["server"] is None, "server": isinstance(entry["server"], str)}
-    return isinstance(entry["public"], str) and home.get(str(entry["scope"]), False)
+    return isinstance(entry["public"], str) and entry["public"] != "" and home.get(str(entry["scope"]), False)

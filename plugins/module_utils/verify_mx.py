@@ -18,7 +18,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import S
 
 CHECK = "mx"
 # What nobody outside reaches (RFC 1918, RFC 4193, RFC 3927, RFC 4291). Addresses of documentation are not among them.
-_INSIDE = tuple(map(ipaddress.ip_network, (
+INSIDE = tuple(map(ipaddress.ip_network, (
     "0.0.0.0/8", "10.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16", "224.0.0.0/3",
     "::/127", "fc00::/7", "fe80::/10", "ff00::/8")))
 
@@ -135,7 +135,7 @@ def _of_host(lookup: Lookup, receiver: Receiver, name: str) -> _Problem | None:
             mend = f"make {silent[0].server} answer, then check again"
             return _Problem(Status.UNKNOWN, str(silent[0]), mend, source)
         return _Problem(Status.FAIL, f"{name} has no address: {found[0]}", f"publish {name} A with its address", source)
-    if all(any(address in network for network in _INSIDE) for address in addresses):
+    if all(any(address in network for network in INSIDE) for address in addresses):
         inside = ", ".join(map(str, addresses))
         return _Problem(Status.FAIL, f"{name} points to {inside}, which nobody outside reaches",
                         f"publish {name} A with its public address", source)

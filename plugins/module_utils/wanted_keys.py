@@ -18,18 +18,19 @@ KeyState = dict[str, dict[str, dict[str, t.Any]]]
 
 @dataclasses.dataclass(frozen=True)
 class Key:
-    """One key: the domain and selector that name it, the server that it lives on (empty for the whole fleet), and its
-    public half (empty where it is yet to be made)."""
+    """One key: the domain and selector that name it, the server that it lives on (empty for the whole fleet), its
+    public half (empty where the state knows none), and a pattern of the selectors that may serve instead then."""
 
     domain: str
     selector: str
     server: str
     bits: int
+    instead: str
     public: str = ""
 
     def as_dict(self) -> dict[str, t.Any]:
         """What ``dkim_key`` takes."""
-        return {"domain": self.domain, "selector": self.selector, "bits": self.bits, "public": self.public}
+        return {name: value for name, value in dataclasses.asdict(self).items() if name != "server"}
 
 
 def wanted_keys(fleet: Fleet, known: KeyState, date: datetime.date) -> tuple[Key, ...]:
@@ -53,16 +54,16 @@ def wanted_keys(fleet: Fleet, known: KeyState, date: datetime.date) -> tuple[Key
 def _wanted(
     fleet: Fleet, known: dict[str, dict[str, t.Any]], domain: str, holder: str, suffix: str, date: datetime.date
 ) -> Key:
-    pattern = re.compile(re.escape(fleet.dkim.selector) + r"[0-9]{8}" + re.escape(suffix) + r"\Z")
+    pattern = f"{fleet.dkim.selector}[0-9]{{8}}{suffix}"  # neither holds anything but letters, digits and hyphens
     mine = [
         (entry.get("created", ""), name)
         for name, entry in known.items()
-        if pattern.match(name) and (entry.get("server") or "") == holder
+        if re.fullmatch(pattern, name) and (entry.get("server") or "") == holder
     ]
     if mine:
         newest = max(mine)[1]
-        return Key(domain, newest, holder, fleet.dkim.bits, known[newest].get("public", ""))
-    return Key(domain, f"{fleet.dkim.selector}{date:%Y%m%d}{suffix}", holder, fleet.dkim.bits)
+        return Key(domain, newest, holder, fleet.dkim.bits, pattern, known[newest].get("public", ""))
+    return Key(domain, f"{fleet.dkim.selector}{date:%Y%m%d}{suffix}", holder, fleet.dkim.bits, pattern)
 
 
 def _suffixes(holders: list[str]) -> list[str]:

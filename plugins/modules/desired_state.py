@@ -60,7 +60,23 @@ fleet_keys:
   returned: success
   type: list
   elements: dict
-  sample: [{"domain": "example.com", "selector": "m20261123", "bits": 2048}]
+  sample: [{"domain": "example.com", "selector": "m20261123", "bits": 2048, "instead": "m[0-9]{8}", "public": ""}]
+wanted_keys:
+  description: The keys that shall sign, of the fleet and of the servers.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{"domain": "example.com", "selector": "m20261123"}]
+public_keys:
+  description: The keys that receivers may need, with their public halves.
+  returned: success
+  type: list
+  elements: dict
+untold:
+  description: The keys that check mode would make. What their records say of the public half marks it as not told yet.
+  returned: success
+  type: list
+  elements: dict
 records:
   description: The records that the fleet wants, each with its reason.
   returned: success
@@ -80,6 +96,18 @@ domains:
   returned: success
   type: list
   elements: dict
+policies:
+  description: The sending domains with the domains of their return paths and the DMARC records that they should have.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{"domain": "example.com", "bounce_domain": "e.example.com", "dmarc": "v=DMARC1; p=none"}]
+receivers:
+  description: The domains that must take mail, with the hosts that their MX records should name where those are ours.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{"domain": "e.example.com", "hosts": ["mta1.example.com."]}]
 logins:
   description: For each login the domains that it may use.
   returned: success

@@ -66,6 +66,13 @@ options:
           makes none in its place.
         type: str
         default: ""
+      instead:
+        description: >-
+          A regular expression of whole selectors. Without O(keys[].public), the last key of the domain in order of
+          name whose selector matches it is taken, if there is one, and none is made. So whoever lost the record of a
+          dated selector does not get another key every time that the date changes.
+        type: str
+        default: ""
   owner:
     description: The user who owns folders and files. Without it, whoever runs the module.
     type: str
@@ -100,7 +107,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 public_keys:
-  description: The keys asked for, in their order.
+  description: The keys asked for, or taken instead, in their order.
   returned: success
   type: list
   elements: dict
@@ -150,6 +157,7 @@ def main() -> None:
         "type": {"type": "str", "choices": ["rsa", "ed25519"], "default": "rsa"},
         "bits": {"type": "int", "choices": [1024, 2048, 3072, 4096], "default": 2048},
         "public": {"type": "str", "default": ""},
+        "instead": {"type": "str", "default": ""},
     }
     module = AnsibleModule(
         argument_spec={

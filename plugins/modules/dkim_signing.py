@@ -15,6 +15,8 @@ description:
     mail of a domain whose first key was not seen yet is deferred, or let through unsigned where O(unsigned) says so.
   - Notes in the state the day on which a key was first seen. What was seen once stays so - a name server that is down
     later is no reason to stop signing.
+  - Fails where a domain without a seen key would have to wait for one in whose place DNS serves another. Such a key
+    will never be seen, as after the loss of the folders of state and secrets, and no server is to be changed for it.
   - Runs on the controller and connects to no host.
 options:
   state:
@@ -31,12 +33,25 @@ options:
     type: list
     elements: str
     required: true
+  wanted:
+    description:
+      - The keys (C(domain), C(selector)) that shall sign, as RV(mailfleet.sending.desired_state#module:wanted_keys)
+        has them. Until they were seen, the newest key that was seen signs.
+    type: list
+    elements: dict
+    required: true
   seen:
     description:
       - The keys (C(domain), C(selector)) that M(mailfleet.sending.dkim_verify) saw at every authoritative server.
     type: list
     elements: dict
     required: true
+  published:
+    description:
+      - What M(mailfleet.sending.dns_records) returned. Its RV(mailfleet.sending.dns_records#module:conflicts) and
+        RV(mailfleet.sending.dns_records#module:manual) say which keys have another one in their place.
+    type: dict
+    default: {}
   unsigned:
     description: What becomes of mail of a domain without a seen key.
     type: str
@@ -44,8 +59,8 @@ options:
     default: defer
   untold:
     description:
-      - Keys (C(domain), C(selector), C(server)) that the run will make. Check mode takes them, and all others, for
-        made and seen.
+      - Keys (C(domain), C(selector), C(server)) that the run will make. Check mode takes them for made, and all of
+        O(wanted) for seen that have no other key in their place.
     type: list
     elements: dict
     default: []
@@ -70,6 +85,7 @@ EXAMPLES = r"""
     state: "{{ inventory_dir }}/.mailfleet/state"
     domains: [example.com]
     servers: [mta1.example.com]
+    wanted: [{domain: example.com, selector: m20261123}]
     seen: [{domain: example.com, selector: m20261123}]
   run_once: true
 """
@@ -80,7 +96,7 @@ servers:
   returned: success
   type: dict
 verdicts:
-  description: A verdict for each domain that does not sign, or not with its newest key.
+  description: A verdict for each domain that does not sign, or not with the key that it should.
   returned: success
   type: list
   elements: dict

@@ -35,6 +35,11 @@ options:
       for the hand are faults.
     type: dict
     default: {}
+  not_checked:
+    description: What the caller did not check, in words for the report.
+    type: list
+    elements: str
+    default: []
   path:
     description: The JSON file to write on the controller. Nothing is written in check mode.
     type: path

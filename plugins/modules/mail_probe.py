@@ -50,7 +50,9 @@ options:
         type: bool
         default: true
   paths:
-    description: The ways out of the fleet, one entry for each sending address.
+    description:
+      - The ways out of the fleet, one entry for each sending address.
+      - Nothing is sent from a server that O(submissions) does not name; the verdict on its addresses is V(unknown).
     type: list
     elements: dict
     required: true
@@ -349,28 +351,28 @@ def run(params, check_mode):
     endpoints = {entry.pop("server"): Endpoint(**known(entry)) for entry in map(dict, params["submissions"])}
     targets = [target(mailbox) for mailbox in params["mailboxes"]]
     domains = [probe.Domain(each["domain"], each["bounce_domain"] or each["domain"]) for each in params["domains"]]
-    without = sorted({path.server for path in paths} - set(endpoints))
-    if without:
-        raise ValueError(f"paths name {', '.join(without)}, which submissions does not; add where to submit there")
-    outcome = probe.plan(secrets.token_hex(8), paths, domains, targets)
+    reached = [path for path in paths if path.server in endpoints]
+    outcome = probe.plan(secrets.token_hex(8), reached, domains, targets)
+    verdicts, rows = [], []
     if not targets:
-        verdicts = [
-            probe.not_sent(paths, "no mailbox is configured", "add a mailbox that can be read by IMAP to mailboxes")
-        ]
+        mend = "add a mailbox that can be read by IMAP to mailboxes"
+        verdicts.append(probe.not_sent(paths, "no mailbox is configured", mend))
     elif check_mode:
-        verdicts = [probe.not_sent(paths, "not sent in check mode", "run without --check")]
+        verdicts.append(probe.not_sent(paths, "not sent in check mode", "run without --check"))
     else:
         if not params["login"]:
             raise ValueError(
                 "login is missing, and no login was found in secrets_directory; run submission_auth first"
             )
         probe.travel(outcome, endpoints, Login(**params["login"]), params["timeout"], params["text"])
-        about = [
-            (journey, probe.verdicts(journey, outcome.unreadable, params["timeout"])) for journey in outcome.journeys
-        ]
-        result = as_result(verdict for _journey, found in about for verdict in found)
-        return {**result, "paths": [probe.row(*pair) for pair in about], "not_checked": outcome.not_checked}
-    return {**as_result(verdicts), "paths": [], "not_checked": outcome.not_checked}
+        for journey in outcome.journeys:
+            about = probe.verdicts(journey, outcome.unreadable, params["timeout"])
+            verdicts += about
+            rows.append(probe.row(journey, about))
+        if left := [path for path in paths if path not in reached]:
+            mend = "let the server take mail from logins (sending_submission), or prove it in another way"
+            verdicts.append(probe.not_sent(left, "submissions does not name the server", mend))
+    return {**as_result(verdicts), "paths": rows, "not_checked": outcome.not_checked}
 
 
 def target(mailbox):

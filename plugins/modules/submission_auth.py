@@ -30,7 +30,7 @@ options:
         required: true
       password_hash:
         description: The hash of the password as C(doveadm pw -s SHA512-CRYPT) writes it, or in the form of
-          crypt(5).
+          crypt(5). It must be salted, and one that the Dovecot of Debian 12 and that of 13 both check.
         type: str
         required: true
       domains:

@@ -51,6 +51,23 @@ def test_what_postfix_takes_is_signed_and_dkimpy_says_so(signing, controller):
     assert names.count("from") == 2 and "l" not in tags
 
 
+def padded(subject: str, octets: int) -> str:
+    """A message whose fields come to more than so many octets."""
+    padding = "".join(f"X-Padding: {'x' * 900}\n" for _field in range(octets // 900))
+    return f"From: a@example.com\nTo: to@sink.test\nSubject: {subject}\n{padding}\nbody\n"
+
+
+def test_large_headers_are_signed(signing):
+    assert send(signing, padded("large", 250000)) == "250 taken"
+    message = received(signing, "large")
+    assert message.count(b"\r\nX-Padding: ") == 277 and message.count(b"DKIM-Signature: ") == 1
+
+
+def test_headers_that_are_too_large_are_refused_for_good(signing):
+    assert send(signing, padded("huge", 270000)) == "550 5.7.1 Command rejected"
+    signing.shell("journalctl --quiet --unit opendkim --grep 'too much header data'")
+
+
 @pytest.mark.parametrize("value, domain", [
     ("a@example.com", "example.com"),
     ("A@EXAMPLE.COM", "example.com"),

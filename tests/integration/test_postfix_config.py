@@ -107,11 +107,14 @@ def test_refused_and_untouched(machine, fault):
 
 def test_all_mistakes_at_once(node):
     message = node.refused({
-        "postfix": faulty(smtpd_banna="hi", default_transport="nobody:", mynetworks="0.0.0.0/0"),
+        "postfix": {
+            "parameters": {"smtpd_banna": "hi", "default_transport": "nobody:", "mynetworks": "0.0.0.0/0"},
+            "tables": {"unbuilt": {"type": "cidr", "entries": [["10.0.0.0/8", "x"]]}},
+        },
         "throttle": {"tables": {"unbuilt": {"type": "cidr", "entries": [["300.0.0.0/8", "x"]]}},
                      "parameters": {"smtpd_client_restrictions": "check_client_access {table:unbuilt}"}},
     })
-    for word in ("smtpd_banna", "transport nobody", "0.0.0.0/0", "layers.throttle.tables.unbuilt"):
+    for word in ("smtpd_banna", "transport nobody", "0.0.0.0/0", "layers.throttle.tables.unbuilt.entries[0]: found"):
         assert word in message
 
 

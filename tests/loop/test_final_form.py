@@ -65,8 +65,11 @@ def test_eight_bit_mail_is_converted_before_it_is_signed():
     assert arrived["Content-Transfer-Encoding"] == "quoted-printable"
 
 
-def test_eight_bit_mail_is_refused_where_postfix_cannot_convert_it():
+@pytest.mark.parametrize("encoding", [b"Content-Transfer-Encoding: 8bit", b"content-transfer-encoding:\r\n 8BIT"])
+def test_eight_bit_mail_is_refused_where_postfix_cannot_convert_it(encoding):
     raw, _nonce = eight_bit()
+    raw = raw.replace(b"Content-Transfer-Encoding: 8bit", encoding)
+    assert encoding in raw
     with lab.submission(REFUSES) as session:
         assert not session.has_extn("8bitmime")
         with pytest.raises(smtplib.SMTPDataError) as caught:
@@ -83,6 +86,26 @@ def test_a_line_that_a_relay_would_break_is_refused(server):
             session.sendmail("b@e.example.com", ["probe@gmail.com"], body)
         assert b"998" in caught.value.smtp_error
         session.sendmail("b@e.example.com", ["probe@gmail.com"], lab.message().as_bytes() + b"x" * 998 + b"\r\n")
+
+
+def with_long_field(octets: int) -> tuple[bytes, str]:
+    """A message with a header field of so many octets in lines of a hundred, and its nonce."""
+    made = lab.message()
+    field = ("X-Long:" + "\r\n ".join(["", *["x" * 97] * (octets // 100 + 1)]))[:octets]
+    return field.encode() + b"\r\n" + made.as_bytes(), lab.nonce(made)
+
+
+@EVERY_SERVER
+def test_a_header_field_that_postfix_would_cut_is_refused(server):
+    whole, nonce = with_long_field(49000)
+    with lab.submission(server) as session:
+        session.sendmail("b@e.example.com", ["probe@gmail.com"], whole)
+        with pytest.raises(smtplib.SMTPDataError) as caught:
+            session.sendmail("b@e.example.com", ["probe@gmail.com"], with_long_field(60100)[0])
+    assert caught.value.smtp_code == 550 and b"50000 octets" in caught.value.smtp_error
+    arrived = lab.received("probe@gmail.com", nonce)
+    assert str(arrived["X-Long"]).count("x") == whole[:49000].count(b"x")
+    assert lab.results(arrived)["dkim"] == "pass"
 
 
 @EVERY_SERVER

@@ -5,11 +5,15 @@
 
 from __future__ import annotations
 
+import datetime
 import shutil
 
 import breaking
+import lab_runs
 import lab_world as lab
 import pytest
+
+PREFIX = "t"  # of selectors that nobody used before
 
 
 @pytest.fixture
@@ -51,3 +55,62 @@ def test_a_damaged_key_stops_the_run_before_anything_changes(copy):
     played = lab.play(inventory=copy.path)
     assert played.status != 0 and played.changed == 0
     assert str(key.name) in played.output and "never replaced" in played.output
+
+
+def test_a_lost_state_takes_up_the_keys_of_the_secrets_on_any_later_day(copy):
+    shutil.rmtree(copy.state)
+    for file in (copy.secrets / "dkim").rglob("m*.*"):
+        file.rename(file.with_stem("m20200229"))
+    checked = lab_runs.run("--check", inventory=copy.path)
+    checked.ok()
+    (keys,) = checked.of("dkim_key")
+    assert {key["selector"] for key in keys.result["public_keys"]} == {"m20200229"}
+    assert all(key["public"] for key in keys.result["public_keys"]) and not keys.result["changed"]
+    desired = checked.of("desired_state")[-1].result
+    assert {key["selector"] for key in desired["wanted_keys"]} == {"m20200229"} and not desired["untold"]
+
+
+@pytest.fixture
+def taken(copy) -> list[str]:
+    """DNS serves other keys under the selectors that a key made today gets; the names of their records."""
+    owners = []
+    with breaking.zones_put_back():
+        for domain in ("example.com", "example.us"):
+            owners.append(f"{PREFIX}{datetime.date.today():%Y%m%d}._domainkey.{domain}.")
+            (selector,) = breaking.selectors(copy, "m")
+            (other,) = lab.answer(f"{selector}._domainkey.{domain}.", "TXT")
+            lab.change(domain, ("add", owners[-1], "TXT", lab.quote(other)))
+        lab.settle()
+        copy.write(sending_dkim_selector=PREFIX, sending_dns_wait=0)
+        yield owners
+
+
+@pytest.mark.parametrize("mode", [["--check"], []], ids=["check", "run"])
+def test_lost_state_and_secrets_stop_the_run_where_dns_serves_the_keys(copy, taken, mode):
+    """New keys were made, and will never be seen: without a stop, all mail would wait for them."""
+    shutil.rmtree(copy.path / ".mailfleet")
+    standing = {server: breaking.standing(server) for server in lab.SERVERS}
+    served = [lab.answer(owner, "TXT") for owner in taken]
+    played = lab.play(*mode, inventory=copy.path)
+    assert played.status != 0 and "NOT PROVED" not in played.output
+    told = " ".join(played.output.split())
+    for owner in taken:
+        assert f"{owner}: found rsa key of 2048 bits, SHA-256 " in told
+        assert f"add {owner} to sending_dns_adopt" in told
+    assert told.count("expected our key, yet to be made") == (2 if mode else 0)
+    for mend in ("put back the folders of state and secrets", "sending_dkim_selector"):
+        assert mend in told
+    assert {server: breaking.standing(server) for server in lab.SERVERS} == standing
+    assert [lab.answer(owner, "TXT") for owner in taken] == served
+
+
+def test_a_domain_that_signs_goes_on_with_its_old_key_where_dns_serves_another_under_the_new_name(copy, taken):
+    standing = {server: breaking.standing(server) for server in lab.SERVERS}
+    played = lab.play(inventory=copy.path)
+    assert played.status != 0 and "NOT PROVED" in played.output
+    for owner in taken:
+        verdict = copy.verdicts("records")[f"{owner} TXT"]
+        assert verdict["status"] == "fail" and "sending_dns_adopt" in verdict["mend"]
+    for server in lab.SERVERS:
+        assert copy.verdicts("signing")[f"example.com on {server}"]["status"] == "warn"
+    assert {server: breaking.standing(server) for server in lab.SERVERS} == standing

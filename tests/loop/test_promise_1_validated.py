@@ -36,14 +36,17 @@ REFUSED = {
     ),
     "a transport to a service nobody defines": (
         {"tables": {"transport": {"type": "hash", "entries": [["nowhere.test", "nowhere:"]]}}},
-        ["transport (nowhere.test): found transport nowhere, expected a service nowhere/unix"],
+        [
+            "layers.loop.tables.transport.entries[0] (nowhere.test): found transport nowhere",
+            "expected a service nowhere/unix",
+        ],
     ),
     "a table that does not build": (
         {
             "parameters": {"nested_header_checks": "{table:broken}"},
             "tables": {"broken": {"type": "pcre", "entries": [["/(never closed/", "REJECT"]]}},
         },
-        ["layers.loop.tables.broken: found", "line 1", "expected a pcre table that builds"],
+        ["layers.loop.tables.broken.entries[0]: found", "line 1", "expected a pcre table that builds"],
     ),
     "a bad value": (
         {"parameters": {"smtp_connect_timeout": "12x"}},

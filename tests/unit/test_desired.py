@@ -36,7 +36,7 @@ VARIABLES = {
         {"name": "throttle", "domains": ["orange.fr", "wanadoo.fr"], "connections": 1, "delay": "1s"}
     ],
     "sending_networks": [{"network": "10.1.0.0/16", "domains": ["example.us"]}, {"network": "fd00:1::/64"}],
-    "sending_users": [{"name": "app", "password_hash": "{PLAIN}hunter2", "domains": ["example.us"]}],
+    "sending_users": [{"name": "app", "password_hash": "$6$salt$hunter2", "domains": ["example.us"]}],
 }
 HOSTS = {
     "mta1": {
@@ -86,11 +86,31 @@ def test_every_kind_of_record_is_there_with_its_reason():
     assert all(record["reason"] for record in state["records"])
 
 
-def test_a_key_that_is_not_made_yet_is_named_as_untold():
-    assert desired(known=KNOWN)["untold"] == [
-        {"domain": "example.us", "selector": "m20261123", "server": ""},
-        {"domain": "example.eu", "selector": "m20261123", "server": ""},
-    ]
+def key(public=PUBLIC, seen=None, server=None):
+    scope = "server" if server else "fleet"
+    return {"public": public, "created": "2026-11-23", "scope": scope, "server": server, "seen": seen}
+
+
+def test_a_key_that_check_mode_would_make_is_named_as_untold_and_its_record_marked():
+    state = desired(known={**KNOWN, "example.us": {"m20261123": key(public="")}})
+    assert state["untold"] == [{"domain": "example.us", "selector": "m20261123", "server": ""}]
+    assert values(state, "m20261123._domainkey.example.us") == ["v=DKIM1; k=rsa; p=(told when the key is made)"]
+    assert [each["domain"] for each in state["public_keys"]] == ["example.com"], "there is nothing to be verified yet"
+
+
+def test_a_key_that_nobody_made_yet_has_no_record():
+    state = desired(known=KNOWN)
+    assert state["untold"] == []
+    assert not values(state, "m20261123._domainkey.example.us")
+    assert {"domain": "example.us", "selector": "m20261123"} in state["wanted_keys"]
+
+
+def test_a_key_has_a_record_while_it_is_wanted_or_may_have_signed():
+    """Whoever chooses another selector since DNS serves another key under the first is rid of the first one."""
+    known = {"example.com": {"k20260101": key(seen="2026-01-02"), "l20260202": key(), "m20261123": key()}}
+    state = desired(known=known)
+    owners = {record["owner"].split(".")[0] for record in state["records"] if "._domainkey." in record["owner"]}
+    assert owners == {"k20260101", "m20261123"} == {each["selector"] for each in state["public_keys"]}
 
 
 def test_nothing_secret_is_in_the_desired_state():
@@ -233,6 +253,17 @@ def test_the_date_of_a_key_is_the_one_that_it_was_made_on():
     assert keys({}) == [("m20261123", "")]
     assert keys(KNOWN) == [("m20250101", "")]
     assert keys(KNOWN, prefix="n") == [("n20261123", "")]
+
+
+def test_what_dkim_key_is_asked_for_says_which_keys_serve_instead():
+    fleet = read_fleet(VARIABLES, {"mta1": HOSTS["mta1"]})
+    asked = wanted_keys(fleet, {"example.us": {"m20250101": key()}}, DATE)[:2]
+    assert [each.as_dict() for each in asked] == [
+        {"domain": "example.com", "selector": "m20261123", "bits": 2048, "instead": "m[0-9]{8}", "public": ""},
+        {"domain": "example.us", "selector": "m20250101", "bits": 2048, "instead": "m[0-9]{8}", "public": PUBLIC},
+    ]
+    own = read_fleet({**VARIABLES, "sending_dkim_scope": "server"}, {"mta1": HOSTS["mta1"]})
+    assert wanted_keys(own, {}, DATE)[0].instead == "m[0-9]{8}-mta1"
 
 
 def test_a_key_of_each_server_is_named_after_it():

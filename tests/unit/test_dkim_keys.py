@@ -116,6 +116,43 @@ def test_a_key_from_elsewhere_has_the_date_of_its_file(folder):
     assert again.ensure([wanted])[0].created == "1970-01-02" and not again.changes
 
 
+@pytest.mark.parametrize("dry", [True, False])
+def test_a_key_that_no_state_names_any_more_is_taken_instead_of_a_new_one(folder, dry):
+    """The state was lost, the date is another one, and DNS serves the key that is still there."""
+    made = [Wanted("example.com", f"m{day}{end}", "rsa", 1024)
+            for day in (20260101, 20261123) for end in ("", "-mta1", "x")]
+    stored = Store(PROGRAMS, folder).ensure([*made, Wanted("example.com", "m2", "rsa", 1024)])
+    store = Store(PROGRAMS, folder, dry=dry)
+    later = Wanted("example.com", "m20261130", "rsa", 1024, instead="m[0-9]{8}")
+    assert store.ensure([later]) == [stored[3]] and not store.changes
+
+
+def test_where_no_key_can_be_taken_instead_the_wanted_one_is_made(folder):
+    Store(PROGRAMS, folder).ensure([WANTED])
+    others = [Wanted("example.com", "n20261130", "rsa", 1024, instead="n[0-9]{8}"),
+              Wanted("example.us", "m20261130", "rsa", 1024, instead="m[0-9]{8}")]
+    assert [key.selector for key in Store(PROGRAMS, folder).ensure(others)] == ["n20261130", "m20261130"]
+
+
+def test_a_key_that_is_known_is_never_changed_for_another(folder):
+    Store(PROGRAMS, folder).ensure([WANTED])
+    known = Wanted("example.com", "m20261130", "rsa", 1024, "AAAA", "m[0-9]{8}")
+    with pytest.raises(KeyFaults, match=r"m20261130\.pem: the key is gone"):
+        Store(PROGRAMS, folder).ensure([known])
+
+
+def test_what_is_left_of_a_key_that_would_be_taken_is_told(folder):
+    Store(PROGRAMS, folder).ensure([WANTED])
+    (folder / "example.com" / "m20261123.pem").unlink()
+    with pytest.raises(KeyFaults, match=r"m20261123\.pem: the key is gone, though m20261123\.json says"):
+        Store(PROGRAMS, folder).ensure([Wanted("example.com", "m20261130", "rsa", 1024, instead="m[0-9]{8}")])
+
+
+def test_a_pattern_that_is_none_is_a_fault(folder):
+    with pytest.raises(KeyFaults, match=r"instead '\[' is no regular expression"):
+        Store(PROGRAMS, folder).ensure([Wanted("example.com", "m20261123", "rsa", 1024, instead="[")])
+
+
 def test_check_mode_makes_nothing_and_says_what_it_would(folder):
     dry = Store(PROGRAMS, folder, dry=True)
     (stored,) = dry.ensure([WANTED])

@@ -129,7 +129,19 @@ def put(path, value):
             "sending_providers[1].domains",
             "no other provider",
         ),
-        (put((0, "sending_providers", 1, "domains"), []), "sending_providers[1].domains", "at least one domain"),
+        (put((0, "sending_providers", 1, "domains"), []), "sending_providers[1].domains", "add domains"),
+        (put((0, "sending_providers", 0), "throttle"), "sending_providers[0]", "a shipped provider"),
+        (put((0, "sending_providers", 1), "google"), "sending_providers[1]", "sending_providers[0] has this one"),
+        (
+            put((0, "sending_providers", 1, "domains", 0), "e.example.com"),
+            "sending_providers[1].domains",
+            "ends here, by sending_domains[0].bounce_domain | leave it out",
+        ),
+        (
+            put((0, "sending_providers", 1, "domains", 0), "mta2.example.com"),
+            "sending_providers[1].domains",
+            "ends here, by mta2: sending_addresses[0].helo",
+        ),
         (put((0, "sending_providers", 1, "delay"), "soon"), "sending_providers[1].delay", "a time such as 1s"),
         (put((0, "sending_providers", 1, "name"), "smtp"), "sending_providers[1].name", "not one of Postfix' own"),
         (put((0, "sending_providers", 1, "connections"), 0), "sending_providers[1].connections", "from 1 to 1000"),
@@ -141,7 +153,21 @@ def put(path, value):
         (put((0, "sending_users", 0, "name"), "probe"), "sending_users[0].name", "which the probe uses"),
         (put((0, "sending_networks", 0, "network"), "0.0.0.0/0"), "sending_networks[0].network", "no wider than /8"),
         (put((0, "sending_networks", 0, "network"), "10.1.0.1/16"), "sending_networks[0].network", "host bits"),
-        (put((0, "sending_zones", 0, "key"), {"name": "k"}), "sending_zones[0].key.secret", "TSIG key's secret"),
+        (put((0, "sending_zones", 0, "key"), {"name": "k"}), "sending_zones[0].key.secret", "add secret"),
+        (put((0, "sending_zones", 0, "key"), "c2VjcmV0"), "sending_zones[0].key", "a text (not shown)"),
+        (put((0, "sending_zones", 0, "key", "secret"), "hunter2"), "sending_zones[0].key.secret", "not base64"),
+        (put((0, "sending_zones", 0, "key", "secret"), 12345678), "sending_zones[0].key.secret", "in quotes"),
+        (put((0, "sending_zones", 0, "key", "name"), "a b"), "sending_zones[0].key.name", "knows the key by"),
+        (
+            put((0, "sending_zones", 0, "key", "algorithm"), "hmac-sha265"),
+            "sending_zones[0].key.algorithm",
+            "did you mean hmac-sha256?",
+        ),
+        (put((0, "sending_zones", 0, "server"), "192.0.2.53:5353"), "sending_zones[0].server", "its own key"),
+        (put((0, "sending_zones", 0, "server"), "192.0.2.530"), "sending_zones[0].server", "an IP address or the name"),
+        (put((0, "sending_zones", 0, "server"), ""), "sending_zones[0].server", "to publish by hand"),
+        (put((0, "sending_zones", 0, "port"), 65536), "sending_zones[0].port", "from 1 to 65535"),
+        (put((0, "sending_zones", 0, "name"), "0/25"), "sending_zones[0].name", "0/25.100.51.198.in-addr.arpa"),
         (put((0, "sending_dkim_selector"), "a_b"), "sending_dkim_selector", "letters, digits and -"),
         (put((0, "sending_dkim_selector"), "x" * 15), "sending_dkim_selector", "letters, digits and -"),
         (put((0, "sending_dkim_scope"), "servers"), "sending_dkim_scope", "did you mean server?"),
@@ -172,6 +198,8 @@ def put(path, value):
             "same family",
         ),
         (put((1, "mta2", "sending_addresses"), None), "mta2: sending_addresses", "a list of {address, helo}"),
+        (put((1, "mta2", "sending_addresses", 0, "helo"), ""), "mta2: sending_addresses[0].helo", "add helo"),
+        (put((1, "mta2", "sending_addresses", 0, "address"), False), "mta2: sending_addresses[0].address", "False"),
         (put((1, "mta2", "sending_tls_key"), "k.pem"), "mta2: sending_tls_certificate", "the other half is given"),
     ],
 )
@@ -179,6 +207,39 @@ def test_a_mistake_is_told_with_its_path(change, path, words):
     found = mistakes(change)
     assert list(found) == [path]
     assert words in found[path]
+
+
+@pytest.mark.parametrize("name", ["0/25.100.51.198.in-addr.arpa", "0-127.100.51.198.in-addr.arpa"])
+def test_a_part_of_a_reverse_zone_is_a_zone(name):
+    """RFC 2317: a hoster gives away less than 256 addresses under a name of its own choice."""
+    assert read_fleet({**VARIABLES, "sending_zones": [{"name": name}]}, HOSTS).zones == (name,)
+
+
+@pytest.mark.parametrize("server", ["192.0.2.53", "2001:db8::53", "127.0.0.1", "ns1", "ns1.example.net."])
+def test_a_zone_has_a_server_by_address_or_name(server):
+    read_fleet({**VARIABLES, "sending_zones": [{"name": "example.com", "server": server}]}, HOSTS)
+
+
+def test_a_zone_stands_there_once():
+    told = mistakes(lambda v, h: v["sending_zones"].append({"name": "Example.com."}))
+    assert "sending_zones[0] has this one" in told["sending_zones[1].name"]
+
+
+def test_mail_to_a_sending_domain_may_have_limits():
+    """Its mailboxes are elsewhere, even where a server is called as it is."""
+    hosts = {"mta1": {"sending_addresses": [{"address": "198.51.100.10", "helo": "example.com"}]}}
+    limits = [{"name": "office", "domains": ["example.com"], "connections": 2}]
+    assert read_fleet({**VARIABLES, "sending_providers": limits}, hosts).providers[0].domains == ("example.com",)
+
+
+def test_an_address_is_told_where_it_stands_behind_a_mistake():
+    def change(variables, hosts):
+        hosts["mta2"]["sending_addresses"] = [
+            {"address": "198.51.100.999", "helo": "mta2.example.com"},
+            {"address": "198.51.100.10", "helo": "mta2.example.com"},
+        ]
+
+    assert set(mistakes(change)) == {"mta2: sending_addresses[0].address", "mta2: sending_addresses[1].address"}
 
 
 def test_all_mistakes_at_once():
@@ -200,6 +261,12 @@ def test_logins_that_differ_in_case_alone_are_one(name):
 def test_a_network_stands_there_once():
     told = mistakes(lambda v, h: v["sending_networks"].append({"network": "10.1.0.0/16", "domains": ["example.us"]}))
     assert "sending_networks[0] has this one" in told["sending_networks[1].network"]
+
+
+@pytest.mark.parametrize("name", ["", None, 0, False])
+def test_a_domain_without_a_name_is_a_mistake(name):
+    told = mistakes(lambda v, h: v["sending_domains"].append({"name": name}))
+    assert list(told) == ["sending_domains[2].name"] and "add name" in told["sending_domains[2].name"]
 
 
 @pytest.mark.parametrize("name", ["fa\u00df.example.com", "\u03c3\u03cc\u03c2.example.com", "a\u200db.example.com"])
@@ -230,12 +297,36 @@ def test_unicode_names_become_a_labels():
     assert read_fleet(variables, HOSTS).domains[2].name == "xn--bcher-kva.example.com"
 
 
-def test_secrets_never_stand_in_a_mistake():
-    def change(variables, hosts):
-        variables["sending_zones"][0]["key"]["name"] = ""
-        variables["sending_users"][0] = {"password_hash": "{PLAIN}hunter2", "name": "bad name"}
+@pytest.mark.parametrize("secret", ["{PLAIN}hunter2", "hunter2", 13579, 1.3579, ["hunter2"], {"hunter2": 1}])
+def test_what_is_no_hash_is_told_and_not_shown(secret):
+    told = mistakes(put((0, "sending_users", 0, "password_hash"), secret))
+    assert list(told) == ["sending_users[0].password_hash"]
+    assert "openssl passwd -6" in str(told) and "hunter2" not in str(told) and "3579" not in str(told)
 
-    assert "hunter2" not in str(mistakes(change)) and "c2VjcmV0" not in str(mistakes(change))
+
+USER = {"name": "app", "password_hash": "hunter2"}
+ZONE = {"name": "example.com", "key": {"name": "k", "secret": "hunter2"}}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("sending_users", USER),
+        ("sending_users", {"app": "hunter2"}),
+        ("sending_users", ["app:hunter2"]),
+        ("sending_users", [["app", "hunter2"]]),
+        ("sending_users", [{**USER, "name": "bad name"}]),
+        ("sending_users", "app:hunter2"),
+        ("sending_zones", ZONE),
+        ("sending_zones", [["hunter2"]]),
+        ("sending_zones", [{"name": "example.com", "key": "hunter2"}]),
+        ("sending_zones", [{"name": "example.com", "key": ["hunter2"]}]),
+        ("sending_zones", [{"name": "example.com", "key": {"name": "", "secret": "hunter2"}}]),
+        ("sending_zones", [{"name": "example.com", "key": {"secret": {"hunter2": 1}}}]),
+    ],
+)
+def test_secrets_never_stand_in_a_mistake(name, value):
+    assert "hunter2" not in str(mistakes(put((0, name), value)))
 
 
 @pytest.mark.parametrize(

@@ -59,12 +59,21 @@ def test_tables_of_several_layers_are_put_together_in_order() -> None:
     assert wanted.parameters["transport_maps"] == f"hash:{TABLES}/{wanted.tables['t'].file}"
 
 
+def test_an_entry_of_a_table_knows_its_layer() -> None:
+    wanted = resolve({
+        "throttle": {"tables": {"t": table(("a.test", "smtp:"), ("orange.fr", "throttle:"))}},
+        "postfix": {"parameters": {"transport_maps": "{table:t}"}, "tables": {"t": table(("a.test", "smtp:"))}},
+    }, V12, TABLES)
+    assert wanted.tables["t"].paths == ("layers.postfix.tables.t.entries[0]", "layers.throttle.tables.t.entries[1]")
+
+
 def test_same_values_agree_and_others_name_both_layers() -> None:
     resolve({"a": {"parameters": {"biff": "no"}}, "b": {"parameters": {"biff": False}}}, V12, TABLES)
     (mistake,) = mistakes({"a": {"parameters": {"biff": "no"}}, "b": {"parameters": {"biff": "yes"}}})
     assert mistake == "layers.b.parameters.biff: found 'yes', expected 'no' as in layer a; leave it to one of a and b"
     (mistake,) = mistakes({"a": {"tables": {"t": table(("k", "1"))}}, "b": {"tables": {"t": table(("K", "2"))}}})
-    assert "another value for 'K'" in mistake and "layer a" in mistake
+    assert mistake == ("layers.b.tables.t.entries[0]: found another value for 'K', expected the one of "
+                       "layers.a.tables.t.entries[0]; leave it to one of the two")
 
 
 @pytest.mark.parametrize("entry, twelve, thirteen", [
@@ -226,13 +235,15 @@ def test_unknown_restrictions_are_told() -> None:
 
 def test_transports_must_be_services() -> None:
     entries = (("a.test", "smtp:[x]:25"), ("b.test", "nobody:"), ("c.test", "nobody:"), ("d.test", ":y"))
-    routing = Table("transport", "hash", entries)
-    access = Table("access", "hash", (("e.test", "FILTER gone:x"), ("f.test", "REJECT no")))
+    places = tuple(f"layers.x.tables.t.entries[{index}]" for index in range(4))
+    routing = Table("transport", "hash", entries, paths=places)
+    access = Table("access", "hash", (("e.test", "FILTER gone:x"), ("f.test", "REJECT no")), paths=places[:2])
     found = [str(m) for m in transport_mistakes(view(
         tables=(routing, access), transport_maps=f"{routing.reference(TABLES)}, randmap:{{smtp:, lost:}}",
         default_transport="smt", smtpd_sender_restrictions=f"check_sender_access {access.reference(TABLES)}"))]
     names = sorted(line.partition("found transport ")[2].split(",")[0] for line in found)
     assert names == ["gone", "lost", "nobody", "smt"]
+    assert any(line.startswith("layers.x.tables.t.entries[1] (b.test): found transport nobody") for line in found)
 
 
 def test_tables_within_tables() -> None:

@@ -39,6 +39,7 @@ def test_what_was_written_is_read(tmp_path):
             json.dumps({"example.com": {"m1": {**KEY, **change}}})
             for change in (
                 {"public": 1},
+                {"public": ""},
                 {"created": None},
                 {"created": "yesterday"},
                 {"seen": 5},

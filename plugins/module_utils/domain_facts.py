@@ -1,0 +1,140 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What DNS says of any domain, one's own or not: addresses, their names, SPF, DKIM, DMARC, MX, each as a typed fact."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+from ansible_collections.mailfleet.sending.plugins.module_utils import dkim_record, spf_record
+from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_judge import Key
+from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
+from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Mx
+from ansible_collections.mailfleet.sending.plugins.module_utils.records import absolute_name
+from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict, worst
+from ansible_collections.mailfleet.sending.plugins.module_utils.verify_dkim import verify_dkim
+from ansible_collections.mailfleet.sending.plugins.module_utils.verify_dmarc import Subject, as_policy, verify_dmarc
+from ansible_collections.mailfleet.sending.plugins.module_utils.verify_mx import INSIDE, Receiver, verify_mx
+from ansible_collections.mailfleet.sending.plugins.module_utils.verify_ptr import Address, verify_ptr
+from ansible_collections.mailfleet.sending.plugins.module_utils.verify_spf_record import verify_records
+
+
+@dataclass(frozen=True)
+class Question:
+    """A domain to be asked about, and the selectors of its DKIM keys that are known.
+
+    Raises: ValueError where a name cannot be one.
+    """
+
+    domain: str
+    selectors: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "domain", absolute_name(self.domain).removesuffix("."))
+        object.__setattr__(self, "selectors", tuple(dict.fromkeys(self.selectors)))
+        for selector in self.selectors:
+            dkim_record.owner(selector, self.domain)
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One thing that DNS says.
+
+    Attributes: C(value) a text, or a list of them; C(present) whether there is one, None where DNS did not say;
+    C(valid) whether receivers can use it, None where that is not known; C(cause) why it is not, or why that is not
+    known; C(source) the questions and who was asked.
+    """
+
+    value: str | list[str]
+    present: bool | None
+    valid: bool | None
+    cause: str = ""
+    source: str = ""
+
+    @classmethod
+    def of(cls, value: str | list[str], verdicts: Iterable[Verdict]) -> Fact:
+        """Return the fact that the verdicts on a value make."""
+        verdicts = list(verdicts)
+        status = worst(verdicts)
+        unknown = status is Status.UNKNOWN
+        return cls(
+            value,
+            bool(value) or (None if unknown else False),
+            None if unknown else bool(value) and status in (Status.OK, Status.WARN),
+            "; ".join(dict.fromkeys(verdict.cause for verdict in verdicts if verdict.cause)),
+            "; ".join(dict.fromkeys(verdict.source for verdict in verdicts if verdict.source)),
+        )
+
+
+def domain_facts(lookup: Lookup, questions: Sequence[Question]) -> dict[str, dict[str, object]]:
+    """Return the facts on each domain as plain data: ip, ptr, spf, dkim, default_dkim, dmarc, mx.
+
+    C(ptr) has a fact for each address of the domain, C(dkim) one for each selector that is known; C(default_dkim) is
+    that of the selector that bears the domain's own name.
+    """
+    selectors: dict[str, tuple[str, ...]] = {}
+    for question in questions:
+        selectors[question.domain] = selectors.get(question.domain, ()) + question.selectors
+    made = lookup.each(lambda item: _facts(lookup, Question(*item)), selectors.items())
+    return dict(zip(selectors, made))
+
+
+def _facts(lookup: Lookup, question: Question) -> dict[str, object]:
+    domain = question.domain
+    addresses, ip = _ip(lookup, domain)
+    parts = {
+        "ip": lambda: asdict(ip),
+        "ptr": lambda: [{"address": address, **asdict(_ptr(lookup, address))} for address in addresses],
+        "spf": lambda: asdict(_spf(lookup, domain)),
+        "dkim": lambda: {selector: asdict(_dkim(lookup, Key(domain, selector))) for selector in question.selectors},
+        "default_dkim": lambda: asdict(_dkim(lookup, Key(domain))),
+        "dmarc": lambda: _dmarc(lookup, domain),
+        "mx": lambda: asdict(_mx(lookup, domain)),
+    }
+    return dict(zip(parts, lookup.each(lambda part: part(), parts.values())))
+
+
+def _ip(lookup: Lookup, domain: str) -> tuple[list[str], Fact]:
+    outcomes = lookup.each(lambda rdtype: lookup.ask(domain, rdtype), ("A", "AAAA"))
+    addresses = [address for outcome in outcomes for address in outcome.values]
+    silent = [str(outcome) for outcome in outcomes if not outcome.said]
+    inside = [address for address in addresses if any(ipaddress.ip_address(address) in network for network in INSIDE)]
+    valid = None if silent else bool(addresses) and not inside
+    cause = "; ".join(silent + [f"{address} is an address that nobody outside reaches" for address in inside])
+    source = "; ".join(outcome.source for outcome in outcomes)
+    return addresses, Fact(addresses, bool(addresses) or (None if silent else False), valid, cause, source)
+
+
+def _ptr(lookup: Lookup, address: str) -> Fact:
+    return Fact.of(list(lookup.ask(Address(address).pointer, "PTR").values), verify_ptr(lookup, [Address(address)]))
+
+
+def _spf(lookup: Lookup, domain: str) -> Fact:
+    texts = [text for text in lookup.ask(domain, "TXT").values if spf_record.is_spf(text)]
+    return Fact.of(_one_or_all(texts), verify_records(lookup.ask, [domain], lookup.each))
+
+
+def _dkim(lookup: Lookup, key: Key) -> Fact:
+    texts = list(lookup.ask(key.owner, "TXT").values)
+    return Fact.of(_one_or_all(texts), verify_dkim(lookup, [key], "no").verdicts)
+
+
+def _dmarc(lookup: Lookup, domain: str) -> dict[str, object]:
+    """Return the fact on the policy that holds, with where it stands and what it wants."""
+    found = verify_dmarc(lookup, [Subject(domain)], authoritative="no")
+    policy = as_policy(found.discoveries[0])
+    fact = Fact.of(policy["record"], [verdict for verdict in found.verdicts if verdict.check == "dmarc"])
+    return {**asdict(fact), "at": policy["at"], "policy": policy["policy"]}
+
+
+def _mx(lookup: Lookup, domain: str) -> Fact:
+    values = sorted(mx for mx in lookup.ask(domain, "MX").values if isinstance(mx, Mx))
+    return Fact.of([f"{mx.preference} {mx.exchange}" for mx in values], verify_mx(lookup, [Receiver(domain)]))
+
+
+def _one_or_all(texts: Sequence[str]) -> str | list[str]:
+    return list(texts) if len(texts) > 1 else "".join(texts)
