@@ -15,11 +15,11 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.spf_audit import
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_check import Ask, Check, Step
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_compose import (
     MAX_ANSWER,
+    MAX_LOOKUPS,
     QUALIFIERS,
+    CannotCompose,
     answer_size,
     compose,
-    mechanism,
-    networks,
     rr_size,
 )
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_record import (
@@ -41,23 +41,22 @@ class NotOurs(ValueError):
     """The mend is somebody else's, or none that loses nothing: the text says whose."""
 
 
-def amended(owner: str, text: str, addresses: Sequence[str], others: Iterable[str], ask: Ask) -> list[Record]:
-    """Return the records of an owner that pass the addresses as well, the owner's own first.
+def amended(owner: str, text: str, missing: Sequence[str], others: Iterable[str], ask: Ask) -> list[Record]:
+    """Return the records of an owner that pass more addresses, the owner's own first.
 
-    Arguments: C(text) the record that stands there, correct, or nothing; C(others) the other TXT values of the owner,
-    which take room in the same answer; C(ask) reads what the record includes, for the limit of lookups.
+    Arguments: C(text) the record that stands there, correct, or nothing; C(missing) the mechanisms that pass the
+    addresses, ip4:… and ip6:…; C(others) the other TXT values of the owner, which take room in the same answer; C(ask)
+    reads what the record includes, for the limit of lookups.
     Raises: spf_compose.CannotCompose where no record keeps the limits.
     """
     other_octets = sum(map(rr_size, others))
-    if not text:
-        return compose(owner, addresses, all="fail", other_octets=other_octets)
-    missing = [mechanism(network) for network in networks(addresses)]
+    addresses = [term[len("ip4:"):] for term in missing]
     # What stands first decides first, whatever follows.
-    simple = Record(absolute_name(owner), "TXT", " ".join([VERSION, *missing, *text.split()[1:]]))
-    record = parse_record(text)
+    terms = text.split()[1:] if text else ["-all"]
+    simple = Record(absolute_name(owner), "TXT", " ".join([VERSION, *missing, *terms]))
+    record = parse_record(text or VERSION)
     if not missing or answer_size(simple.owner, [simple.value], other_octets) < MAX_ANSWER:
         return [simple]
-    costs = {name: cost.terms for name, cost in audit(owner, ask).costs.items()}
     extra, held = [], []
     plain = all(term.qualifier == "+" for term in record.mechanisms if term.name != "all")
     for term in record.mechanisms:
@@ -68,9 +67,14 @@ def amended(owner: str, text: str, addresses: Sequence[str], others: Iterable[st
             held += inside
         elif term.name != "all":
             extra.append(_explicit(term, owner))
+    octets = sum(len(term) + 1 for term in missing)
+    if not held and octets > MAX_LOOKUPS * MAX_ANSWER:
+        raise CannotCompose(f"{len(missing)} networks take {octets} octets, {MAX_LOOKUPS} answers of {MAX_ANSWER} "
+                            "are possible: use addresses that form contiguous blocks", octets // MAX_ANSWER)
+    costs = {name: cost.terms for name, cost in audit(owner, ask).costs.items()}
     extra += [term.text for term in (*([record.exp] if record.exp else ()), *record.others)]
     redirect = record.redirect.text.partition("=")[2] if record.redirect else None
-    return compose(owner, [*addresses, *held], redirect=redirect, extra_mechanisms=extra, all=_end(record),
+    return compose(owner, [*addresses, *held], redirect=redirect, extra_mechanisms=extra, all=_end(record, text),
                    costs=costs, other_octets=other_octets)
 
 
@@ -115,7 +119,9 @@ def _correct_terms(text: str) -> list[str]:
             if match.start() and not wrong & set(range(*match.span()))]
 
 
-def _end(record: SpfRecord) -> str:
+def _end(record: SpfRecord, text: str) -> str:
+    if not text:
+        return "fail"
     signs = [term.qualifier for term in record.mechanisms if term.name == "all"]
     return _WORDS.get(signs[0], "neutral") if signs else "neutral"
 

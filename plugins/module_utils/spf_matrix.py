@@ -28,6 +28,8 @@ class Matrix:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path) if path else None
         self._file: TextIO | None = None
+        self._text = io.StringIO()
+        self._csv = csv.writer(self._text)
 
     def __enter__(self) -> Matrix:
         if self.path:
@@ -57,12 +59,10 @@ class Matrix:
         rows = case.table.rows
         for (first, end), check in ends:
             # All but the address is the same: quoted once for the whole run.
-            rest = _line(case.identity, case.domain, status_of(check).value, check.result.value,
-                         " > ".join(map(str, check.chain)), check.terms, len(check.voids), check.cause)
+            self._csv.writerow((case.identity, case.domain, status_of(check).value, check.result.value,
+                                " > ".join(map(str, check.chain)), check.terms, len(check.voids), check.cause))
+            rest = self._text.getvalue()
+            self._text.seek(0)
+            self._text.truncate()
             self._file.writelines([f"{row.text},{rest}" for row in rows[first:end]])
 
-
-def _line(*values: object) -> str:
-    text = io.StringIO()
-    csv.writer(text).writerow(values)
-    return text.getvalue()

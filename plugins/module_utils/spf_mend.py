@@ -18,7 +18,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.spf_amend import
 )
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_check import Ask, Check, Result
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_compile import compile_domain
-from ansible_collections.mailfleet.sending.plugins.module_utils.spf_compose import CannotCompose
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_compose import CannotCompose, mechanism, networks
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_fleet import Case, Run
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_mistakes import MAXIMUM_MENDED
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_ranges import of_numbers
@@ -46,7 +46,9 @@ class Mends:
         self.addresses = sorted({(row.version, row.number) for table in tables for row in table.rows})
         self.bits = {address: bit for bit, address in enumerate(self.addresses)}
         self.sets: dict[tuple[str, str], int] = {}
+        self.decided: dict[str, set[str]] = {}  # by which terms those ended that a record lacks
         self.made: dict[tuple, str] = {}
+        self.mechanisms: dict[int, list[str]] = {}
 
     def note(self, case: Case, check: Check, runs: Sequence[Run]) -> None:
         """Remember which addresses a check ended so for."""
@@ -63,6 +65,7 @@ class Mends:
                     found |= 1 << self.bits[row[:2]]
         place = self.owner(case, check), _what(check)
         self.sets[place] = self.sets.get(place, 0) | found
+        self.decided.setdefault(place[0], set()).update(step.term for step in check.chain[-1:])
 
     def owner(self, case: Case, check: Check) -> str:
         """Return whose record is to be mended: that which decided, or the last on the way to it that is one of ours."""
@@ -100,17 +103,24 @@ class Mends:
                 # Where nothing can be left out, the addresses go before the limit.
                 remark = f" (others still meet: {check.cause})" if [base] == texts else ""
                 lacking = self._still_lacking(owner, base, lacking)
-            elif included := self._included(base, lacking):
+            elif included := self._included(owner, base, lacking):
                 return f"mend the record of {included}, which that of {owner} includes"
-            addresses = [ipaddress.ip_address(number) if version == 4 else ipaddress.IPv6Address(number)
-                         for bit, (version, number) in enumerate(self.addresses) if lacking >> bit & 1]
             others = [text for text in values if not is_spf(text)]
-            records = amended(owner, base, list(map(str, addresses)), others, self.view.ask)
+            records = amended(owner, base, self._mechanisms(lacking), others, self.view.ask)
         except NotOurs as error:
             return str(error)
         except CannotCompose as error:
             return f"no record within the limits passes all these addresses: {error}"
         return _publish(records, texts) + remark
+
+    def _mechanisms(self, addresses: int) -> list[str]:
+        """Return the fewest mechanisms that hold exactly these addresses, which many domains may lack alike."""
+        if addresses not in self.mechanisms:
+            kinds = {4: ipaddress.IPv4Address, 6: ipaddress.IPv6Address}
+            given = [str(kinds[version](number)) for bit, (version, number) in enumerate(self.addresses)
+                     if addresses >> bit & 1]
+            self.mechanisms[addresses] = list(map(mechanism, networks(given)))
+        return self.mechanisms[addresses]
 
     def _still_lacking(self, owner: str, base: str, addresses: int) -> int:
         """Return those of the addresses that the repaired record does not pass."""
@@ -126,13 +136,18 @@ class Mends:
                         lacking |= 1 << self.bits[version, number]
         return lacking
 
-    def _included(self, text: str, lacking: int) -> str:
-        """Return the domain that the record includes and that lacks the same addresses, where there is one."""
+    def _included(self, owner: str, text: str, lacking: int) -> str:
+        """Return the domain that the record includes and that lacks the same addresses, where there is one.
+
+        An include behind a term that decided helps nobody.
+        """
         try:
             record = parse_record(text)
         except SpfSyntaxError:
             return ""
         for term in record.mechanisms:
+            if term.text in self.decided[owner]:
+                break
             if term.name == "include" and term.qualifier == "+" and len(term.domain) == 1:
                 target = str(term.domain[0]).lower().removesuffix(".")
                 if not lacking & ~self.sets.get((target, "lacks"), 0):

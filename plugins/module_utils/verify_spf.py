@@ -14,8 +14,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.agreement import Agreement
+from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import WORKERS
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_check import Check, Result, check_host
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_compile import compile_domain
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_fleet import Case, Run, joined
@@ -65,10 +67,10 @@ def evaluate(case: Case, view: View) -> list[tuple[Run, Check]]:
     """Return how the check of each of the domain's addresses ends, as check_host() has it, by runs of the table."""
     sender, place, found = f"postmaster@{case.domain}", 0, []
 
-    def alone(at: int) -> tuple[Run, Check]:
-        row = case.table.rows[at]
-        helo = row.helo or case.domain
-        return (at, at + 1), check_host(row.text, case.domain, sender, helo, view.ask, explain=False)
+    def alone(places: Sequence[int]) -> list[tuple[Run, Check]]:
+        rows = [(at, case.table.rows[at]) for at in places]
+        return [((at, at + 1), check_host(row.text, case.domain, sender, row.helo or case.domain, view.ask,
+                                          explain=False)) for at, row in rows]
 
     for version, numbers in case.table.numbers.items():
         compiled = compile_domain(case.domain, sender, version, view.ask, case.table.ranges[version])
@@ -78,9 +80,16 @@ def evaluate(case: Case, view: View) -> list[tuple[Run, Check]]:
                 found.append(((place + first, place + end), check))
             else:
                 left += range(place + first, place + end)
-        found += view.lookup.each(alone, left)
+        # As many shares as threads: what was asked for one domain is known for the next, and then threads only cost.
+        shares = [left[start::WORKERS] for start in range(min(WORKERS, len(left)))]
+        found += chain.from_iterable(view.lookup.each(alone, shares))
         place += len(numbers)
-    return sorted(found, key=lambda item: item[0])
+    merged: list[tuple[Run, Check]] = []
+    for run, check in sorted(found, key=lambda item: item[0]):
+        if merged and merged[-1][0][1] == run[0] and merged[-1][1] == check:
+            run = merged.pop()[0][0], run[1]
+        merged.append((run, check))
+    return merged
 
 
 def verify_spf(view: View, cases: Sequence[Case], each: Each | None = None) -> Findings:
@@ -127,8 +136,8 @@ def _grouped(case: Case, ends: Sequence[tuple[Run, Check]], view: View) -> Itera
     many = {result for result, number in Counter(key[0] for key in ways).items() if number > WAYS}
     groups: dict[tuple, list[list[tuple[Run, Check]]]] = {}
     for key, members in ways.items():
-        result, chain = key[:2]
-        place = (result, chain[:-1], chain[-1].domain if chain else "") if result in many else key
+        result, steps = key[:2]
+        place = (result, steps[:-1], steps[-1].domain if steps else "") if result in many else key
         groups.setdefault(place, []).append(members)
     for alike in groups.values():
         checks = [members[0][1] for members in alike]
