@@ -123,7 +123,9 @@ def of_fleet(domains: Iterable[str], addresses: Iterable[tuple[str, str]]) -> li
     Arguments: C(addresses) pairs of an address and its HELO name, which may be empty.
     Raises: ValueError with all that is no domain and no address.
     """
-    domains, rows = collect(_domain, domains), collect(lambda pair: _row(*pair), addresses)
+    rows: list[Row]
+    domains, rows = collect(lambda read: read(), [lambda: collect(_domain, domains),
+                                                  lambda: collect(lambda pair: _row(*pair), addresses)])
     fleet = Table.of(rows)
     greeting: dict[str, list[Row]] = {}
     for row in rows:

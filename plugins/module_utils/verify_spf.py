@@ -36,7 +36,7 @@ Each = Callable[[Case, Sequence[tuple[Run, Check]]], None]
 
 @dataclass(frozen=True)
 class Findings:
-    """C(verdicts) on all that was checked, and C(counts), how many checks have which status."""
+    """C(verdicts) on all that was checked, and C(counts), how many checks and servers' records have which status."""
 
     verdicts: tuple[Verdict, ...]
     counts: dict[Status, int]
@@ -113,7 +113,10 @@ def verify_spf(view: View, cases: Sequence[Case], each: Each | None = None) -> F
             groups.append(replace(found, runs=()))
     verdicts = [found.verdict if found.verdict.ok else
                 replace(found.verdict, mend=mends.of(found.case, found.check)) for found in groups]
-    return Findings((*verdicts, *of_servers(view)), counts)
+    servers = of_servers(view)
+    for verdict in servers:
+        counts[verdict.status] += len(verdict.subjects)
+    return Findings((*verdicts, *servers), counts)
 
 
 @dataclass(frozen=True)
@@ -168,15 +171,19 @@ def decisive(case: Case, check: Check) -> str:
     return check.chain[-1].domain.lower() if check.chain else case.domain
 
 
-def of_servers(view: View) -> Iterator[Verdict]:
-    """Return verdicts on authoritative servers that contradict each other or do not answer, by record."""
+def of_servers(view: View) -> list[Verdict]:
+    """Return verdicts on authoritative servers that differ or do not answer, one for all records of the same fault."""
+    groups: dict[Verdict, list[str]] = {}
     for name, agreed in sorted(view.agreements.items()):
         if not agreed.statement or not agreed.answers:
-            continue  # nobody said anything: the checks themselves are unknown
+            continue  # where nobody said anything, the checks themselves are unknown
         status = Status.FAIL if agreed.differ else Status.UNKNOWN if agreed.silent else Status.WARN
         words = {} if agreed.differ else dict.fromkeys(agreed.answers, "answers")
-        yield Verdict(CHECK, (f"TXT {name}.",), status, _said(agreed), "the same answer of every name server",
-                      agreed.told(words), _mend_of_servers(agreed), f"TXT {name}. asked of {', '.join(agreed.servers)}")
+        verdict = Verdict(CHECK, (), status, _said(agreed), "the same answer of every name server", agreed.told(words),
+                          _mend_of_servers(agreed), f"asked of {', '.join(agreed.servers)}")
+        groups.setdefault(verdict, []).append(f"TXT {name}.")
+    return [replace(verdict, subjects=names, source=f"{names[0] if len(names) == 1 else 'each'} {verdict.source}")
+            for verdict, names in groups.items()]
 
 
 def _said(agreed: Agreement) -> str:

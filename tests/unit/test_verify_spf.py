@@ -217,6 +217,8 @@ def test_the_fleet_is_every_address_with_every_domain_and_its_helo_name():
 def test_all_that_cannot_be_a_fleet_is_told_at_once():
     with pytest.raises(ValueError, match=r"198\.51\.100\.300.*a\.\.b"):
         of_fleet(["example.com"], [("198.51.100.300", ""), ("198.51.100.1", "a..b")])
+    with pytest.raises(ValueError, match=r"c\.\.d.*198\.51\.100\.300"):
+        of_fleet(["c..d"], [("198.51.100.300", "")])
 
 
 @pytest.mark.parametrize(
