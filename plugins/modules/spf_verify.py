@@ -94,8 +94,8 @@ options:
     description:
       - Of whom the SPF records of these domains, and of names below them, are asked. What they include of others is
         asked of the resolvers, as receivers do.
-      - V(yes) asks every authoritative server, found through the resolvers, says where they differ or do not answer, and
-        evaluates what most of them say.
+      - V(yes) asks every authoritative server, found through the resolvers, says where they differ or do not answer,
+        and evaluates what most of them say.
       - V(no) asks the resolvers only.
       - V(auto) asks the authoritative servers, and the resolvers where none of those says anything, as behind a
         firewall; that is a verdict of its own then, C(warn).
