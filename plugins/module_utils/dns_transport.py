@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Server
@@ -82,12 +82,7 @@ def _udp(server: Server, wire: bytes, parse: Callable[[bytes], Answer], end: flo
         for share in SENDINGS:
             until += timeout * share / sum(SENDINGS)
             connection.send(wire)
-            while (left := until - time.monotonic()) > 0:
-                connection.settimeout(left)
-                try:
-                    data = connection.recv(65535)
-                except TimeoutError:
-                    break
+            for data in _datagrams(connection, until):
                 # The header of an answer: the query's identifier, then the bit that says it is one.
                 if len(data) < 12 or data[:2] != wire[:2] or not data[2] & 0x80:
                     heard = "it sent an answer with another identifier, or none"
@@ -99,6 +94,18 @@ def _udp(server: Server, wire: bytes, parse: Callable[[bytes], Answer], end: flo
                 except ValueError as error:
                     heard = str(error)  # perhaps forged: the real answer may still come
     raise Silence(heard or f"no answer within {timeout:g} s", waited=True)
+
+
+def _datagrams(connection: socket.socket, until: float) -> Iterator[bytes]:
+    """Yield what arrives until then, and one that arrived while this thread waited for a processor of a busy machine."""
+    left = 1.0
+    while left > 0:
+        left = until - time.monotonic()
+        connection.settimeout(max(left, 0.0))
+        try:
+            yield connection.recv(65535)
+        except (TimeoutError, BlockingIOError):
+            return
 
 
 def _tcp(server: Server, wire: bytes, parse: Callable[[bytes], Answer], end: float) -> Answer:

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nameserver import Nameserver, cut, rdata
 
-from ansible_collections.mailfleet.sending.plugins.module_utils import dns_wire
+from ansible_collections.mailfleet.sending.plugins.module_utils import dns_transport, dns_wire
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind, Mx, Outcome
 
@@ -182,6 +182,16 @@ def test_a_flood_of_forgeries_does_not_hide_the_answer():
         return [bytes([wire[0] ^ number]) + wire[1:] for number in range(1, 250)] + [answer]
 
     assert ask({"*": forged}).values == ("192.0.2.1",)
+
+
+def test_an_answer_that_came_in_time_counts_however_late_this_machine_reads_it():
+    def parse(data):
+        time.sleep(0.3)  # a busy machine gave the thread no processor
+        return dns_wire.Query.parse(query, data)
+
+    query = dns_wire.Query(NAME, "A", True)
+    with Nameserver(ZONES, {"*": lambda _query, answer: [answer.to_wire()[:2] + b"\x80" * 20, answer]}) as server:
+        assert dns_transport.exchange(server.server, query.wire, parse, timeout=0.2).answer
 
 
 def test_an_answer_to_a_question_in_another_type_or_class_is_none():
