@@ -265,6 +265,8 @@ def _run(params: dict, path: str) -> dict:
     domains = list(dict.fromkeys(case.domain for case in cases))
     with lookup.from_options(params) as dns, Matrix(path) as matrix:
         view = View(dns, read_what_if(params["what_if"]), params["authoritative"], domains)
+        if params["records"]:
+            view.fetch(domains)  # a record is judged for both families, whichever the addresses are of
         findings = verify_spf(view, cases, matrix.write)
         records = verify_records(view.ask, domains, dns.each) if params["records"] else []
     return findings.as_result(records)
