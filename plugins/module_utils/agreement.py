@@ -15,11 +15,13 @@ C(agree(outcomes, instead).answers), each an outcome with the servers that say i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Outcome
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict
+
+SAME_VERSION = "make all name servers serve the same version of the zone"
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,15 @@ class Agreement:
         """Return what is not as it should be, in words; empty where every server said the same."""
         return self.told({})
 
+    @property
+    def mend(self) -> str:
+        """Return the change that has the silent servers answer, empty where there are none."""
+        silent = ", ".join(server for group in self.silent for server in group.servers)
+        if not silent:
+            return ""
+        unless = ", or take it out of the zone's NS records" if self.answers else ", then check again"
+        return f"make {silent} answer{unless}"
+
     def told(self, words: dict[Said, str]) -> str:
         """Return the statement with other words for what a group says."""
         if len(self.groups) < 2 and not self.silent:
@@ -110,21 +121,37 @@ def combine(outcomes: Iterable[Outcome], judge: Callable[[Outcome], Verdict], in
     if not agreed.groups:
         raise ValueError("no outcome to judge")
     verdicts = {group: judge(group.outcome) for group in agreed.groups}
-    worst = max(verdicts.values(), key=lambda verdict: verdict.status.rank)
+    decisive = max(verdicts, key=lambda group: verdicts[group].status.rank)
+    worst = verdicts[decisive]
+    good = [group for group in agreed.answers if verdicts[group].ok]
     status, cause, mend = worst.status, worst.cause, worst.mend
     if len(verdicts) > 1:
-        cause = agreed.told({group: _words(group, verdict) for group, verdict in verdicts.items()})
+        cause = agreed.told({group: _words(agreed, group, verdict) for group, verdict in verdicts.items()})
+        if agreed.differ and good:
+            bad = [group for group in agreed.answers if group not in good]
+            mend = _follow(bad, good) + (f", or {mend}" if mend else "") if bad else SAME_VERSION
+        elif decisive in agreed.silent:
+            mend = agreed.mend
     elif instead:
         cause = f"{cause} ({instead})" if cause else instead
     if status is Status.OK and (instead or len(verdicts) > 1):
         status = Status.WARN
-        mend = mend or ("make all name servers serve the same version of the zone" if agreed.differ
-                        else "let this machine ask the authoritative servers (port 53, UDP and TCP)")
-    question = agreed.groups[0].outcome
-    source = replace(question, server=", ".join(agreed.servers)).source
-    return replace(worst, status=status, cause=cause, mend=mend, source=source)
+        mend = mend or "let this machine ask the authoritative servers (port 53, UDP and TCP)"
+    asked = replace(agreed.groups[0].outcome, server=", ".join(agreed.servers)).source
+    # What the judge asked besides stands behind the question of its own.
+    besides = worst.source.partition(decisive.outcome.source)[2]
+    return replace(worst, status=status, cause=cause, mend=mend, source=f"{asked}{besides}")
 
 
-def _words(group: Said, verdict: Verdict) -> str:
+def _words(agreed: Agreement, group: Said, verdict: Verdict) -> str:
     """Return what a server says as its verdict puts it; of a silent one, why it did not."""
-    return (verdict.cause or verdict.found) if group.outcome.said else ""
+    if not group.outcome.said:
+        return ""
+    # Beside silence only, what is right needs no words, and the cause is the same for all that was asked.
+    return verdict.cause or ("answers" if verdict.ok and not agreed.differ else verdict.found)
+
+
+def _follow(bad: Sequence[Said], good: Sequence[Said]) -> str:
+    """Return the words that have servers serve what others do."""
+    behind, ahead = (", ".join(server for group in groups for server in group.servers) for groups in (bad, good))
+    return f"make {behind} serve the same version of the zone as {ahead}"

@@ -215,39 +215,54 @@ def _checks(report: Report) -> str:
 
 
 def _fault_parts(report: Report, width: int) -> list[str]:
-    """Return the faults, each with what mends it; those that differ only in what they are about stand together."""
+    """Return the faults, each with what mends it; those that one mend mends stand together."""
     alike = _alike(report.faults)
     parts = [f"Faults ({sum(len(fault.subjects) for fault, _sources in alike)})"] if alike else []
-    for number, (fault, sources) in enumerate(alike, 1):
-        more = f" (and {len(sources) - 1} more like it)" if len(sources) > 1 else ""
-        told = {
-            "found": fault.found,
-            "expected": fault.expected,
-            "cause": fault.cause,
-            "mend": fault.mend,
-            "source": sources[0] + more,
-        }
-        first, *others = fault.subjects[:NAMED]
-        if len(fault.subjects) > NAMED:
-            others.append(f"and {len(fault.subjects) - NAMED} more")
-        parts.append(
-            "\n".join(
-                [
-                    _wrap(f"{number}. {fault.check} {fault.status.value}: {first}", width, "", "   "),
-                    *(_wrap(other, width, "   ", "   ") for other in others),
-                    *(_wrap(f"{name:<9}{value}", width, "   ", " " * 12) for name, value in told.items() if value),
-                ]
-            )
-        )
+    mends: dict[str, list[tuple[Verdict, list[str]]]] = {}
+    for number, (fault, sources) in enumerate(alike):
+        mends.setdefault(fault.mend or f"{number}", []).append((fault, sources))
+    for number, together in enumerate(mends.values(), 1):
+        lines: list[str] = []
+        said: dict[str, str] = {}
+        for fault, sources in together:
+            lines += _headline(fault, "   also " if lines else f"{number}. ", width)
+            more = f" (and {len(sources) - 1} more like it)" if len(sources) > 1 else ""
+            told = {
+                "found": fault.found,
+                "expected": fault.expected,
+                "cause": fault.cause,
+                "mend": fault.mend,
+                "source": sources[0] + more,
+            }
+            lines += [
+                _wrap(f"{name:<9}{value}", width, "   ", " " * 12)
+                for name, value in told.items()
+                if value and value != said.get(name)
+            ]
+            said = told
+        parts.append("\n".join(lines))
     return parts
 
 
+def _headline(fault: Verdict, lead: str, width: int) -> list[str]:
+    """Return what a fault is about: the check, the status and some of its subjects."""
+    first, *others = fault.subjects[:NAMED]
+    if len(fault.subjects) > NAMED:
+        others.append(f"and {len(fault.subjects) - NAMED} more")
+    return [
+        _wrap(f"{lead}{fault.check} {fault.status.value}: {first}", width, "", "   "),
+        *(_wrap(other, width, "   ", "   ") for other in others),
+    ]
+
+
 def _alike(verdicts: Sequence[Verdict]) -> list[tuple[Verdict, list[str]]]:
-    """Merge verdicts that differ only in subjects and source; return each with its sources."""
+    """Merge verdicts that differ only in subjects and source, and where nothing is known in what was expected; return
+    each with its sources."""
+    kept = [replace(verdict, expected="") if verdict.status is Status.UNKNOWN else verdict for verdict in verdicts]
     sources: dict[Verdict, dict[str, None]] = {}
-    for verdict in verdicts:
+    for verdict in kept:
         sources.setdefault(replace(verdict, subjects=(), source=""), {})[verdict.source] = None
-    merged = group(replace(verdict, source="") for verdict in verdicts)
+    merged = group(replace(verdict, source="") for verdict in kept)
     return [(verdict, list(sources[replace(verdict, subjects=())])) for verdict in merged]
 
 

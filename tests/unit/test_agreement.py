@@ -38,17 +38,22 @@ def judge(outcome):
         ([NONE], "", Status.ABSENT, "there is no record", "publish it"),
         ([NONE], "why", Status.ABSENT, "there is no record (why)", "publish it"),
         ([GOOD], "why", Status.WARN, "why", "let this machine ask the authoritative servers (port 53, UDP and TCP)"),
-        ([GOOD, NONE], "", Status.ABSENT, "the name servers differ: ns1: good; ns2: there is no record", "publish it"),
+        ([GOOD, NONE], "", Status.ABSENT, "the name servers differ: ns1: good; ns2: there is no record",
+         "make ns2 serve the same version of the zone as ns1, or publish it"),
         ([GOOD, ALSO], "", Status.WARN, "the name servers differ: ns1: good; ns4: fine",
          "make all name servers serve the same version of the zone"),
         ([GOOD, MUTE], "", Status.UNKNOWN,
-         "not every name server answers: ns1: good; ns3: did not say: no answer within 5 s", "make ns3 answer"),
+         "not every name server answers: ns1: answers; ns3: did not say: no answer within 5 s",
+         "make ns3 answer, or take it out of the zone's NS records"),
+        ([NONE, MUTE], "", Status.ABSENT,
+         "not every name server answers: ns2: there is no record; ns3: did not say: no answer within 5 s",
+         "publish it"),
         ([GOOD, MUTE, replace(GOOD, server="ns5"), NONE], "", Status.ABSENT,
          "the name servers differ: ns1, ns5: good; ns2: there is no record; ns3: did not say: no answer within 5 s",
-         "publish it"),
+         "make ns2 serve the same version of the zone as ns1, ns5, or publish it"),
         ([MUTE], "", Status.UNKNOWN, "ns3 did not say: no answer within 5 s", "make ns3 answer"),
         ([MUTE, replace(MUTE, server="ns6", cause="REFUSED")], "", Status.UNKNOWN,
-         "ns3: did not say: no answer within 5 s; ns6: did not say: REFUSED", "make ns3 answer"),
+         "ns3: did not say: no answer within 5 s; ns6: did not say: REFUSED", "make ns3, ns6 answer, then check again"),
     ],
 )
 def test_one_verdict_of_all(outcomes, instead, status, cause, mend):
@@ -56,6 +61,15 @@ def test_one_verdict_of_all(outcomes, instead, status, cause, mend):
     assert (verdict.status, verdict.cause, verdict.mend) == (status, cause, mend)
     servers = ", ".join(dict.fromkeys(outcome.server for outcome in sorted(outcomes, key=lambda each: not each.said)))
     assert sorted(verdict.source.removeprefix("TXT a.example. asked of ").split(", ")) == sorted(servers.split(", "))
+
+
+def test_the_source_has_all_servers_and_what_the_judge_of_the_worst_answer_asked_besides():
+    def asked_more(outcome):
+        return replace(judge(outcome), source=f"{outcome.source}; A {outcome.server}. asked of ns9")
+
+    assert combine([GOOD, replace(GOOD, server="ns5")], asked_more).source == \
+        "TXT a.example. asked of ns1, ns5; A ns1. asked of ns9"
+    assert combine([GOOD, NONE], asked_more).source == "TXT a.example. asked of ns1, ns2; A ns2. asked of ns9"
 
 
 def test_each_answer_is_judged_once():

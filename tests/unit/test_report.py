@@ -159,7 +159,6 @@ Faults (6)
 
 5. records unknown: example.us.
    found    no answer within 5 s
-   expected an answer of the update server
    cause    the zone could not be read or written
    mend     mend the server or the key, and run again
    source   update server 198.51.100.9
