@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ansible_collections.mailfleet.sending.plugins.module_utils.dmarc_greetings import Greetings
 from ansible_collections.mailfleet.sending.plugins.module_utils.dmarc_record import amended
 from ansible_collections.mailfleet.sending.plugins.module_utils.dmarc_walk import Ask, Discovery, Walk, walk
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict
@@ -62,7 +63,7 @@ def align(ask: Ask, found: Discovery, identifier: Identifier) -> Alignment:
 
 
 def verify_alignment(ask: Ask, found: Discovery, bounce_domain: str, dkim: Iterable[str],
-                     helo: Iterable[str] = ()) -> Verdict:
+                     helo: Greetings | None = None) -> Verdict:
     """Return the verdict on mail from a domain to which a policy applies.
 
     Arguments: C(bounce_domain) the domain of MAIL FROM; C(dkim) the d= of all signatures of a message; C(helo) the
@@ -71,12 +72,15 @@ def verify_alignment(ask: Ask, found: Discovery, bounce_domain: str, dkim: Itera
     domain = found.walk.domain
     spf = align(ask, found, Identifier("SPF", bounce_domain))
     signed = [align(ask, found, Identifier("DKIM", name)) for name in dict.fromkeys(dkim)]
-    null = [align(ask, found, Identifier("SPF", name)) for name in dict.fromkeys(helo)]
     by_dkim = _any(signed)
     words = [str(spf), *(map(str, signed) if signed else ["no DKIM signature"])]
-    if astray := [item.identifier.domain for item in null if item.aligned is False]:
-        words.append(f"with an empty MAIL FROM SPF is not aligned by HELO {', '.join(astray)}")
-    walks = {item.walk.domain: item.walk for item in (spf, *signed, *null) if item.walk}
+    astray, count = helo.astray(found) if helo else ([], 0)
+    if astray:
+        more = f" and {count - len(astray):,} more" if count > len(astray) else ""
+        names = ", ".join(walked.domain for walked in astray)
+        words.append(f"with an empty MAIL FROM SPF is not aligned by HELO {names}{more}")
+    walks = {item.walk.domain: item.walk for item in (spf, *signed) if item.walk}
+    walks |= {walked.domain: walked for walked in astray if not spf.strict}
     asked = dict.fromkeys(step.owner for walked in (found.walk, *walks.values()) for step in walked.steps)
 
     def verdict(status: Status, cause: str = "", mend: str = "") -> Verdict:

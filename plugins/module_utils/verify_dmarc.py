@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.agreement import combine
 from ansible_collections.mailfleet.sending.plugins.module_utils.dmarc_alignment import verify_alignment
+from ansible_collections.mailfleet.sending.plugins.module_utils.dmarc_greetings import Greetings
 from ansible_collections.mailfleet.sending.plugins.module_utils.dmarc_record import (
     VERSION,
     DmarcRecord,
@@ -101,11 +102,12 @@ def verify_dmarc(lookup: Lookup, subjects: Sequence[Subject], helo: Sequence[str
     Raises: ValueError where a HELO name is none.
     """
     subjects = list(dict.fromkeys(subjects))
-    names = [a_labels(name) for name in helo]
+    names = list(dict.fromkeys(a_labels(name) for name in helo))
     checks = lookup.each(lambda subject: _Check(lookup, subject, authoritative), subjects)
     ours = {check.found.walk.organization for check in checks}
     verdicts = [check.policy() for check in checks]
-    verdicts += [each for group in lookup.each(lambda check: check.alignment(names), checks) for each in group]
+    greetings = Greetings(lookup.each(lambda name: walk(lookup.ask, name), names))
+    verdicts += [each for group in lookup.each(lambda check: check.alignment(greetings), checks) for each in group]
     sources = {check.found.at.domain: check for check in checks if check.found.record}
     verdicts += [each for group in lookup.each(lambda check: check.reports(ours), sources.values()) for each in group]
     return Findings(tuple(verdicts), tuple(check.found for check in checks))
@@ -223,7 +225,7 @@ class _Check:
             return f"correct {found.at.owner}"
         return f'publish {found.at.owner} TXT "{text}" instead of "{_short(found.record.text)}"'
 
-    def alignment(self, helo: Sequence[str]) -> list[Verdict]:
+    def alignment(self, helo: Greetings) -> list[Verdict]:
         """Return the verdict on alignment; none where no policy applies, which the policy's verdict says."""
         if not self.found.record:
             return []

@@ -85,6 +85,18 @@ def test_an_empty_return_path_is_judged_by_helo(world):
     assert "HELO" not in run.one("alignment", Subject(DOMAIN), helo=helo[:1]).found
 
 
+@pytest.mark.parametrize("mode, count", [("", 100), ("; aspf=s", 200)])
+def test_many_helo_names_are_walked_once_and_told_shortly(world, mode, count):
+    run = world({f"d{number}.example": f"{P}none{mode}" for number in range(10)} | {DOMAIN: f"{P}none"})
+    helo = [f"mta{number}.{domain}" for number in range(100) for domain in ("d0.example", "example.com")]
+    verdicts = run.verdicts("alignment", *(Subject(f"d{number}.example") for number in range(10)), helo=helo)
+    assert {verdict.status for verdict in verdicts} == {"ok"}
+    assert verdicts[0].found.endswith(f" and {count - 4} more") and verdicts[1].found.endswith(" and 196 more")
+    assert max(len(verdict.found) + len(verdict.source) for verdict in verdicts) < 500
+    # A question for each name, and for each domain above them.
+    assert run.server.queries == 200 + 10 + len(["example.com", "com", "example"])
+
+
 def test_alignment_that_dns_does_not_say(world):
     run = world({DOMAIN: f"{P}none"}, faults={"_dmarc.e.example.net": "servfail"})
     verdict = run.one("alignment", Subject(DOMAIN, "e.example.net", ("example.org",)))
