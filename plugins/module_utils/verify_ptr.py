@@ -22,6 +22,8 @@ MANY = 10  # names beyond these are not looked at by who validates them (RFC 720
 _REVERSE = (".in-addr.arpa.", ".ip6.arpa.")
 # Words in names that networks give to the lines of their customers.
 _CUSTOMER = re.compile(r"(?:^|[.-])(?:dyn(?:amic)?|dhcp|a?dsl|cable|dial(?:up|in)|ppp|broadband)(?=[.\d-])")
+# Four numbers in a row, wherever a row of them begins.
+_QUARTETS = re.compile(r"(?<![0-9])(?=([0-9]+)[.-]([0-9]+)[.-]([0-9]+)[.-]([0-9]+))")
 
 
 @dataclass(frozen=True)
@@ -141,11 +143,11 @@ def is_generic(name: str, address: str) -> bool:
     if ip.version == 6:
         digits = ip.exploded.replace(":", "")
         return digits[16:] in re.sub(r"[^0-9a-f]", "", name.partition(".")[0]) or digits in name
-    octets = str(ip).split(".")
-    forms = ["[.-]".join(rf"0*{octet}" for octet in order) for order in (octets, octets[::-1])]
-    forms.append("".join(octet.zfill(3) for octet in octets))
-    forms.append("".join(f"{int(octet):02x}" for octet in octets))
-    return any(re.search(rf"(?<![0-9]){form}(?![0-9])", name) for form in forms)
+    octets = list(ip.packed)
+    if any([*map(int, found)] in (octets, octets[::-1]) for found in _QUARTETS.findall(name)):
+        return True
+    forms = ["".join(f"{octet:{digits}}" for octet in octets) for digits in ("03", "02x")]
+    return any(form in name and re.search(rf"(?<![0-9]){form}(?![0-9])", name) for form in forms)
 
 
 def _not_back(address: Address, outcome: Outcome) -> str:
