@@ -50,6 +50,7 @@ class ActionModule(ActionBase):
                 "secrets": {"type": "path", "default": ""},
                 "date": {"type": "str"},
                 "keys": {"type": "list", "elements": "dict", "no_log": False},
+                "dns_only": {"type": "bool", "default": False},
             }
         )
         try:
@@ -63,6 +64,8 @@ class ActionModule(ActionBase):
             made += self._keys_of_servers(task_vars, today)
             # Without a public half is what check mode would make: it is shown, and must never be published.
             known = register(known, [key for key in made if key.public or self._task.check_mode], (), today)
+            if arguments["dns_only"]:
+                return {**result, "changed": False, **desired_state(fleet, known, published, date, dns_only=True)}
             desired = desired_state(fleet, known, published, date)
             if arguments["keys"] is not None:
                 records = [Record.from_dict(entry) for entry in desired["records"]]
@@ -95,7 +98,7 @@ class ActionModule(ActionBase):
         hosts = task_vars.get("groups", {}).get(GROUP, [])
         self._agree(task_vars["hostvars"], hosts)
         variables = {name: self._templar.template(task_vars[name]) for name in FLEET_WIDE if name in task_vars}
-        return variables, {host: {name: task_vars["hostvars"][host].get(name) for name in OF_HOST} for host in hosts}
+        return variables, {host: _of_host(task_vars["hostvars"][host]) for host in hosts}
 
     @staticmethod
     def _agree(hostvars: t.Any, hosts: list[str]) -> None:
@@ -125,6 +128,11 @@ class ActionModule(ActionBase):
             made = task_vars["hostvars"][host].get("sending_server_keys") or {}
             found += [_key(entry, host, today) for entry in made.get("public_keys", [])]
         return found
+
+
+def _of_host(values: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """The variables of one host, which Ansible puts together anew for each time that the host is named."""
+    return {name: values.get(name) for name in OF_HOST}
 
 
 def _key(entry: dict[str, t.Any], server: str | None, today: str) -> Key:

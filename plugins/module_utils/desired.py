@@ -26,7 +26,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.wanted_keys impo
 
 
 def desired_state(
-    fleet: Fleet, known: KeyState, published: t.Iterable[Record], date: datetime.date
+    fleet: Fleet, known: KeyState, published: t.Iterable[Record], date: datetime.date, dns_only: bool = False
 ) -> dict[str, t.Any]:
     """What the fleet should be.
 
@@ -35,6 +35,8 @@ def desired_state(
         check mode would make the key.
     :arg published: the records that we published before.
     :arg date: the date that a key made now gets.
+    :arg dns_only: whether only what DNS is verified by is returned: ``domains`` to ``mail_domains``. The layers of all
+        servers together grow with servers times domains, and large data is slow in Ansible.
     :returns: plain data: ``fleet_keys`` (the DKIM keys of the whole fleet), ``records`` (those that stay),
         ``additions`` (those that must be there before the first server changes: the same, and SPF lets the former
         addresses pass too), ``servers`` (by name: addresses, hostname, own keys and the layers of
@@ -55,26 +57,8 @@ def desired_state(
         if entry.get("seen") or (domain.name, selector) in wanted
     ]
     publics = [(domain, selector, entry["public"]) for domain, selector, entry in live]
-    former = former_addresses(fleet, published)
     records = desired_records(fleet, publics)
-    additions = desired_records(fleet, publics, former) if former else records
-    return {
-        "fleet_keys": held.get("", []),
-        "records": [record.to_dict() for record in records],
-        "additions": [record.to_dict() for record in additions],
-        "wanted_keys": [{"domain": domain, "selector": selector} for domain, selector in sorted(wanted)],
-        "untold": [
-            {"domain": domain, "selector": selector, "server": entry["server"] or ""}
-            for domain, selector, entry in live
-            if not entry["public"]
-        ],
-        "servers": {
-            server.name: {
-                **_server(fleet, server),
-                "keys": held.get(server.name, []),
-            }
-            for server in fleet.servers
-        },
+    dns = {
         "domains": [{"domain": domain.name, "bounce_domain": domain.mail_from} for domain in fleet.domains],
         "policies": [
             {
@@ -98,23 +82,34 @@ def desired_state(
             for server in fleet.servers
             for address in server.addresses
         ],
-        "spf_checks": _spf_checks(fleet),
+        "mail_domains": list(fleet.mail_domains),
+    }
+    if dns_only:
+        return dns
+    former = former_addresses(fleet, published)
+    additions = desired_records(fleet, publics, former) if former else records
+    return {
+        **dns,
+        "fleet_keys": held.get("", []),
+        "records": [record.to_dict() for record in records],
+        "additions": [record.to_dict() for record in additions],
+        "wanted_keys": [{"domain": domain, "selector": selector} for domain, selector in sorted(wanted)],
+        "untold": [
+            {"domain": domain, "selector": selector, "server": entry["server"] or ""}
+            for domain, selector, entry in live
+            if not entry["public"]
+        ],
+        "servers": {
+            server.name: {
+                **_server(fleet, server),
+                "keys": held.get(server.name, []),
+            }
+            for server in fleet.servers
+        },
         "logins": {PROBE_LOGIN: ["*"], **{user.name: list(user.domains) for user in fleet.users}},
         "networks": [{"network": network.network, "domains": list(network.domains)} for network in fleet.networks],
         "unsigned": fleet.unsigned,
     }
-
-
-def _spf_checks(fleet: Fleet) -> list[dict[str, str]]:
-    """What receivers evaluate: each address for each return path, and for the name that it says in HELO."""
-    paths = [(address.address, address.helo) for server in fleet.servers for address in server.addresses]
-    mail_from = dict.fromkeys(name for domain in fleet.domains for name in (domain.mail_from, domain.name))
-    checks = [
-        {"address": address, "domain": name, "identity": "mailfrom", "helo": helo}
-        for name in mail_from
-        for address, helo in paths
-    ]
-    return checks + [{"address": address, "domain": helo, "identity": "helo", "helo": helo} for address, helo in paths]
 
 
 def _receivers(fleet: Fleet, records: t.Sequence[Record]) -> list[dict[str, t.Any]]:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import ipaddress
 import typing as t
 
@@ -16,6 +17,8 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import Dma
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistake, Mistakes
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import Record
 
+# A sender need not try more than two (RFC 5321 5.1), and the answer has to fit into a datagram.
+BOUNCE_HOSTS = 8
 UNTOLD = "v=DKIM1; k=rsa; p=(told when the key is made)"
 
 
@@ -155,16 +158,25 @@ def _bounce_of(fleet: Fleet, name: str) -> str:
 
 
 def _bounces(fleet: Fleet) -> t.Iterator[Record]:
-    """Bounces come back to the servers themselves (RFC 5321 4.4: the return path must be able to take mail)."""
+    """Bounces come back to the servers themselves (RFC 5321 4.4: the return path must be able to take mail).
+
+    Of a large fleet to some: each domain has its own, and another server changes few of them (rendezvous hashing).
+    """
+    hosts = list(dict.fromkeys(server.hostname for server in fleet.servers))
     for domain in fleet.domains:
         if domain.bounce_domain:
-            for host in dict.fromkeys(server.hostname for server in fleet.servers):
+            chosen = sorted(hosts, key=lambda host, name=domain.bounce_domain: _preference(host, name))[:BOUNCE_HOSTS]
+            for host in sorted(chosen, key=hosts.index):
                 yield Record(
                     domain.bounce_domain,
                     "MX",
                     f"10 {host}",
                     reason=f"MX of {domain.bounce_domain}: bounces come back to {host}",
                 )
+
+
+def _preference(host: str, domain: str) -> bytes:
+    return hashlib.sha256(f"{host} {domain}".encode("ascii")).digest()
 
 
 def _dmarc(fleet: Fleet) -> t.Iterator[Record]:

@@ -35,6 +35,14 @@ options:
   date:
     description: The date (C(YYYY-MM-DD)) that a key made now gets. Without it, today.
     type: str
+  dns_only:
+    description:
+      - Whether only what DNS is verified by is returned, as RV(mail_domains), RV(addresses), RV(public_keys),
+        RV(policies), RV(receivers), RV(paths) and RV(domains). The rest of a large fleet is large, and Ansible slow
+        with it.
+      - Nothing is written then.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - mailfleet.sending.attributes
   - mailfleet.sending.attributes.controller
@@ -57,13 +65,13 @@ EXAMPLES = r"""
 RETURN = r"""
 fleet_keys:
   description: The DKIM keys of the whole fleet that are wanted; those of a server stand with the server.
-  returned: success
+  returned: success, without O(dns_only)
   type: list
   elements: dict
   sample: [{"domain": "example.com", "selector": "m20261123", "bits": 2048, "instead": "m[0-9]{8}", "public": ""}]
 wanted_keys:
   description: The keys that shall sign, of the fleet and of the servers.
-  returned: success
+  returned: success, without O(dns_only)
   type: list
   elements: dict
   sample: [{"domain": "example.com", "selector": "m20261123"}]
@@ -74,22 +82,22 @@ public_keys:
   elements: dict
 untold:
   description: The keys that check mode would make. What their records say of the public half marks it as not told yet.
-  returned: success
+  returned: success, without O(dns_only)
   type: list
   elements: dict
 records:
   description: The records that the fleet wants, each with its reason.
-  returned: success
+  returned: success, without O(dns_only)
   type: list
   elements: dict
 additions:
   description: The records that must be there before the first server changes; SPF lets the former addresses pass too.
-  returned: success
+  returned: success, without O(dns_only)
   type: list
   elements: dict
 servers:
   description: For each server its addresses, hostname and layers.
-  returned: success
+  returned: success, without O(dns_only)
   type: dict
 domains:
   description: The sending domains with the domains of their return paths.
@@ -108,31 +116,48 @@ receivers:
   type: list
   elements: dict
   sample: [{"domain": "e.example.com", "hosts": ["mta1.example.com."]}]
+mail_domains:
+  description: The sending domains and their bounce domains, all that may stand in MAIL FROM.
+  returned: success
+  type: list
+  elements: str
+  sample: [example.com, e.example.com]
+addresses:
+  description: Every sending address with the name that it greets with.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{"address": "198.51.100.10", "helo": "mta1.example.com"}]
+paths:
+  description: The same with the server, and the transport that leaves from it.
+  returned: success
+  type: list
+  elements: dict
 logins:
   description: For each login the domains that it may use.
-  returned: success
+  returned: success, without O(dns_only)
   type: dict
 networks:
   description: The networks that may relay, with the domains that each may use.
-  returned: success
+  returned: success, without O(dns_only)
   type: list
   elements: dict
 unsigned:
   description: What becomes of mail whose domain has no key yet.
-  returned: success
+  returned: success, without O(dns_only)
   type: str
 submissions:
   description: Where the probe submits, one entry for each submission server.
-  returned: success
+  returned: success, without O(dns_only)
   type: list
   elements: dict
 secrets:
   description: The folder of the fleet's secrets.
-  returned: success
+  returned: success, without O(dns_only)
   type: str
 written:
   description: The files of the state that were written, or would be.
-  returned: success
+  returned: success, without O(dns_only)
   type: list
   elements: str
 """

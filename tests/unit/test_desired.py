@@ -9,11 +9,12 @@ from __future__ import annotations
 import copy
 import datetime
 import ipaddress
+import json
 
 import pytest
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.desired import desired_state
-from ansible_collections.mailfleet.sending.plugins.module_utils.desired_records import former_addresses
+from ansible_collections.mailfleet.sending.plugins.module_utils.desired_records import BOUNCE_HOSTS, former_addresses
 from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import Dkim
 from ansible_collections.mailfleet.sending.plugins.module_utils.inventory import read_fleet
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistakes
@@ -163,6 +164,37 @@ def test_spf_keeps_its_limits_at_any_size(count):
         for host in many(count).values()
         for entry in host["sending_addresses"]
     }
+
+
+def test_bounces_of_a_large_fleet_come_back_to_some_of_its_servers():
+    names = [f"e{number}.example.com" for number in range(40)]
+    variables = {"sending_domains": [{"name": name.replace("e", "d", 1), "bounce_domain": name} for name in names]}
+    one, more = (desired(variables, {f"mta{number:02}": {"sending_addresses": [
+        {"address": f"198.51.100.{number}", "helo": f"mta{number:02}.example.com"}]} for number in range(count)})
+        for count in (60, 61))
+    hosts = {name: values(one, name, "MX") for name in names}
+    assert {len(found) for found in hosts.values()} == {BOUNCE_HOSTS}
+    assert hosts["e0.example.com"] == sorted(hosts["e0.example.com"])
+    assert len({host for found in hosts.values() for host in found}) > 50, "each domain has others"
+    moved = [set(hosts[name]) - set(values(more, name, "MX")) for name in names]
+    assert all(len(left) <= 1 for left in moved) and sum(map(len, moved)) < 15, "another server moves few"
+    receivers = {entry["domain"]: entry["hosts"] for entry in one["receivers"]}
+    assert receivers["e0.example.com"] == [value.removeprefix("10 ") for value in hosts["e0.example.com"]]
+
+
+def test_what_dns_is_verified_by_is_part_of_the_whole_and_grows_with_the_sum_not_the_product():
+    def made(servers, domains):
+        hosts = {f"mta{number}": {"sending_addresses": [
+            {"address": f"198.51.100.{number}", "helo": f"mta{number}.example.com"}]} for number in range(servers)}
+        variables = {"sending_domains": [
+            {"name": f"d{number}.example", "bounce_domain": f"e.d{number}.example"} for number in range(domains)]}
+        fleet = read_fleet(variables, hosts)
+        whole, part = (desired_state(fleet, {}, (), DATE, dns_only) for dns_only in (False, True))
+        assert part.items() <= whole.items()
+        return len(json.dumps(part))
+
+    few, servers, domains, both = made(50, 50), made(100, 50), made(50, 100), made(100, 100)
+    assert both - few < 1.1 * ((servers - few) + (domains - few))
 
 
 def test_spf_that_cannot_be_composed_is_a_mistake_with_its_path():
