@@ -10,6 +10,8 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from ansible_collections.mailfleet.sending.plugins.module_utils.records import absolute_name
+
 KINDS = ("ip4", "ip6", "domain")
 # Answers by which operators of many lists say that they do not answer the question.
 _REFUSALS = {
@@ -116,9 +118,14 @@ EVERYBODY = tuple(name for name, blocklist in SHIPPED.items() if not blocklist.t
 def named(name: str, zone: str | None = None, kinds: Sequence[str] | None = None) -> Blocklist:
     """Return the known list of that name, in another zone where one is given, or a list of one's own.
 
-    Raises: ValueError where the name is not known and no zone is given.
+    Raises: ValueError where the name is not known and no zone is given, or the zone, which is not shown, is no name.
     """
     known = SHIPPED.get(name)
+    if zone:
+        try:
+            absolute_name(zone)
+        except ValueError:
+            raise ValueError(f"blocklist {name!r}: its zone is no domain name") from None
     if known:
         return replace(known, zone=zone) if zone else known
     if not zone:

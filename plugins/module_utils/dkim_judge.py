@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import der, dkim_damage, dkim_record
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_record import DkimRecordError, KeyRecord
+from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import every
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind, Outcome
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import absolute_name, quoted, to_bytes
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict
@@ -40,11 +41,8 @@ class Key:
         object.__setattr__(self, "guessed", not self.selector)
         if not self.selector:
             object.__setattr__(self, "selector", self.domain.rstrip("."))
-        if self.public:
-            dkim_record.record_of(self.public)
-        if not f".{absolute_name(self.identity or self.domain)}".endswith(f".{absolute_name(self.domain)}"):
-            raise ValueError(f"identity {self.identity!r}: expected {self.domain} or a sub-domain (RFC 6376, 3.5, i=)")
-        dkim_record.owner(self.selector, self.domain)
+        absolute_name(self.domain)
+        every(lambda: dkim_record.owner(self.selector, self.domain), lambda: self.wanted, lambda: self.in_subdomain)
 
     @property
     def owner(self) -> str:
@@ -59,7 +57,10 @@ class Key:
     @property
     def in_subdomain(self) -> bool:
         """Return whether mail is signed with an i= in a sub-domain of d=."""
-        return absolute_name(self.identity or self.domain) != absolute_name(self.domain)
+        identity, domain = absolute_name(self.identity or self.domain), absolute_name(self.domain)
+        if not f".{identity}".endswith(f".{domain}"):
+            raise ValueError(f"identity {self.identity!r}: expected {self.domain} or a sub-domain (RFC 6376, 3.5, i=)")
+        return identity != domain
 
     def publish(self, value: str = "", owner: str = "") -> str:
         """Return the words that have a value published, the wanted one without any, as a zone file has it: in strings

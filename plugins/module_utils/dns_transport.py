@@ -97,7 +97,7 @@ def _udp(server: Server, wire: bytes, parse: Callable[[bytes], Answer], end: flo
 
 
 def _datagrams(connection: socket.socket, until: float) -> Iterator[bytes]:
-    """Yield what arrives until then, and one that arrived while this thread waited for a processor of a busy machine."""
+    """Yield what arrives until then, and one that came in time while a busy machine let this thread wait."""
     left = 1.0
     while left > 0:
         left = until - time.monotonic()

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from ansible_collections.mailfleet.sending.plugins.module_utils import dkim_record, spf_record
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_judge import Key
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
+from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import collect
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Mx
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import absolute_name
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict, worst
@@ -36,8 +37,7 @@ class Question:
     def __post_init__(self) -> None:
         object.__setattr__(self, "domain", absolute_name(self.domain).removesuffix("."))
         object.__setattr__(self, "selectors", tuple(dict.fromkeys(self.selectors)))
-        for selector in self.selectors:
-            dkim_record.owner(selector, self.domain)
+        collect(lambda selector: dkim_record.owner(selector, self.domain), self.selectors)
 
 
 @dataclass(frozen=True)

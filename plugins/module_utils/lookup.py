@@ -18,6 +18,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils import dns_trans
 from ansible_collections.mailfleet.sending.plugins.module_utils.dns_wire import MAXIMUM_CHAIN, absolute
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup_authorities import Authorities
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup_silence import Silences
+from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import collect, every
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Held, Kind, Outcome, Server
 
 try:
@@ -31,6 +32,7 @@ else:
 WORKERS = 64
 # Seconds. One run is one view of DNS: a TTL of 0 would otherwise cost a question for every address of the fleet.
 MINIMUM_HOLD = 5
+LONGEST = 86400  # that a module may be told to take
 SILENCE_HOLD = 30  # what was not said costs the whole timeout again (RFC 2308, 7, allows 300)
 # What a module that asks DNS takes: documented by the fragment mailfleet.sending.lookup.
 OPTIONS = {
@@ -294,35 +296,21 @@ def resolvers(texts: Iterable[str]) -> list[Server]:
 
     Raises: ValueError that names every text that is no "ip", "ip:port" or "[v6]:port".
     """
-    return collect(Server.parse, texts)
+    return collect(Server.parse, texts, "resolvers")
 
 
 def from_options(options: Mapping[str, object]) -> Lookup:
     """Return the lookup that a module's options ask for (OPTIONS); C(wait), where there is one, adds to the deadline.
 
-    Raises: ValueError.
+    Raises: ValueError with all that is wrong.
     """
-    def positive(name: str) -> float:
-        if options[name] > 0:
-            return options[name]
-        raise ValueError(f"{name}: found {options[name]:g}, expected more than 0 seconds")
+    def seconds(name: str, least: str) -> float:
+        found = options.get(name, 0.0)
+        if 0 <= found <= LONGEST and (found or least == "at least 0"):
+            return found
+        raise ValueError(f"{name}: found {found:g}, expected {least} and at most {LONGEST:,} seconds")
 
-    checks = [lambda: positive("timeout"), lambda: positive("deadline"), lambda: resolvers(options["resolvers"])]
-    timeout, deadline, servers = collect(lambda check: check(), checks)
-    return Lookup(servers, timeout, deadline + options.get("wait", 0))
-
-
-def collect(make: Callable, items: Iterable) -> list:
-    """Return make(item) of every item.
-
-    Raises: ValueError with the messages of all that could not be made.
-    """
-    made, wrong = [], []
-    for item in items:
-        try:
-            made.append(make(item))
-        except ValueError as error:
-            wrong.append(str(error))
-    if wrong:
-        raise ValueError("; ".join(wrong))
-    return made
+    timeout, deadline, wait, servers = every(
+        lambda: seconds("timeout", "more than 0"), lambda: seconds("deadline", "more than 0"),
+        lambda: seconds("wait", "at least 0"), lambda: resolvers(options["resolvers"]))
+    return Lookup(servers, timeout, deadline + wait)

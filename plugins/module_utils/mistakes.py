@@ -39,6 +39,32 @@ class Mistakes(ValueError):
         super().__init__("\n".join([f"{headline}:", *(f"  {m}" for m in self.mistakes)]))
 
 
+def collect(make: t.Callable[[t.Any], t.Any], items: t.Iterable[t.Any], path: str = "") -> list[t.Any]:
+    """What a function makes of every item.
+
+    :arg make: raises ValueError where it can make nothing of an item.
+    :arg path: of the list, which each message then begins with.
+    :raises ValueError: with the messages of all items of which nothing could be made.
+    """
+    made, wrong = [], []
+    for index, item in enumerate(items):
+        try:
+            made.append(make(item))
+        except ValueError as error:
+            wrong.append(f"{path}[{index}]: {error}" if path else str(error))
+    if wrong:
+        raise ValueError("; ".join(wrong))
+    return made
+
+
+def every(*makers: t.Callable[[], t.Any]) -> list[t.Any]:
+    """What each of the functions returns.
+
+    :raises ValueError: with the messages of all that raise one.
+    """
+    return collect(lambda make: make(), makers)
+
+
 def nearest(name: str, known: t.Iterable[str]) -> str:
     """A mend that names the known word nearest to a misspelt one.
 

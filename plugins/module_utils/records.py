@@ -44,6 +44,17 @@ def absolute_name(text: str) -> str:
     return name + "."
 
 
+def plain_address(text: str) -> str:
+    """An IP address in its canonical form, as DNS and packets have it.
+
+    Raises ValueError where it is none, has a zone (RFC 4007 11), or is an IPv4 address in IPv6 (RFC 4291 2.5.5.2).
+    """
+    address = ipaddress.ip_address(text.strip())
+    if address.version == 6 and (address.scope_id or address.ipv4_mapped):
+        raise ValueError(f"{text!r}: an address without a zone, and an IPv4 one in dotted form, is expected")
+    return str(address)
+
+
 def wire_length(name: str) -> int:
     """Octets that a domain name takes in a message when it is written out (RFC 1035 3.1)."""
     return 1 if name == "." else len(absolute_name(name)) + 1

@@ -17,7 +17,7 @@ from itertools import product
 from ansible_collections.mailfleet.sending.plugins.module_utils.blocklists import Blocklist
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind, Outcome
-from ansible_collections.mailfleet.sending.plugins.module_utils.records import absolute_name
+from ansible_collections.mailfleet.sending.plugins.module_utils.records import absolute_name, plain_address
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict
 
 CHECK = "blocklist"
@@ -32,8 +32,9 @@ def verify_blocklists(lookup: Lookup, lists: Sequence[Blocklist], addresses: Seq
     answer its own test entries.
     Raises: ValueError where an address or a domain cannot be one.
     """
-    subjects = [(_family(address), str(ipaddress.ip_address(address))) for address in dict.fromkeys(addresses)]
-    subjects += [("domain", absolute_name(domain).removesuffix(".")) for domain in dict.fromkeys(domains)]
+    subjects = [("ip6" if ":" in address else "ip4", address) for address in map(plain_address, addresses)]
+    subjects += [("domain", absolute_name(domain).removesuffix(".")) for domain in domains]
+    subjects = list(dict.fromkeys(subjects))
     work = [(blocklist, kind, subject) for blocklist, (kind, subject) in product(lists, subjects)
             if kind in blocklist.kinds]
     wanted = list(dict.fromkeys((blocklist, kind) for blocklist, kind, _subject in work))
@@ -46,10 +47,6 @@ def verify_blocklists(lookup: Lookup, lists: Sequence[Blocklist], addresses: Seq
         return _judge(lookup, blocklist, subject)
 
     return lookup.each(verify, work)
-
-
-def _family(address: str) -> str:
-    return f"ip{ipaddress.ip_address(address.strip()).version}"
 
 
 def question(blocklist: Blocklist, subject: str) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.agreement import combine
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
+from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import collect
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind, Mx, Outcome
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import absolute_name
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict
@@ -34,8 +35,9 @@ class Receiver:
     hosts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "domain", absolute_name(self.domain))
-        object.__setattr__(self, "hosts", tuple(dict.fromkeys(map(absolute_name, self.hosts))))
+        domain, *hosts = collect(absolute_name, (self.domain, *self.hosts))
+        object.__setattr__(self, "domain", domain)
+        object.__setattr__(self, "hosts", tuple(dict.fromkeys(hosts)))
 
 
 @dataclass(frozen=True)

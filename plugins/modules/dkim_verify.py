@@ -163,6 +163,7 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import dkim_deployed, lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_judge import Key
+from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import collect, every
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import as_result
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_dkim import verify_dkim
 from ansible_collections.mailfleet.sending.plugins.module_utils.waiting import Try
@@ -181,10 +182,12 @@ ARGUMENTS = lookup.OPTIONS | lookup.AUTHORITATIVE | lookup.WAIT | {
 
 def result(params: Mapping[str, object], show: Callable[[Try], None] | None = None) -> dict[str, object]:
     """Return what the module returns. C(show) takes each try as it ends. Raises: ValueError for mistakes."""
-    keys = lookup.collect(_key, params["keys"])
-    with lookup.from_options(params) as dns:
+    keys, dns = every(lambda: collect(_key, params["keys"], "keys"), lambda: lookup.from_options(params))
+    with dns:
         found = verify_dkim(dns, keys, params["authoritative"], params["wait"], show=show)
-    return {"changed": False, "seen": list(found.seen), "tries": list(found.tries), **as_result(found.verdicts)}
+    warned = {} if keys else {"warnings": ["nothing was verified: keys is empty"]}
+    return {**warned, "changed": False, "seen": list(found.seen), "tries": list(found.tries),
+            **as_result(found.verdicts)}
 
 
 def _key(item: Mapping[str, str]) -> Key:

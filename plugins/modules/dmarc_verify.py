@@ -175,8 +175,14 @@ policies:
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import lookup
+from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import collect, every
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import as_result
-from ansible_collections.mailfleet.sending.plugins.module_utils.verify_dmarc import Subject, as_policy, verify_dmarc
+from ansible_collections.mailfleet.sending.plugins.module_utils.verify_dmarc import (
+    Subject,
+    a_labels,
+    as_policy,
+    verify_dmarc,
+)
 
 
 def main() -> None:
@@ -197,12 +203,17 @@ def main() -> None:
     if lookup.DNSPYTHON_ERROR:
         module.fail_json(msg=missing_required_lib("dnspython"), exception=lookup.DNSPYTHON_ERROR)
     try:
-        subjects = lookup.collect(lambda item: Subject(**item), module.params["domains"])
-        with lookup.from_options(module.params) as dns:
-            found = verify_dmarc(dns, subjects, module.params["helo"], module.params["authoritative"])
+        subjects, helo, dns = every(
+            lambda: collect(lambda item: Subject(**item), module.params["domains"], "domains"),
+            lambda: collect(a_labels, module.params["helo"], "helo"),
+            lambda: lookup.from_options(module.params))
+        with dns:
+            found = verify_dmarc(dns, subjects, helo, module.params["authoritative"])
     except ValueError as error:
         module.fail_json(msg=str(error))
     policies = [as_policy(discovery) for discovery in found.discoveries]
+    if not subjects:
+        module.warn("nothing was verified: domains is empty")
     module.exit_json(changed=False, policies=policies, **as_result(found.verdicts))
 
 

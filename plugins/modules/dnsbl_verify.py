@@ -120,6 +120,8 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.blocklists import EVERYBODY, KINDS, named
+from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import collect, every
+from ansible_collections.mailfleet.sending.plugins.module_utils.records import absolute_name, plain_address
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import as_result
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_blocklists import verify_blocklists
 
@@ -144,11 +146,17 @@ def main() -> None:
     options = module.params
     wanted = [{"name": name} for name in EVERYBODY] if options["lists"] is None else options["lists"]
     try:
-        lists = lookup.collect(lambda item: named(item["name"], item.get("zone"), item.get("kinds")), wanted)
-        with lookup.from_options(options) as dns:
-            verdicts = verify_blocklists(dns, lists, options["addresses"], options["domains"])
+        lists, addresses, domains, dns = every(
+            lambda: collect(lambda item: named(item["name"], item.get("zone"), item.get("kinds")), wanted, "lists"),
+            lambda: collect(plain_address, options["addresses"], "addresses"),
+            lambda: collect(absolute_name, options["domains"], "domains"),
+            lambda: lookup.from_options(options))
+        with dns:
+            verdicts = verify_blocklists(dns, lists, addresses, domains)
     except ValueError as error:
         module.fail_json(msg=str(error))
+    if not (addresses or domains):
+        module.warn("nothing was verified: addresses and domains are empty")
     module.exit_json(changed=False, **as_result(verdicts))
 
 

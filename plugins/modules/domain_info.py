@@ -108,6 +108,7 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.domain_facts import Question, domain_facts
+from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import collect, every
 
 
 def main() -> None:
@@ -125,11 +126,16 @@ def main() -> None:
     if lookup.DNSPYTHON_ERROR:
         module.fail_json(msg=missing_required_lib("dnspython"), exception=lookup.DNSPYTHON_ERROR)
     try:
-        questions = lookup.collect(lambda item: Question(item["domain"], item["selectors"]), module.params["domains"])
-        with lookup.from_options(module.params) as dns:
+        questions, dns = every(
+            lambda: collect(lambda item: Question(item["domain"], item["selectors"]), module.params["domains"],
+                            "domains"),
+            lambda: lookup.from_options(module.params))
+        with dns:
             facts = domain_facts(dns, questions)
     except ValueError as error:
         module.fail_json(msg=str(error))
+    if not questions:
+        module.warn("nothing was asked: domains is empty")
     module.exit_json(changed=False, domains=facts)
 
 

@@ -102,6 +102,7 @@ summary:
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import lookup
+from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import collect, every
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import as_result
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_inbound import verify_inbound
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_mx import Receiver, verify_mx
@@ -124,13 +125,17 @@ def main() -> None:
     if lookup.DNSPYTHON_ERROR:
         module.fail_json(msg=missing_required_lib("dnspython"), exception=lookup.DNSPYTHON_ERROR)
     try:
-        receivers = lookup.collect(lambda item: Receiver(item["domain"], item["hosts"]), module.params["domains"])
-        with lookup.from_options(module.params) as dns:
+        receivers, dns = every(
+            lambda: collect(lambda item: Receiver(item["domain"], item["hosts"]), module.params["domains"], "domains"),
+            lambda: lookup.from_options(module.params))
+        with dns:
             verdicts = verify_mx(dns, receivers, module.params["authoritative"])
             if module.params["inbound_policies"]:
                 verdicts += verify_inbound(dns, [receiver.domain for receiver in receivers])
     except ValueError as error:
         module.fail_json(msg=str(error))
+    if not receivers:
+        module.warn("nothing was verified: domains is empty")
     module.exit_json(changed=False, **as_result(verdicts))
 
 

@@ -101,6 +101,7 @@ summary:
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import lookup
+from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import collect, every
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import as_result
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_ptr import Address, verify_ptr
 
@@ -123,11 +124,16 @@ def main() -> None:
     if lookup.DNSPYTHON_ERROR:
         module.fail_json(msg=missing_required_lib("dnspython"), exception=lookup.DNSPYTHON_ERROR)
     try:
-        addresses = lookup.collect(lambda item: Address(item["address"], item["helo"]), module.params["addresses"])
-        with lookup.from_options(module.params) as dns:
+        addresses, dns = every(
+            lambda: collect(lambda item: Address(item["address"], item["helo"]), module.params["addresses"],
+                            "addresses"),
+            lambda: lookup.from_options(module.params))
+        with dns:
             verdicts = verify_ptr(dns, addresses, module.params["authoritative"], module.params["helo_must_match"])
     except ValueError as error:
         module.fail_json(msg=str(error))
+    if not addresses:
+        module.warn("nothing was verified: addresses is empty")
     module.exit_json(changed=False, **as_result(verdicts))
 
 
