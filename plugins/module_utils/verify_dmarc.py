@@ -31,6 +31,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.dmarc_walk impor
     walk,
 )
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
+from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import collect, every
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Outcome
 from ansible_collections.mailfleet.sending.plugins.module_utils.reading import domain_name
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict
@@ -56,17 +57,21 @@ class Subject:
     dmarc: str = ""
 
     def __post_init__(self) -> None:
-        domain = a_labels(self.domain)
+        domain, bounce_domain, dkim, _wanted = every(
+            lambda: a_labels(self.domain), lambda: self.bounce_domain and a_labels(self.bounce_domain),
+            lambda: collect(a_labels, self.dkim or (), "dkim"), self._no_mistakes)
         object.__setattr__(self, "domain", domain)
-        object.__setattr__(self, "bounce_domain", a_labels(self.bounce_domain or domain))
-        object.__setattr__(self, "dkim", tuple(map(a_labels, (domain,) if self.dkim is None else self.dkim)))
-        if self.dmarc:
-            try:
-                wrong = "; ".join(map(str, parse_record(self.dmarc).problems))
-            except DmarcRecordError as error:
-                wrong = f"at character {error.position + 1}: {error}"
-            if wrong:
-                raise ValueError(f"{domain}: dmarc {self.dmarc[:80]!r}: {wrong}")
+        object.__setattr__(self, "bounce_domain", bounce_domain or domain)
+        object.__setattr__(self, "dkim", (domain,) if self.dkim is None else tuple(dkim))
+
+    def _no_mistakes(self) -> None:
+        """Raise ValueError where the wanted record cannot be one."""
+        try:
+            wrong = "; ".join(map(str, parse_record(self.dmarc).problems)) if self.dmarc else ""
+        except DmarcRecordError as error:
+            wrong = f"at character {error.position + 1}: {error}"
+        if wrong:
+            raise ValueError(f"{self.domain}: dmarc {self.dmarc[:80]!r}: {wrong}")
 
     @property
     def wanted(self) -> DmarcRecord | None:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.agreement import combine
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
+from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import every
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind, Outcome
-from ansible_collections.mailfleet.sending.plugins.module_utils.records import absolute_name
+from ansible_collections.mailfleet.sending.plugins.module_utils.records import absolute_name, plain_address
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict
 
 CHECK = "ptr"
@@ -37,9 +38,9 @@ class Address:
     helo: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "address", str(ipaddress.ip_address(self.address.strip())))
-        if self.helo:
-            object.__setattr__(self, "helo", absolute_name(self.helo))
+        address, helo = every(lambda: plain_address(self.address), lambda: self.helo and absolute_name(self.helo))
+        object.__setattr__(self, "address", address)
+        object.__setattr__(self, "helo", helo)
 
     @property
     def pointer(self) -> str:

@@ -15,7 +15,9 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import fr
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import collect, every
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import plain_address
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_blocklists import verify_blocklists
+from ansible_collections.mailfleet.sending.plugins.module_utils.verify_dmarc import Subject
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_mx import Receiver
+from ansible_collections.mailfleet.sending.plugins.module_utils.verify_ptr import Address
 
 RIGHT = {"resolvers": ["192.0.2.1"], "timeout": 5.0, "deadline": 60.0}
 
@@ -28,7 +30,8 @@ def test_options_of_every_module():
 @pytest.mark.parametrize("options, told", [
     ({"timeout": 0.0, "deadline": -1.0, "wait": -1.0, "resolvers": ["192.0.2.1", "ns.example.com", "192.0.2.1:0"]}, [
         "timeout: found 0, expected more than 0 and at most 86,400 seconds",
-        "deadline: found -1, expected more than 0 and at most 86,400 seconds", "wait: found -1, expected at least 0 and at most 86,400 seconds",
+        "deadline: found -1, expected more than 0 and at most 86,400 seconds",
+        "wait: found -1, expected at least 0 and at most 86,400 seconds",
         "resolvers[1]: resolver 'ns.example.com': expected", "resolvers[2]: resolver '192.0.2.1:0': expected"]),
     # A play would wait for ever, or stumble over a time that no clock shows.
     ({"timeout": float("inf"), "deadline": 1e300, "wait": float("nan")}, [
@@ -54,6 +57,10 @@ def test_mistakes_have_their_path_and_are_told_together():
     (lambda: Question("example.com", ("a_b", "s", "-")), ["selector 'a_b'", "selector '-'"]),
     (lambda: Key("example.com", "a_b", "xx", "example.net"), [
         "selector 'a_b'", "p= is not base64", "identity 'example.net': expected example.com or a sub-domain"]),
+    (lambda: Address("fe80::1%eth0", "a..b"), ["'fe80::1%eth0': an address without a zone", "'a..b' is not"]),
+    (lambda: Subject("a..b", "", ("", "c..d"), "v=DMARC1; p=all"), [
+        "'a..b' is no domain name", "dkim[0]: '' is no", "dkim[1]: 'c..d' is no",
+        "a..b: dmarc 'v=DMARC1; p=all': at character"]),
     (lambda: named("mine", "k3y..example"), ["blocklist 'mine': its zone is no domain name"]),
     (lambda: verify_blocklists(None, [], ["fe80::1%eth0"]), ["'fe80::1%eth0': an address without a zone"]),
 ])
