@@ -19,6 +19,7 @@ import asyncio
 import socket
 import threading
 from collections import Counter
+from collections.abc import Iterator
 
 import dns.flags
 import dns.message
@@ -72,6 +73,14 @@ def cut(value: str | bytes) -> list[bytes]:
     return [data[at : at + 255] for at in range(0, len(data), 255)] or [b""]
 
 
+def _upwards(name: dns.name.Name) -> Iterator[dns.name.Name]:
+    """Yield a name and all above it, the root last."""
+    yield name
+    while name != dns.name.root:
+        name = name.parent()
+        yield name
+
+
 class Nameserver:
     """See the module.
 
@@ -101,6 +110,7 @@ class Nameserver:
         self.tcp: Counter[tuple[str, str]] = Counter()
         self.remember = remember
         self._known: dict[tuple[bytes, bool], tuple[tuple[str, str], bytes]] = {}
+        self._names: dict[dns.name.Name, set[dns.name.Name]] = {}
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="nameserver", daemon=True)
@@ -118,6 +128,7 @@ class Nameserver:
         """Give a name other values while the server runs."""
         self.zones[self._name(zone)][self._name(owner)] = self._sets(types)
         self._known.clear()
+        self._names.clear()
 
     def __enter__(self) -> Nameserver:
         self._thread.start()
@@ -273,8 +284,8 @@ class Nameserver:
                 answer.answer.append(dns.rrset.from_rdata_list(at, TTL, found))
                 return answer
             alias = types.get(dns.rdatatype.CNAME)
-            moved = next((owner for owner in names if at != owner and at.is_subdomain(owner)
-                          and dns.rdatatype.DNAME in names[owner]), None)
+            moved = next((owner for owner in names if dns.rdatatype.DNAME in names[owner]
+                          and at != owner and at.is_subdomain(owner)), None)
             if not alias and moved is not None:
                 # The CNAME that a server should make of it (RFC 6672, 3.1) is left out: resolvers have to cope.
                 answer.answer.append(dns.rrset.from_rdata_list(moved, TTL, names[moved][dns.rdatatype.DNAME]))
@@ -284,7 +295,7 @@ class Nameserver:
             seen.add(at)
             answer.answer.append(dns.rrset.from_rdata_list(at, TTL, alias))
             at = alias[0].target
-        if at not in seen and at != zone and not any(owner.is_subdomain(at) for owner in names):
+        if at not in seen and at != zone and at not in self._existing(zone):
             answer.set_rcode(dns.rcode.NXDOMAIN)
         if at not in seen:
             soa = names.get(zone, {}).get(dns.rdatatype.SOA) or self._made_up(zone, zone, dns.rdatatype.SOA)
@@ -303,7 +314,13 @@ class Nameserver:
 
     def _zone(self, name: dns.name.Name) -> dns.name.Name | None:
         """Return the longest zone that holds the name."""
-        return max((zone for zone in self.zones if name.is_subdomain(zone)), key=len, default=None)
+        return next((parent for parent in _upwards(name) if parent in self.zones), None)
+
+    def _existing(self, zone: dns.name.Name) -> set[dns.name.Name]:
+        """Return the names of a zone, those between them and the zone included (RFC 8020, 2)."""
+        if zone not in self._names:
+            self._names[zone] = {parent for owner in self.zones[zone] for parent in _upwards(owner)}
+        return self._names[zone]
 
     @staticmethod
     def _made_up(zone: dns.name.Name, at: dns.name.Name, rdtype: int) -> list:
