@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 # Labels of a reverse name under which zones are cut: a /24 (RFC 1035, 3.5) and a /64 (RFC 3596, 2.5). Below it a CNAME
 # leads elsewhere (RFC 2317), or the servers of the zone above say that there is another cut.
+# No zone needs more, and one that has thousands must not take the time of all others.
+MAXIMUM_HOSTS = 32
+MAXIMUM_SERVERS = 64  # addresses of them
+NOBODYS = ("0.0.0.0", "::")  # a query to these would go to this machine (RFC 1122, 3.2.1.3)
+MAXIMUM_WAYS = 4  # by which the servers of one zone send on those who ask
 NETWORKS = {".in-addr.arpa.": 3, ".ip6.arpa.": 16}
 
 
@@ -55,28 +60,32 @@ def find(lookup: Lookup, at: str) -> tuple[Authorities, int]:
         parent = at.partition(".")[2] or "."
         # A negative answer names its zone, which saves the steps between.
         at = names.zone if not names.chain and names.zone and f".{parent}".endswith(f".{names.zone}") else parent
-    found = lookup.each(lambda host: [lookup.ask(host, rdtype) for rdtype in ("A", "AAAA")], names.values)
+    hosts = names.values[:MAXIMUM_HOSTS]
+    found = lookup.each(lambda host: [lookup.ask(host, rdtype) for rdtype in ("A", "AAAA")], hosts)
     servers, silent = [], []
-    for host, outcomes in zip(names.values, found):
-        addresses = [address for outcome in outcomes for address in outcome.values]
+    for host, outcomes in zip(hosts, found):
+        addresses = [address for outcome in outcomes for address in outcome.values if address not in NOBODYS]
         servers += [Server(address, lookup.authority_port, host, at) for address in addresses]
         silent += [replace(outcome, server=f"{outcome.server} for {host}") for outcome in outcomes if not outcome.said]
         if not addresses and all(outcome.said for outcome in outcomes):
             silent.append(Outcome(host, "A", Kind.SILENT, server=host, cause="the name server has no address"))
-    return Authorities(at, tuple(servers), tuple(silent)), 0 if silent else names.ttl
+    if len(names.values) > len(hosts) or len(servers) > MAXIMUM_SERVERS:
+        cause = f"of {len(names.values)} name servers {len(hosts)} with {MAXIMUM_SERVERS} addresses at most are asked"
+        silent.append(replace(names, kind=Kind.SILENT, values=(), server=f"other name servers of {at}", cause=cause))
+    return Authorities(at, tuple(servers[:MAXIMUM_SERVERS]), tuple(silent)), 0 if silent else names.ttl
 
 
 def ask_each(lookup: Lookup, name: str, rdtype: str, way: tuple[str, ...] = ()) -> list[Outcome]:
     """Return the outcome of each authoritative server of the name, and those of servers that were not found.
 
     Where a CNAME leads out of the zone, its target is asked of each of the target's servers, and of the resolvers where
-    none of those says anything. An address of a family that this machine cannot reach is left out where the same server
-    answers at another.
+    none of those says anything. The servers of one zone may differ in where it leads, those behind it may not. An
+    address of a family that this machine cannot reach is left out where the same server answers at another.
 
     Arguments: C(way) the names that CNAMEs led through so far, the first one asked for being the first.
     """
     at = absolute(name)
-    authorities = lookup.authorities(network(at))
+    authorities = _authorities(lookup, at, rdtype)
     answers = _answers(lookup, at, rdtype, authorities)
     if any(_below(outcome.zone, authorities.zone) for outcome, _target in answers):
         authorities = lookup.authorities(at)  # there is another cut below the network
@@ -89,6 +98,10 @@ def ask_each(lookup: Lookup, name: str, rdtype: str, way: tuple[str, ...] = ()) 
         if target:
             targets.setdefault(target, []).append(outcome)
     outcomes = [outcome for outcome, target in heard if not target] + list(authorities.silent)
+    if len(targets) > (1 if way else MAXIMUM_WAYS):
+        # At each of the names they could lead apart again: that has no end.
+        cause = f"its name servers lead to {len(targets)} different names: {', '.join(list(targets)[:MAXIMUM_WAYS])}"
+        return outcomes + [replace(outcome, kind=Kind.SILENT, cause=cause) for outcome, target in heard if target]
     for target, aliases in targets.items():
         beyond = _beyond(lookup, target, aliases[0], (*way, at))
         if len(targets) > 1 or outcomes:
@@ -96,6 +109,19 @@ def ask_each(lookup: Lookup, name: str, rdtype: str, way: tuple[str, ...] = ()) 
             beyond = [replace(outcome, server=f"{outcome.server} by way of {through}") for outcome in beyond]
         outcomes += beyond
     return outcomes
+
+
+def _authorities(lookup: Lookup, at: str, rdtype: str) -> Authorities:
+    """Return the servers of the name, or of its network.
+
+    Mostly these are those of a domain above. Where that was met before, they are asked meanwhile, and their answers are
+    at hand when it is known.
+    """
+    def find() -> Authorities:
+        return lookup.authorities(network(at))
+
+    above = lookup.authorities_above(network(at))
+    return lookup.each(lambda act: act(), [find, lambda: _answers(lookup, at, rdtype, above)])[0] if above else find()
 
 
 def _answers(lookup: Lookup, name: str, rdtype: str, authorities: Authorities) -> list[tuple[Outcome, str]]:
