@@ -20,6 +20,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import S
 
 CHECK = "ptr"
 MANY = 10  # names beyond these are not looked at by who validates them (RFC 7208, 5.5)
+LOOKED_AT = 20  # names of one address, and the one that it greets with: it may have thousands
 _REVERSE = (".in-addr.arpa.", ".ip6.arpa.")
 # Words in names that networks give to the lines of their customers.
 _CUSTOMER = re.compile(r"(?:^|[.-])(?:dyn(?:amic)?|dhcp|a?dsl|cable|dial(?:up|in)|ppp|broadband)(?=[.\d-])")
@@ -78,7 +79,8 @@ def _judge(lookup: Lookup, address: Address, pointers: Outcome, helo_must_match:
     sources = [pointers.source]
 
     def verdict(status: Status, cause: str = "", mend: str = "") -> Verdict:
-        found = ", ".join(names) or ("no answer" if not pointers.said else pointers.kind.value)
+        more = f" and {len(names) - LOOKED_AT:,} more" if len(names) > LOOKED_AT else ""
+        found = ", ".join(names[:LOOKED_AT]) + more or ("no answer" if not pointers.said else pointers.kind.value)
         return Verdict(CHECK, (address.address,), status, found, expected, cause, mend, "; ".join(sources))
 
     set_pointer = _set_pointer(address, pointers)
@@ -89,17 +91,20 @@ def _judge(lookup: Lookup, address: Address, pointers: Outcome, helo_must_match:
         if pointers.chain:
             cause = f"its reverse name is an alias of {pointers.chain[-1]} (RFC 2317), which has no PTR record"
         return verdict(Status.ABSENT, cause, set_pointer)
-    if undotted := [name for name in names if name.endswith(_REVERSE)]:
-        cause = f"{undotted[0]} ends in the reverse zone: the value in the zone lacks its last dot"
-        return verdict(Status.FAIL, cause, set_pointer)
-    forward = dict(zip(names, lookup.each(lambda name: lookup.ask(name, address.rdtype), names)))
+    undotted = next((name for name in names if name.endswith(_REVERSE)), "")
+    slip = f"{undotted} ends in the reverse zone: the value in the zone lacks its last dot"
+    asked = dict.fromkeys(name for name in (address.helo, *names[:LOOKED_AT])
+                          if name in names and not name.endswith(_REVERSE))
+    forward = dict(zip(asked, lookup.each(lambda name: lookup.ask(name, address.rdtype), asked)))
     sources += [outcome.source for outcome in forward.values()]
-    confirmed = [name for name in names if address.address in forward[name].values]
+    confirmed = [name for name in asked if address.address in forward[name].values]
     if address.helo in confirmed or (confirmed and not address.helo):
-        return verdict(*_taste(address, names, set_pointer))
+        return verdict(Status.WARN, slip, set_pointer) if undotted else verdict(*_taste(address, names, set_pointer))
     if silent := [outcome for name, outcome in forward.items()
                   if not outcome.said and (name == address.helo or not confirmed)]:
         return verdict(Status.UNKNOWN, str(silent[0]), f"make {silent[0].server} answer, then check again")
+    if undotted and not confirmed:
+        return verdict(Status.FAIL, slip, set_pointer)
     worse = Status.FAIL if helo_must_match or not confirmed else Status.WARN
     if address.helo in names:
         publish = f"publish {address.helo} {address.rdtype} {address.address}"

@@ -11,7 +11,12 @@ from nameserver import Nameserver
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status
-from ansible_collections.mailfleet.sending.plugins.module_utils.verify_ptr import Address, is_generic, verify_ptr
+from ansible_collections.mailfleet.sending.plugins.module_utils.verify_ptr import (
+    LOOKED_AT,
+    Address,
+    is_generic,
+    verify_ptr,
+)
 
 NET = "100.51.198.in-addr.arpa"
 ZONES = {
@@ -24,6 +29,7 @@ ZONES = {
         "mta22.example.com": {"A": ["198.51.100.22"]},
         "static-198-51-100-23.example.com": {"A": ["198.51.100.23"]},
         **{f"m{number}.example.com": {"A": ["198.51.100.24"]} for number in range(11)},
+        "dotted.example.com": {"A": ["198.51.100.25", "198.51.100.26"]},
     },
     NET: {
         f"10.{NET}": {"PTR": ["MTA1.example.com."]},
@@ -42,6 +48,8 @@ ZONES = {
         f"22.16-31.{NET}": {"PTR": ["mta22.example.com."]},
         f"23.{NET}": {"PTR": ["static-198-51-100-23.example.com."]},
         f"24.{NET}": {"PTR": [f"m{number}.example.com." for number in range(11)]},
+        f"25.{NET}": {"PTR": ["dotted.example.com.", f"mta1.example.com.{NET}."]},
+        f"26.{NET}": {"PTR": ["silent.example.com.", f"mta1.example.com.{NET}."]},
     },
     "1.6.0.0.8.b.d.0.1.0.0.2.ip6.arpa": {
         "0.1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.1.6.0.0.8.b.d.0.1.0.0.2.ip6.arpa": {"PTR": ["mta1.example.com."]},
@@ -114,6 +122,14 @@ def lookup():
             f"mta1.example.com.{NET}. ends in the reverse zone: the value in the zone lacks its last dot",
             f"have the owner of the network set 15.{NET}. PTR mta1.example.com.",
         ),
+        (  # who looks for a confirmed name finds one (RFC 8601, 3)
+            "198.51.100.25",
+            "dotted.example.com",
+            "warn",
+            f"dotted.example.com., mta1.example.com.{NET}.",
+            f"mta1.example.com.{NET}. ends in the reverse zone: the value in the zone lacks its last dot",
+            f"have the owner of the network set 25.{NET}. PTR dotted.example.com.",
+        ),
         (
             "198.51.100.17",
             "mta1.example.com",
@@ -180,7 +196,9 @@ def test_verdict(lookup, address, helo, status, found, cause, mend):
     assert verdict.source.startswith(f"PTR {Address(address).pointer}")
 
 
-@pytest.mark.parametrize("address, cause", [("198.51.100.16", "SERVFAIL"), ("198.51.100.19", "no answer within 0.3 s")])
+@pytest.mark.parametrize("address, cause", [
+    ("198.51.100.16", "SERVFAIL"), ("198.51.100.26", "SERVFAIL"), ("198.51.100.19", "no answer within 0.3 s"),
+])
 def test_what_dns_did_not_say_is_unknown_and_names_the_server(lookup, address, cause):
     (verdict,) = verify_ptr(lookup, [Address(address, "silent.example.com")])
     server = str(lookup.resolvers[0])
@@ -242,6 +260,17 @@ def test_name_servers_that_differ_are_named():
         f"the name servers differ: ns1.example.com. (127.0.0.1:{first.port}): mta1.example.com.; "
         f"ns2.example.com. (127.0.0.2:{first.port}): old.example.com. has no A record: no such name"
     )
+
+
+def test_an_address_with_thousands_of_names_takes_few_questions():
+    names = [f"m{number}.example.com." for number in range(2000)]
+    zones = {"example.com": {"z.example.com": {"A": ["198.51.100.10"]}}, NET: {
+        f"10.{NET}": {"PTR": [*names, "z.example.com."]}, f"11.{NET}": {"PTR": names}}}
+    with Nameserver(zones) as server, Lookup([server.server], timeout=5) as lookup:
+        greeted, other = verify_ptr(lookup, [Address("198.51.100.10", "z.example.com"), Address("198.51.100.11")])
+        assert greeted.status is Status.WARN and "it has 2001 names" in greeted.cause
+        assert other.status is Status.FAIL and other.found.endswith(", m1014.example.com. and 1,980 more")
+        assert server.queries <= 2 * 2 + LOOKED_AT + 1
 
 
 def test_queries_are_kept_to_two_for_an_address():
