@@ -97,7 +97,9 @@ class Lookup:
         """Return function(item) of every item, in order, run by up to 64 threads. May be nested."""
         work = [(self._pool.submit(function, item), item) for item in items]
         # What no thread has begun is done by the caller, which may be a worker itself: so none waits for a free one.
-        return [function(item) if future.cancel() else future.result() for future, item in work]
+        # Threads begin at the front, and the caller at the end.
+        mine = {at: function(item) for at, (future, item) in reversed([*enumerate(work)]) if future.cancel()}
+        return [mine[at] if at in mine else future.result() for at, (future, _item) in enumerate(work)]
 
     def forget(self) -> None:
         """Drop all answers, so that the next question is asked again, and of servers that were silent too."""
@@ -162,6 +164,16 @@ class Lookup:
         """
         at = absolute(name)
         return self._kept(("zone of", at), lambda: lookup_authorities.find(self, at))
+
+    def authorities_above(self, name: str) -> Authorities | None:
+        """Return those of the nearest domain above the name, if they were found before, and not those of the name."""
+        labels = name.split(".")
+        with self._lock:
+            for at in (".".join(labels[skipped:]) for skipped in range(len(labels) - 1)):
+                until, found = self._cache.get(("zone of", at), (0.0, None))
+                if until > time.monotonic():
+                    return found if at != name else None
+        return None
 
     def ask_authorities(self, name: str, rdtype: str) -> list[Outcome]:
         """Return the outcome of each authoritative server of the name, and those of servers that were not found.

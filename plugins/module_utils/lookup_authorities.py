@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 
 # Labels of a reverse name under which zones are cut: a /24 (RFC 1035, 3.5) and a /64 (RFC 3596, 2.5). Below it a CNAME
 # leads elsewhere (RFC 2317), or the servers of the zone above say that there is another cut.
+NETWORKS = {".in-addr.arpa.": 3, ".ip6.arpa.": 16}
 # No zone needs more, and one that has thousands must not take the time of all others.
 MAXIMUM_HOSTS = 32
 MAXIMUM_SERVERS = 64  # addresses of them
 NOBODYS = ("0.0.0.0", "::")  # a query to these would go to this machine (RFC 1122, 3.2.1.3)
 MAXIMUM_WAYS = 4  # by which the servers of one zone send on those who ask
-NETWORKS = {".in-addr.arpa.": 3, ".ip6.arpa.": 16}
+ADDRESSES = ("A", "AAAA")
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,9 @@ def find(lookup: Lookup, at: str) -> tuple[Authorities, int]:
         # A negative answer names its zone, which saves the steps between.
         at = names.zone if not names.chain and names.zone and f".{parent}".endswith(f".{names.zone}") else parent
     hosts = names.values[:MAXIMUM_HOSTS]
-    found = lookup.each(lambda host: [lookup.ask(host, rdtype) for rdtype in ("A", "AAAA")], hosts)
+    found = lookup.each(lambda question: lookup.ask(*question), [(host, kind) for host in hosts for kind in ADDRESSES])
     servers, silent = [], []
-    for host, outcomes in zip(hosts, found):
+    for host, *outcomes in zip(hosts, found[::2], found[1::2]):
         addresses = [address for outcome in outcomes for address in outcome.values if address not in NOBODYS]
         servers += [Server(address, lookup.authority_port, host, at) for address in addresses]
         silent += [replace(outcome, server=f"{outcome.server} for {host}") for outcome in outcomes if not outcome.said]

@@ -162,6 +162,24 @@ def test_a_cut_below_the_network_is_found_by_the_referral(run):
     assert (outcome.values, outcome.server) == (("a.example.com.",), f"ns2.example.net. (127.0.0.2:{second.port})")
 
 
+def test_a_name_below_one_that_was_met_costs_no_more_and_may_have_servers_of_its_own(run):
+    """The servers of the domain above are asked while it is found out whether there is a zone between."""
+    zones = world("127.0.0.1", **{"example.com": {"example.com": {"TXT": ["a"]}, "b.example.com": {"TXT": ["b"]}}})
+    zones["example.com"]["example.com"] = {"NS": ["ns1.example.net."], "TXT": ["a"]}
+    zones["example.net"]["ns2.example.net"] = {"A": ["127.0.0.2"]}
+    below = {"c.example.com": {"NS": ["ns1.example.net.", "ns2.example.net."], "TXT": ["c"]}}
+    first = run(zones | {"c.example.com": below}, address="127.0.0.1")
+    run({"c.example.com": {"c.example.com": below["c.example.com"] | {"TXT": ["other"]}}}, address="127.0.0.2",
+        port=first.port)
+    with Lookup([first.server], timeout=5, authority_port=first.port) as lookup:
+        assert said(lookup.ask_authorities("example.com", "TXT")) == {"ns1.example.net.": ("a",)}
+        before = first.queries
+        assert said(lookup.ask_authorities("b.example.com", "TXT")) == {"ns1.example.net.": ("b",)}
+        assert first.queries == before + 2  # who serves it, and its text
+        assert said(lookup.ask_authorities("c.example.com", "TXT")) == {
+            "ns1.example.net.": ("c",), "ns2.example.net.": ("other",)}
+
+
 @pytest.fixture
 def servers(run):
     """Return two name servers of one zone on one port, which a resolver knows."""
