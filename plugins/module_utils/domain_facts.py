@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
@@ -15,18 +14,24 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_judge impor
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import collect
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Mx
-from ansible_collections.mailfleet.sending.plugins.module_utils.records import absolute_name
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict, worst
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_dkim import verify_dkim
-from ansible_collections.mailfleet.sending.plugins.module_utils.verify_dmarc import Subject, as_policy, verify_dmarc
-from ansible_collections.mailfleet.sending.plugins.module_utils.verify_mx import INSIDE, Receiver, verify_mx
+from ansible_collections.mailfleet.sending.plugins.module_utils.verify_dmarc import (
+    Subject,
+    a_labels,
+    as_policy,
+    verify_dmarc,
+)
+from ansible_collections.mailfleet.sending.plugins.module_utils.verify_mx import Receiver, is_inside, verify_mx
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_ptr import Address, verify_ptr
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_spf_record import verify_records
+
+LOOKED_AT = 32  # addresses of one domain: it may have thousands
 
 
 @dataclass(frozen=True)
 class Question:
-    """A domain to be asked about, and the selectors of its DKIM keys that are known.
+    """A domain to be asked about, in A-labels, and the selectors of its DKIM keys that are known.
 
     Raises: ValueError where a name cannot be one.
     """
@@ -35,7 +40,7 @@ class Question:
     selectors: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "domain", absolute_name(self.domain).removesuffix("."))
+        object.__setattr__(self, "domain", a_labels(self.domain))
         object.__setattr__(self, "selectors", tuple(dict.fromkeys(self.selectors)))
         collect(lambda selector: dkim_record.owner(selector, self.domain), self.selectors)
 
@@ -73,8 +78,8 @@ class Fact:
 def domain_facts(lookup: Lookup, questions: Sequence[Question]) -> dict[str, dict[str, object]]:
     """Return the facts on each domain as plain data: ip, ptr, spf, dkim, default_dkim, dmarc, mx.
 
-    C(ptr) has a fact for each address of the domain, C(dkim) one for each selector that is known; C(default_dkim) is
-    that of the selector that bears the domain's own name.
+    C(ptr) has a fact for each address of the domain, the first LOOKED_AT of them; C(dkim) one for each selector that is
+    known; C(default_dkim) is that of the selector that bears the domain's own name.
     """
     selectors: dict[str, tuple[str, ...]] = {}
     for question in questions:
@@ -88,10 +93,10 @@ def _facts(lookup: Lookup, question: Question) -> dict[str, object]:
     addresses, ip = _ip(lookup, domain)
     parts = {
         "ip": lambda: asdict(ip),
-        "ptr": lambda: [{"address": address, **asdict(_ptr(lookup, address))} for address in addresses],
+        "ptr": lambda: lookup.each(lambda address: _ptr(lookup, address), addresses[:LOOKED_AT]),
         "spf": lambda: asdict(_spf(lookup, domain)),
         "dkim": lambda: {selector: asdict(_dkim(lookup, Key(domain, selector))) for selector in question.selectors},
-        "default_dkim": lambda: asdict(_dkim(lookup, Key(domain))),
+        "default_dkim": lambda: asdict(_default_dkim(lookup, domain)),
         "dmarc": lambda: _dmarc(lookup, domain),
         "mx": lambda: asdict(_mx(lookup, domain)),
     }
@@ -102,15 +107,20 @@ def _ip(lookup: Lookup, domain: str) -> tuple[list[str], Fact]:
     outcomes = lookup.each(lambda rdtype: lookup.ask(domain, rdtype), ("A", "AAAA"))
     addresses = [address for outcome in outcomes for address in outcome.values]
     silent = [str(outcome) for outcome in outcomes if not outcome.said]
-    inside = [address for address in addresses if any(ipaddress.ip_address(address) in network for network in INSIDE)]
+    inside = [address for address in addresses if is_inside([address])]
     valid = None if silent else bool(addresses) and not inside
     cause = "; ".join(silent + [f"{address} is an address that nobody outside reaches" for address in inside])
     source = "; ".join(outcome.source for outcome in outcomes)
     return addresses, Fact(addresses, bool(addresses) or (None if silent else False), valid, cause, source)
 
 
-def _ptr(lookup: Lookup, address: str) -> Fact:
-    return Fact.of(list(lookup.ask(Address(address).pointer, "PTR").values), verify_ptr(lookup, [Address(address)]))
+def _ptr(lookup: Lookup, text: str) -> dict[str, object]:
+    try:
+        address = Address(text)
+    except ValueError as error:  # DNS holds what no packet bears, as an IPv4 address in IPv6
+        return {"address": text, **asdict(Fact([], False, False, str(error)))}
+    names = list(lookup.ask(address.pointer, "PTR").values)
+    return {"address": text, **asdict(Fact.of(names, verify_ptr(lookup, [address])))}
 
 
 def _spf(lookup: Lookup, domain: str) -> Fact:
@@ -121,6 +131,14 @@ def _spf(lookup: Lookup, domain: str) -> Fact:
 def _dkim(lookup: Lookup, key: Key) -> Fact:
     texts = list(lookup.ask(key.owner, "TXT").values)
     return Fact.of(_one_or_all(texts), verify_dkim(lookup, [key], "no").verdicts)
+
+
+def _default_dkim(lookup: Lookup, domain: str) -> Fact:
+    try:
+        key = Key(domain)
+    except ValueError as error:  # no selector has an underscore, and its record's name may be too long
+        return Fact("", False, False, str(error))
+    return _dkim(lookup, key)
 
 
 def _dmarc(lookup: Lookup, domain: str) -> dict[str, object]:

@@ -18,10 +18,11 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.records import a
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict
 
 CHECK = "mx"
-# What nobody outside reaches (RFC 1918, RFC 4193, RFC 3927, RFC 4291). Addresses of documentation are not among them.
+LOOKED_AT = 20  # hosts of one domain, those that mail goes to first: there may be thousands
+# What nobody outside reaches (RFC 6890). Addresses of documentation are not among them.
 INSIDE = tuple(map(ipaddress.ip_network, (
-    "0.0.0.0/8", "10.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16", "224.0.0.0/3",
-    "::/127", "fc00::/7", "fe80::/10", "ff00::/8")))
+    "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16",
+    "198.18.0.0/15", "224.0.0.0/3", "::/127", "::ffff:0:0/96", "100::/64", "fc00::/7", "fe80::/10", "ff00::/8")))
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def _judge(lookup: Lookup, receiver: Receiver, outcome: Outcome) -> Verdict:
         CHECK,
         (receiver.domain,),
         status,
-        str(outcome) if outcome.said else "no answer",
+        _found(outcome),
         f"MX records that name {wanted}" if wanted else "MX records that name hosts with addresses",
         "; ".join(problem.cause for problem in problems),
         "; ".join(dict.fromkeys(problem.mend for problem in problems)),
@@ -94,7 +95,8 @@ def _problems(lookup: Lookup, receiver: Receiver, outcome: Outcome) -> Iterator[
         cause = "a null MX says that the domain takes no mail (RFC 7505, 3): receivers may refuse mail from it (4.2)"
         if len(outcome.values) > 1:
             cause = "a null MX stands beside other MX records, which RFC 7505, 3 forbids"
-        yield _Problem(Status.FAIL, cause, f"remove {receiver.domain} MX 0 .; {publish}")
+        null = next(mx for mx in outcome.values if mx.exchange == ".")
+        yield _Problem(Status.FAIL, cause, f"remove {receiver.domain} MX {null.preference} .; {publish}")
     else:
         yield from _of_hosts(lookup, receiver, outcome.values)
         yield from _of_fleet(receiver, outcome.values, publish)
@@ -104,9 +106,13 @@ def _without(lookup: Lookup, receiver: Receiver, outcome: Outcome, publish: str)
     """Judge a domain without MX records, to whose own addresses mail then goes (RFC 5321, 5.1)."""
     found = _addresses(lookup, receiver.domain)
     sources = "; ".join(each.source for each in found)
-    if addresses := [str(value) for each in found for value in each.values]:
-        cause = f"{outcome.kind.value}: mail goes to the domain's own address, {', '.join(addresses)} (RFC 5321, 5.1)"
-        yield _Problem(Status.FAIL if receiver.hosts else Status.WARN, cause, publish, sources)
+    if addresses := [value for each in found for value in each.values]:
+        shown = _enumerated(addresses)
+        cause = f"{outcome.kind.value}: mail goes to the domain's own address, {shown} (RFC 5321, 5.1)"
+        if is_inside(addresses):
+            cause += ", which nobody outside reaches"
+        status = Status.FAIL if receiver.hosts or is_inside(addresses) else Status.WARN
+        yield _Problem(status, cause, publish, sources)
     elif silent := [each for each in found if not each.said]:
         yield _Problem(Status.UNKNOWN, str(silent[0]), f"make {silent[0].server} answer, then check again", sources)
     else:
@@ -117,6 +123,10 @@ def _without(lookup: Lookup, receiver: Receiver, outcome: Outcome, publish: str)
 def _of_hosts(lookup: Lookup, receiver: Receiver, values: Sequence[Mx]) -> Iterator[_Problem]:
     """Judge each host that the records name. One that mail reaches makes what is wrong with the others a warning."""
     names = list(dict.fromkeys(mx.exchange for mx in values))
+    if len(names) > LOOKED_AT:
+        cause = f"it names {len(names):,} hosts, of which the first {LOOKED_AT} were looked at"
+        yield _Problem(Status.WARN, cause, f"leave a few MX records of {receiver.domain}")
+    names = names[:LOOKED_AT]
     judged = lookup.each(lambda name: _of_host(lookup, receiver, name), names)
     reached = any(problem is None or problem.status is Status.WARN for problem in judged)
     for problem in filter(None, judged):
@@ -131,15 +141,14 @@ def _of_host(lookup: Lookup, receiver: Receiver, name: str) -> _Problem | None:
         return _Problem(Status.FAIL, f"{name} is an address, an MX names a host (RFC 1035, 3.3.9)", instead)
     found = _addresses(lookup, name)
     source = "; ".join(each.source for each in found)
-    addresses = [ipaddress.ip_address(value) for each in found for value in each.values]
+    addresses = [value for each in found for value in each.values]
     if not addresses:
         if silent := [each for each in found if not each.said]:
             mend = f"make {silent[0].server} answer, then check again"
             return _Problem(Status.UNKNOWN, str(silent[0]), mend, source)
         return _Problem(Status.FAIL, f"{name} has no address: {found[0]}", f"publish {name} A with its address", source)
-    if all(any(address in network for network in INSIDE) for address in addresses):
-        inside = ", ".join(map(str, addresses))
-        return _Problem(Status.FAIL, f"{name} points to {inside}, which nobody outside reaches",
+    if is_inside(addresses):
+        return _Problem(Status.FAIL, f"{name} points to {_enumerated(addresses)}, which nobody outside reaches",
                         f"publish {name} A with its public address", source)
     if chain := next((each.chain for each in found if each.chain), ()):
         cause = f"{name} is an alias of {chain[-1]}, which an MX must not name (RFC 2181, 10.3)"
@@ -153,14 +162,30 @@ def _of_fleet(receiver: Receiver, values: Sequence[Mx], publish: str) -> Iterato
         return
     names = {mx.exchange for mx in values}
     if foreign := sorted(names - set(receiver.hosts)):
-        cause = f"mail goes to {', '.join(foreign)} too, which is no host of the fleet"
+        cause = f"mail goes to {_enumerated(foreign)} too, which is no host of the fleet"
         if names.isdisjoint(receiver.hosts):
-            cause = f"mail goes to {', '.join(foreign)}, and to no host of the fleet"
-        mend = f"remove {' and '.join(f'{receiver.domain} MX to {name}' for name in foreign)}"
+            cause = f"mail goes to {_enumerated(foreign)}, and to no host of the fleet"
+        mend = f"remove {' and '.join(f'{receiver.domain} MX to {name}' for name in foreign[:LOOKED_AT])}"
         yield _Problem(Status.FAIL, cause, f"{mend}; {publish}")
     elif missing := [host for host in receiver.hosts if host not in names]:
         mend = f"publish {' and '.join(f'{receiver.domain} MX 10 {host}' for host in missing)}"
         yield _Problem(Status.WARN, f"no MX record names {', '.join(missing)}", mend)
+
+
+def is_inside(addresses: Sequence[str]) -> bool:
+    """Return whether nobody outside reaches any of the addresses."""
+    return all(any(ipaddress.ip_address(address) in network for network in INSIDE) for address in addresses)
+
+
+def _enumerated(texts: Sequence[str]) -> str:
+    more = f" and {len(texts) - LOOKED_AT:,} more" if len(texts) > LOOKED_AT else ""
+    return ", ".join(texts[:LOOKED_AT]) + more
+
+
+def _found(outcome: Outcome) -> str:
+    if outcome.kind is Kind.VALUES:
+        return _enumerated([f"{mx.preference} {mx.exchange}" for mx in outcome.values])
+    return str(outcome) if outcome.said else "no answer"
 
 
 def _addresses(lookup: Lookup, name: str) -> list[Outcome]:

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from nameserver import Nameserver
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_record import format_record
-from ansible_collections.mailfleet.sending.plugins.module_utils.domain_facts import Question, domain_facts
+from ansible_collections.mailfleet.sending.plugins.module_utils.domain_facts import LOOKED_AT, Question, domain_facts
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
 
 PUBLIC = rsa.generate_private_key(65537, 2048).public_key().public_bytes(
@@ -37,6 +37,9 @@ ZONES = {
         "example.net": {"A": ["10.0.0.1", "198.51.100.11"], "TXT": ["v=spf1 -all", "v=spf1 ~all"], "MX": [(0, ".")]},
         "_dmarc.example.net": {"TXT": ["v=DMARC1; p=everything"]},
     },
+    "mapped.test": {"mapped.test": {"AAAA": ["::ffff:198.51.100.1"]}},
+    "under_score.test": {"under_score.test": {
+        "A": [f"198.51.100.{number}" for number in range(100)], "AAAA": ["::ffff:198.51.100.1"]}},
     "example.org": {"example.org": {"TXT": ["x"]}},
     "org": {"org": {"TXT": ["x"]}},
     NET: {f"10.{NET}": {"PTR": ["a.example.com."]}, f"11.{NET}": {"PTR": ["a.example.com."]}},
@@ -51,7 +54,8 @@ def told(fact):
 @pytest.fixture(scope="module")
 def facts():
     questions = [Question("Example.com.", ("m1", "old", "none")), Question("example.net"), Question("example.org"),
-                 Question("silent.test")]
+                 Question("silent.test"), Question("under_score.test"),
+                 Question("mapped.test")]
     with Nameserver(ZONES, {"silent.test": "timeout"}) as server, Lookup([server.server], timeout=0.3) as lookup:
         yield domain_facts(lookup, questions)
 
@@ -99,11 +103,25 @@ def test_what_dns_did_not_say_is_not_known(facts):
         assert "no answer" in found[name]["cause"]
 
 
+def test_a_domain_may_hold_anything(facts):
+    found = facts["under_score.test"]
+    assert len(found["ip"]["value"]) == 101 and len(found["ptr"]) == LOOKED_AT
+    assert told(found["ip"])[2] is False and "::ffff:198.51.100.1 is an address that nobody" in found["ip"]["cause"]
+    assert told(found["default_dkim"]) == ("", False, False)
+    assert "found 'under_score'; expected letters" in found["default_dkim"]["cause"]
+    (ptr,) = facts["mapped.test"]["ptr"]
+    assert told(ptr) == ([], False, False) and "an IPv4 one in dotted form" in ptr["cause"]
+
+
+def test_names_that_are_not_ascii():
+    assert Question("EXÄMPLE.com.").domain == "xn--exmple-cua.com"
+
+
 def test_facts_are_plain_data(facts):
     assert json.loads(json.dumps(facts)) == facts
 
 
-@pytest.mark.parametrize("domain, selectors", [("exa mple.com", ()), ("example.com", ("a b",))])
+@pytest.mark.parametrize("domain, selectors", [("exa mple.com", ()), ("example.com", ("a b",)), ("com", ())])
 def test_names_that_cannot_be_names(domain, selectors):
     with pytest.raises(ValueError):
         Question(domain, selectors)

@@ -11,7 +11,7 @@ from nameserver import Nameserver
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status
-from ansible_collections.mailfleet.sending.plugins.module_utils.verify_mx import Receiver, verify_mx
+from ansible_collections.mailfleet.sending.plugins.module_utils.verify_mx import LOOKED_AT, Receiver, verify_mx
 
 HOSTS = ("mta1.example.com", "mta2.example.com")
 ZONES = {
@@ -39,6 +39,11 @@ ZONES = {
         "gone.example.com": {"MX": [(10, "nobody.example.com.")]},
         "partly.example.com": {"MX": [(1, "nobody.example.com."), (2, "text.example.com."), (3, "six.example.com.")]},
         "quiet.example.com": {"MX": [(10, "silent.example.com.")]},
+        "carrier.example.com": {"MX": [(10, "nat.example.com.")]},
+        "nat.example.com": {"A": ["100.64.1.2"], "AAAA": ["::ffff:198.51.100.1"]},
+        "home.example.com": {"A": ["127.0.0.1"]},
+        "null10.example.com": {"MX": [(10, ".")]},
+        "many.example.com": {"MX": [(10, "mta1.example.com."), *((20, f"m{n}.example.com.") for n in range(2000))]},
     }
 }
 FAULTS = {"silent.example.com": "servfail", "dead.example.com": "timeout"}
@@ -148,6 +153,30 @@ def lookup():
             "publish inside.example.com. A with its public address",
         ),
         (
+            "RFC 6598, RFC 4291, 2.5.5.2",
+            "carrier",
+            (),
+            "fail",
+            "nat.example.com. points to 100.64.1.2, ::ffff:198.51.100.1, which nobody outside reaches",
+            "publish nat.example.com. A with its public address",
+        ),
+        (
+            "RFC 5321, 5.1: implicit, and nobody outside reaches it",
+            "home",
+            (),
+            "fail",
+            "no data: mail goes to the domain's own address, 127.0.0.1 (RFC 5321, 5.1), which nobody outside reaches",
+            "publish home.example.com. MX 10 a host of yours.",
+        ),
+        (
+            "RFC 7505, 3: any preference",
+            "null10",
+            HOSTS[:1],
+            "fail",
+            "a null MX says that the domain takes no mail (RFC 7505, 3): receivers may refuse mail from it (4.2)",
+            "remove null10.example.com. MX 10 .; publish null10.example.com. MX 10 mta1.example.com.",
+        ),
+        (
             "RFC 2181, 10.3",
             "aliased",
             (),
@@ -195,6 +224,16 @@ def test_a_fleet_s_hosts_are_asked_for_once():
         verdicts = verify_mx(lookup, [Receiver("whole.example.com"), Receiver("half.example.com")] * 100)
         assert [verdict.status for verdict in verdicts] == [Status.OK, Status.OK]
         assert sum(server.asked.values()) == 2 + 2 * 2  # two MX, then A and AAAA of two hosts
+
+
+def test_a_domain_with_thousands_of_hosts_takes_few_questions():
+    with Nameserver(ZONES) as server, Lookup([server.server]) as lookup:
+        own, of_fleet = verify_mx(lookup, [Receiver("many.example.com"), Receiver("many.example.com", HOSTS[:1])])
+        assert server.queries <= 2 + 2 * LOOKED_AT
+    assert own.status is Status.WARN and of_fleet.status is Status.FAIL
+    assert "it names 2,001 hosts, of which the first 20 were looked at" in own.cause
+    assert own.found.startswith("10 mta1.example.com., 20 m0.example.com., ")
+    assert all(len(text) < 6000 for verdict in (own, of_fleet) for text in (verdict.found, verdict.cause, verdict.mend))
 
 
 def test_what_is_no_name_is_refused():
