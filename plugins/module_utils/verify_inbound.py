@@ -19,7 +19,11 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import O
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import absolute_name
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict
 
-_FIELD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}=[\x20-\x3a\x3c-\x7e]+\Z")
+_FIELD = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]{0,31})=(.+)", re.DOTALL)
+_OTHER = re.compile(r"[\x21-\x3a\x3c\x3e-\x7e]+\Z")  # the value of a field that neither RFC knows
+# A URI (RFC 3986) without the comma and the exclamation mark, which have to be encoded (RFC 8460, 3).
+_PLACE = re.compile(r"(?=[a-z0-9._~:/?#\[\]@$&'()*+=%-]+\Z)(?:mailto:[^@]+@[^@]+|https://[^/]+.*)\Z", re.IGNORECASE)
+_KNOWN = ("id", "rua")
 _IDENTIFIER = re.compile(r"[A-Za-z0-9]{1,32}\Z")
 
 
@@ -48,7 +52,7 @@ def parse_tlsrpt(text: str) -> tuple[str, ...]:
     if not places:
         raise PolicyError("rua= names no place for reports (RFC 8460, 3)")
     for place in places:
-        if not re.match(r"mailto:[^@]+@[^@]+\Z|https://[^/]+", place):
+        if not _PLACE.match(place):
             raise PolicyError(f"rua= holds {place!r}; expected mailto:address or an https: address (RFC 8460, 3)")
     return places
 
@@ -95,7 +99,7 @@ def _record(lookup: Lookup, check: str, owner: str, domain: str, parse: Callable
     """Return the verdict on the one record of a kind, and its text where there is one that can be used."""
     outcome = lookup.ask(owner, "TXT")
     version = example.partition(";")[0]
-    texts = [text for text in outcome.values if text.partition(";")[0].strip() == version]
+    texts = [text for text in outcome.values if text.partition(";")[0].rstrip(" \t") == version]
     verdict = Verdict(check, (domain,), Status.OK, "none, which is allowed", f"none, or {expected}",
                       source=outcome.source)
     if not outcome.said:
@@ -115,6 +119,11 @@ def _record(lookup: Lookup, check: str, owner: str, domain: str, parse: Callable
     except PolicyError as error:
         return replace(verdict, status=Status.FAIL, found=_shown(outcome), cause=str(error),
                        mend=f'publish {owner} TXT "{example}" instead, or remove the record'), ""
+    if not texts[0].startswith(f"{version};"):
+        cause = (f"white space stands before the first semicolon: senders may discard what does not begin with "
+                 f"{version}; (RFC 8461, 3.1; RFC 8460, 3)")
+        instead = f"{version};{texts[0].partition(';')[2]}" if len(texts[0]) <= 300 else example
+        verdict = replace(verdict, status=Status.WARN, cause=cause, mend=f'publish {owner} TXT "{instead}" instead')
     return replace(verdict, found=_shown(outcome)), texts[0]
 
 
@@ -132,9 +141,12 @@ def _fields(text: str, version: str, section: str) -> dict[str, str]:
         pieces.pop()
     fields: dict[str, str] = {}
     for piece in pieces[1:]:
-        if not _FIELD.match(piece):
+        match = _FIELD.fullmatch(piece)
+        if not match:
             raise PolicyError(f"{piece[:40]!r} is no field=value ({section})")
-        name, _equals, value = piece.partition("=")
+        name, value = match.groups()
+        if name not in _KNOWN and not _OTHER.match(value):
+            raise PolicyError(f"{name}= holds {value[:40]!r}; expected no space, equals sign or control ({section})")
         if name in fields:
             raise PolicyError(f"{name}= stands twice ({section})")
         fields[name] = value
