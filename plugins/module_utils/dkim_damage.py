@@ -62,6 +62,15 @@ def undo(text: str) -> Damage | None:
     return None
 
 
+def retyped(text: str) -> Damage | None:
+    """Return the damage to a record of a type that nobody knows, None where its key is of no type that is known.
+
+    Values are compared with their case (RFC 6376, 3.2), so that k=RSA is such a type.
+    """
+    changed = _key_type(text)
+    return Damage((changed[1],), dkim_record.parse_record(changed[0])) if changed else None
+
+
 def joined(values: Sequence[str]) -> KeyRecord | None:
     """Return the record of which several TXT values are the parts, None where they are not."""
     heads = [value for value in values if "=" in value and "p" in dict(_pieces(value))]
@@ -235,7 +244,7 @@ def _key_type(text: str) -> tuple[str, str] | None:
         cause = "p= holds an Ed25519 key, and without k=ed25519 it counts as another (RFC 8463, 4.2)"
     elif key_type != "rsa" and _is_rsa(data):
         pieces["k"] = "rsa"
-        cause = f"p= holds an RSA key, yet k= is {key_type[:40]}"
+        cause = f"p= holds an RSA key, yet k= is {key_type[:40] or 'empty'}"
     else:
         return None
     ordered = {name: pieces[name] for name in ("v", "k") if name in pieces} | pieces

@@ -18,6 +18,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.records import a
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict
 
 CHECK = "dkim"
+KEY_TYPES = ("rsa", "ed25519")  # RFC 8301, 3.2; RFC 8463, 3
 FRESH = f"make an RSA key of {dkim_record.WANTED_RSA_BITS} bits, publish it under a new selector and sign with it"
 
 
@@ -97,6 +98,9 @@ def judge(key: Key, outcome: Outcome) -> Verdict:
         record = dkim_record.parse_record(outcome.values[0])
     except DkimRecordError as error:
         return _damaged(key, outcome, error)
+    if record.key_type not in KEY_TYPES and (damage := dkim_damage.retyped(outcome.values[0])):
+        causes = [f"no verifier has to know k={record.key_type[:40]}, and most ignore it (RFC 6376, 3.2 and 3.6.1)"]
+        return _undone(key, outcome, damage, causes)
     status, cause, mend = _fitness(key, record)
     return _verdict(key, outcome, status, _described(record, outcome), cause, mend)
 
@@ -189,20 +193,24 @@ def _damaged(key: Key, outcome: Outcome, error: DkimRecordError) -> Verdict:
                         f"remove {key.owner} TXT at once and never sign with that key again; {FRESH}")
     at = f"at character {error.position + 1}: {error} ({error.rule})"
     if damage:
-        record = damage.record
-        causes = [*damage.causes, at]
-        if not key.is_in(record):
-            causes.append("and the key is revoked: p= is empty" if record.revoked else "and it is another key")
-            mend = key.publish()
-        else:
-            rules = _broken(key, record)
-            causes += [rule.cause for rule in rules]
-            mend = key.publish("" if key.public else _mended(record, rules))
+        return _undone(key, outcome, damage, [at], "no key record: ")
+    wanted = dict(dkim_record.parse_record(key.wanted).tags)["p"] if key.public else ""
+    loss = dkim_damage.loss(text, wanted)
+    causes = [loss, at] if loss else [at]
+    return _verdict(key, outcome, Status.FAIL, shown(text), f"no key record: {'; '.join(causes)}", key.publish())
+
+
+def _undone(key: Key, outcome: Outcome, damage: dkim_damage.Damage, also: list[str], what: str = "") -> Verdict:
+    """Return the verdict on a value of which the record that was meant is known."""
+    record, causes = damage.record, [*damage.causes, *also]
+    if key.is_in(record):
+        rules = _broken(key, record)
+        causes += [rule.cause for rule in rules]
+        mend = key.publish("" if key.public else _mended(record, rules))
     else:
-        wanted = dict(dkim_record.parse_record(key.wanted).tags)["p"] if key.public else ""
-        loss = dkim_damage.loss(text, wanted)
-        causes, mend = [loss, at] if loss else [at], key.publish()
-    return _verdict(key, outcome, Status.FAIL, shown(text), f"no key record: {'; '.join(causes)}", mend)
+        causes.append("and the key is revoked: p= is empty" if record.revoked else "and it is another key")
+        mend = key.publish()
+    return _verdict(key, outcome, Status.FAIL, shown(outcome.values[0]), f"{what}{'; '.join(causes)}", mend)
 
 
 def _fitness(key: Key, record: KeyRecord) -> tuple[Status, str, str]:
@@ -224,7 +232,7 @@ def _broken(key: Key, record: KeyRecord) -> list[_Rule]:
     """Return the rules that a readable record of the right key breaks."""
     rsa = record.key_type == "rsa"
     rules = [
-        (record.key_type not in ("rsa", "ed25519"), _Rule(
+        (record.key_type not in KEY_TYPES, _Rule(
             Status.FAIL, f"no verifier knows k={record.key_type[:40]} and all ignore it (RFC 6376, 3.6.1)")),
         (rsa and record.bits < dkim_record.MINIMUM_RSA_BITS, _Rule(
             Status.FAIL, f"verifiers refuse RSA keys under {dkim_record.MINIMUM_RSA_BITS} bits (RFC 8301, 3.2)")),

@@ -159,6 +159,11 @@ CASES = [
          left=ED_ALONE),
     fail("Ed25519 without k", ("without k=ed25519", ED_RULE), f"v=DKIM1; p={ED}", public=ED, left=ED_ALONE),
     fail("RSA as Ed25519", ("p= holds an RSA key, yet k= is ed25519", ED_RULE), f"k=ed25519; p={P}"),
+    fail("a type in capitals", ("p= holds an RSA key, yet k= is RSA", "k=RSA", "RFC 6376, 3.2"), f"k=RSA; p={P}"),
+    fail("a type in capitals, any key", ("yet k= is RSA", "3.6.1"), f"v=DKIM1; k=RSA; t=s; p={P}", public=""),
+    fail("an algorithm as type", ("yet k= is rsa-sha256", "3.6.1"), f"k=rsa-sha256; p={P}"),
+    fail("Ed25519 in capitals", ("without k=ed25519", ED_RULE), f"k=Ed25519; p={ED}", public=ED, left=ED_ALONE),
+    fail("a type in capitals of another key", ("yet k= is RSA", "and it is another key"), f"k=RSA; p={numbers(2048)}"),
     fail("33 bytes", ("it has 33 bytes", ED_RULE), f"k=ed25519; p={'A' * 44}", public=ED, left=ED_ALONE),
     # 3.2: what is no list of tags
     fail("v last", ("expected DKIM1 as the first tag", RECORD_RULE), f"k=rsa; p={P}; v=DKIM1"),
