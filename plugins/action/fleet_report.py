@@ -23,6 +23,7 @@ ARGUMENTS = {
     "verdicts": {"type": "list", "elements": "dict", "default": []},
     "probe": {"type": "dict", "default": {}},
     "published": {"type": "dict", "default": {}},
+    "deployed": {"type": "dict", "default": {}},
     "not_checked": {"type": "list", "elements": "str", "default": []},
     "path": {"type": "path"},
     "fail": {"type": "bool", "default": True},
@@ -38,8 +39,8 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         _checked, arguments = self.validate_argument_spec(ARGUMENTS)
         try:
-            parts = (arguments[name] for name in ("desired", "verdicts", "probe", "published", "not_checked"))
-            made = report.make(*parts)
+            names = ("desired", "verdicts", "probe", "published", "not_checked", "deployed")
+            made = report.make(**{name: arguments[name] for name in names})
         except ValueError as error:
             raise AnsibleActionFail(f"the report cannot be made: {error}") from error
         display = Display()

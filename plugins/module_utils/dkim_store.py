@@ -12,6 +12,7 @@ from __future__ import annotations
 import datetime
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -50,12 +51,21 @@ class Stored:
     created: str | None
 
 
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with a wanted key; C(cause) names the file."""
+
+    domain: str
+    selector: str
+    cause: str
+
+
 class KeyFaults(KeyFault):
     """Every fault of the wanted keys, a line for each."""
 
-    def __init__(self, faults: Iterable[str]) -> None:
+    def __init__(self, faults: Iterable[Fault]) -> None:
         self.faults = tuple(faults)
-        super().__init__("\n".join(self.faults))
+        super().__init__("\n".join(fault.cause for fault in self.faults))
 
 
 class Store:
@@ -81,9 +91,9 @@ class Store:
                 meant = self._meant(key)
                 found.append((meant, self._inspect(meant)))
             except KeyFault as fault:
-                faults.append(str(fault))
-        faults += [f"{domain}: the selector {selector} is listed {names.count((domain, selector))} times, expected once"
-                   for domain, selector in dict.fromkeys(names) if names.count((domain, selector)) > 1]
+                faults.append(Fault(key.domain, key.selector, str(fault)))
+        faults += [Fault(domain, selector, f"{domain}: the selector {selector} is listed {times} times, expected once")
+                   for (domain, selector), times in Counter(names).items() if times > 1]
         if faults:
             raise KeyFaults(faults)
         stored = [self._ensure(key, there) for key, there in found]

@@ -12,10 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict, faults, group, summary
+from ansible_collections.mailfleet.sending.plugins.module_utils.verify_deployed import verify_deployed
 
 WIDTH = 100
 # So many subjects of alike faults are named; the JSON file has all of them, each with its own source.
 NAMED = 4
+NOT_PROBED = "whether mail arrives: no message was sent"
 # What no message and no query can tell.
 NEVER_CHECKED = (
     "complaint rate, consent of recipients, allow-lists, enrolment in feedback loops: providers do not tell",
@@ -37,11 +39,12 @@ _CELLS = {"ok": "ok", "warn": "warn", "fail": "FAIL", "absent": "none", "unknown
 
 @dataclass(frozen=True)
 class Report:
-    """All that the report says. `fleet` counts servers, addresses, domains, mailboxes; `paths` are a probe's rows."""
+    """All that the report says. `fleet` counts servers, addresses, domains, mailboxes; `paths` are a probe's rows, None
+    where nothing was probed."""
 
     fleet: Mapping[str, int]
     verdicts: tuple[Verdict, ...]
-    paths: tuple[Mapping[str, Any], ...] = ()
+    paths: tuple[Mapping[str, Any], ...] | None = None
     manual: tuple[Mapping[str, Any], ...] = ()
     not_checked: tuple[str, ...] = ()
 
@@ -71,7 +74,7 @@ class Report:
             "proved": self.proved,
             "fleet": dict(self.fleet),
             "summary": self.counts,
-            "paths": [dict(row) for row in self.paths],
+            "paths": [dict(row) for row in self.paths or ()],
             "verdicts": [verdict.to_dict() for verdict in self.verdicts],
             "faults": [verdict.to_dict() for verdict in self.faults],
             "manual": [dict(zone) for zone in self.manual],
@@ -85,24 +88,34 @@ def make(
     probe: Mapping[str, Any],
     published: Mapping[str, Any],
     not_checked: Iterable[str] = (),
+    deployed: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Report:
-    """Make the report from what the modules returned: desired_state, the verifying ones, mail_probe, dns_records.
+    """Make the report from what the modules returned: desired_state, the verifying ones, mail_probe, dns_records, and
+    dkim_key by server.
 
     Raises ValueError where something in `verdicts` or in the probe's is no verdict.
     """
     paths = tuple(probe.get("paths") or ())
     addresses = desired.get("paths") or ()
+    fleet = {
+        "servers": len({path["server"] for path in addresses}),
+        "addresses": len(addresses),
+        "domains": len(desired.get("domains") or ()),
+    }
     return Report(
-        fleet={
-            "servers": len({path["server"] for path in addresses}),
-            "addresses": len(addresses),
-            "domains": len(desired.get("domains") or ()),
-            "mailboxes": len({row["mailbox"] for row in paths}),
-        },
-        verdicts=(*map(Verdict.from_dict, [*(probe.get("verdicts") or ()), *verdicts]), *_of_publishing(published)),
-        paths=paths,
+        fleet=fleet | ({"mailboxes": len({row["mailbox"] for row in paths})} if probe else {}),
+        verdicts=(
+            *map(Verdict.from_dict, [*(probe.get("verdicts") or ()), *verdicts]),
+            *_of_publishing(published),
+            *verify_deployed(desired, deployed or {}),
+        ),
+        paths=paths if probe else None,
         manual=tuple(published.get("manual") or ()),
-        not_checked=(*(probe.get("not_checked") or ()), *not_checked, *NEVER_CHECKED),
+        not_checked=(
+            *(probe.get("not_checked") or ([] if probe else [NOT_PROBED])),
+            *not_checked,
+            *NEVER_CHECKED,
+        ),
     )
 
 
@@ -160,7 +173,8 @@ def _values(values: Sequence[str]) -> str:
 
 def text(report: Report, width: int = WIDTH) -> str:
     """Return the report in lines of at most `width` characters; only zone text, to be copied, may be longer."""
-    parts = [_title(report), _table(report, width), _checks(report), *_fault_parts(report, width), *_manual(report)]
+    table = [] if report.paths is None else [_table(report, width)]
+    parts = [_title(report), *table, _checks(report), *_fault_parts(report, width), *_manual(report)]
     if report.not_checked:
         parts.append(
             "\n".join(["Not checked", *(_wrap(f"- {line}", width, "  ", "    ") for line in report.not_checked)])

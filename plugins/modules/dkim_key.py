@@ -134,6 +134,15 @@ changes:
   type: list
   elements: str
   sample: ["/etc/dkimkeys/example.com/m20261123.pem: made"]
+faults:
+  description: What is wrong with which key.
+  returned: when keys that are there, or were, are not what is asked for
+  type: list
+  elements: dict
+  contains:
+    domain: {description: The domain., type: str, returned: always, sample: example.com}
+    selector: {description: The selector., type: str, returned: always, sample: m20261123}
+    cause: {description: What is wrong., type: str, returned: always}
 """
 
 import grp
@@ -144,7 +153,7 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_keys import KeyFault
-from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_store import Store, Wanted
+from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_store import KeyFaults, Store, Wanted
 from ansible_collections.mailfleet.sending.plugins.module_utils.owned_files import Owner
 from ansible_collections.mailfleet.sending.plugins.module_utils.programs import Programs
 
@@ -176,6 +185,8 @@ def main() -> None:
             dry=module.check_mode,
         )
         stored = store.ensure(Wanted(**wanted) for wanted in module.params["keys"])
+    except KeyFaults as fault:
+        module.fail_json(msg=str(fault), faults=[asdict(each) for each in fault.faults])
     except KeyFault as fault:
         module.fail_json(msg=str(fault))
     except OSError as error:

@@ -35,6 +35,10 @@ options:
       for the hand are faults.
     type: dict
     default: {}
+  deployed:
+    description: What M(mailfleet.sending.dkim_key) returned in check mode, by server, be it a failure.
+    type: dict
+    default: {}
   not_checked:
     description: What the caller did not check, in words for the report.
     type: list

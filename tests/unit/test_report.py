@@ -242,6 +242,66 @@ def test_many_alike_faults_are_one_with_some_of_its_subjects():
     assert len(made.to_dict()["faults"]) == 100
 
 
+def test_faults_that_one_mend_mends_stand_together_and_say_what_differs_only():
+    told = {"mend": "publish x. TXT y", "expected": "pass", "cause": "it is gone"}
+    deployed = {"mta1": {}, "mta2": {"public_keys": []}}
+    made = report.make(
+        {**DESIRED, "fleet_keys": [], "servers": {"mta2": {"keys": []}}},
+        [
+            verdict("spf", "a", "absent", found="none", source="TXT a.", **told),
+            verdict("spf", "b", "fail", found="permerror", source="TXT a.", **told),
+            verdict("mx", "c", "fail", mend="something else"),
+            verdict("dkim", "d", "unknown", expected="this key", cause="no answer", mend="make ns2 answer"),
+            verdict("dkim", "e", "unknown", expected="that key", cause="no answer", mend="make ns2 answer"),
+        ],
+        {},
+        {},
+        deployed=deployed,
+    )
+    assert report.text(made) == """\
+mailfleet.sending: servers 2, addresses 3, domains 2
+
+Checks
+  check             ok    warn unknown  absent    fail
+  spf                -       -       -       1       1
+  mx                 -       -       -       -       1
+  dkim               -       -       2       -       -
+  deployed key       -       -       1       -       -
+
+Faults (6)
+
+1. spf fail: b
+   found    permerror
+   expected pass
+   cause    it is gone
+   mend     publish x. TXT y
+   source   TXT a.
+   also spf absent: a
+   found    none
+
+2. mx fail: c
+   mend     something else
+
+3. dkim unknown: d
+   e
+   cause    no answer
+   mend     make ns2 answer
+
+4. deployed key unknown: mta1
+   found    no answer
+   cause    the server was not reached
+   mend     make mta1 answer to Ansible, then check again
+   source   mta1, by dkim_key in check mode
+
+Not checked
+  - whether mail arrives: no message was sent
+  - complaint rate, consent of recipients, allow-lists, enrolment in feedback loops: providers do
+    not tell
+
+NOT PROVED: 2 fail, 1 absent, 3 unknown
+"""
+
+
 def test_the_json_has_everything_with_its_source():
     data = json.loads(json.dumps(report.make(**FAULTY).to_dict()))
     assert data["proved"] is False and data["summary"] == {"ok": 1, "warn": 0, "unknown": 2, "absent": 1, "fail": 3}
