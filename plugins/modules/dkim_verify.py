@@ -185,8 +185,8 @@ def result(params: Mapping[str, object], show: Callable[[Try], None] | None = No
     keys, dns = every(lambda: collect(_key, params["keys"], "keys"), lambda: lookup.from_options(params))
     with dns:
         found = verify_dkim(dns, keys, params["authoritative"], params["wait"], show=show)
-    warned = {} if keys else {"warnings": ["nothing was verified: keys is empty"]}
-    return {**warned, "changed": False, "seen": list(found.seen), "tries": list(found.tries),
+    warnings = [] if keys else ["nothing was verified: keys is empty"]
+    return {"changed": False, "warnings": warnings, "seen": list(found.seen), "tries": list(found.tries),
             **as_result(found.verdicts)}
 
 
@@ -204,9 +204,12 @@ def main() -> None:
     if lookup.DNSPYTHON_ERROR:
         module.fail_json(msg=missing_required_lib("dnspython"), exception=lookup.DNSPYTHON_ERROR)
     try:
-        module.exit_json(**result(module.params))
+        made = result(module.params)
     except ValueError as error:
         module.fail_json(msg=str(error))
+    for warning in made.pop("warnings"):
+        module.warn(warning)
+    module.exit_json(**made)
 
 
 if __name__ == "__main__":

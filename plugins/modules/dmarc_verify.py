@@ -172,6 +172,8 @@ policies:
     asked: {description: The names of the tree walk., type: list, elements: str, returned: always}
 """
 
+from collections.abc import Mapping
+
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import lookup
@@ -184,37 +186,43 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.verify_dmarc imp
     verify_dmarc,
 )
 
+DOMAIN = {
+    "domain": {"type": "str", "required": True},
+    "bounce_domain": {"type": "str", "default": ""},
+    "dkim": {"type": "list", "elements": "str"},
+    "dmarc": {"type": "str", "default": ""},
+}
+ARGUMENTS = lookup.OPTIONS | lookup.AUTHORITATIVE | {
+    "domains": {"type": "list", "elements": "dict", "required": True, "options": DOMAIN},
+    "helo": {"type": "list", "elements": "str", "default": []},
+}
+
+
+def result(params: Mapping[str, object]) -> dict[str, object]:
+    """Return what the module returns. Raises: ValueError for mistakes."""
+    subjects, helo, dns = every(
+        lambda: collect(lambda item: Subject(**item), params["domains"], "domains"),
+        lambda: collect(a_labels, params["helo"], "helo"),
+        lambda: lookup.from_options(params))
+    with dns:
+        found = verify_dmarc(dns, subjects, helo, params["authoritative"])
+    policies = [as_policy(discovery) for discovery in found.discoveries]
+    warnings = [] if subjects else ["nothing was verified: domains is empty"]
+    return {"changed": False, "warnings": warnings, "policies": policies, **as_result(found.verdicts)}
+
 
 def main() -> None:
     """Run the module."""
-    domain = {
-        "domain": {"type": "str", "required": True},
-        "bounce_domain": {"type": "str", "default": ""},
-        "dkim": {"type": "list", "elements": "str"},
-        "dmarc": {"type": "str", "default": ""},
-    }
-    module = AnsibleModule(
-        argument_spec=lookup.OPTIONS | lookup.AUTHORITATIVE | {
-            "domains": {"type": "list", "elements": "dict", "required": True, "options": domain},
-            "helo": {"type": "list", "elements": "str", "default": []},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     if lookup.DNSPYTHON_ERROR:
         module.fail_json(msg=missing_required_lib("dnspython"), exception=lookup.DNSPYTHON_ERROR)
     try:
-        subjects, helo, dns = every(
-            lambda: collect(lambda item: Subject(**item), module.params["domains"], "domains"),
-            lambda: collect(a_labels, module.params["helo"], "helo"),
-            lambda: lookup.from_options(module.params))
-        with dns:
-            found = verify_dmarc(dns, subjects, helo, module.params["authoritative"])
+        made = result(module.params)
     except ValueError as error:
         module.fail_json(msg=str(error))
-    policies = [as_policy(discovery) for discovery in found.discoveries]
-    if not subjects:
-        module.warn("nothing was verified: domains is empty")
-    module.exit_json(changed=False, policies=policies, **as_result(found.verdicts))
+    for warning in made.pop("warnings"):
+        module.warn(warning)
+    module.exit_json(**made)
 
 
 if __name__ == "__main__":

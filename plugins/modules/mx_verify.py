@@ -99,6 +99,8 @@ summary:
   sample: {ok: 6, warn: 0, unknown: 0, absent: 0, fail: 0}
 """
 
+from collections.abc import Mapping
+
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import lookup
@@ -107,36 +109,41 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import a
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_inbound import verify_inbound
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_mx import Receiver, verify_mx
 
+DOMAIN = {
+    "domain": {"type": "str", "required": True},
+    "hosts": {"type": "list", "elements": "str", "default": []},
+}
+ARGUMENTS = lookup.OPTIONS | lookup.AUTHORITATIVE | {
+    "domains": {"type": "list", "elements": "dict", "required": True, "options": DOMAIN},
+    "inbound_policies": {"type": "bool", "default": True},
+}
+
+
+def result(params: Mapping[str, object]) -> dict[str, object]:
+    """Return what the module returns. Raises: ValueError for mistakes."""
+    receivers, dns = every(
+        lambda: collect(lambda item: Receiver(item["domain"], item["hosts"]), params["domains"], "domains"),
+        lambda: lookup.from_options(params))
+    with dns:
+        verdicts = verify_mx(dns, receivers, params["authoritative"])
+        if params["inbound_policies"]:
+            verdicts += verify_inbound(dns, [receiver.domain for receiver in receivers])
+    warnings = [] if receivers else ["nothing was verified: domains is empty"]
+    return {"changed": False, "warnings": warnings, **as_result(verdicts)}
+
 
 def main() -> None:
     """Run the module."""
-    domain = {
-        "domain": {"type": "str", "required": True},
-        "hosts": {"type": "list", "elements": "str", "default": []},
-    }
-    module = AnsibleModule(
-        argument_spec=lookup.OPTIONS | {
-            "domains": {"type": "list", "elements": "dict", "required": True, "options": domain},
-            "authoritative": {"type": "str", "choices": ["yes", "no", "auto"], "default": "auto"},
-            "inbound_policies": {"type": "bool", "default": True},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     if lookup.DNSPYTHON_ERROR:
         module.fail_json(msg=missing_required_lib("dnspython"), exception=lookup.DNSPYTHON_ERROR)
     try:
-        receivers, dns = every(
-            lambda: collect(lambda item: Receiver(item["domain"], item["hosts"]), module.params["domains"], "domains"),
-            lambda: lookup.from_options(module.params))
-        with dns:
-            verdicts = verify_mx(dns, receivers, module.params["authoritative"])
-            if module.params["inbound_policies"]:
-                verdicts += verify_inbound(dns, [receiver.domain for receiver in receivers])
+        made = result(module.params)
     except ValueError as error:
         module.fail_json(msg=str(error))
-    if not receivers:
-        module.warn("nothing was verified: domains is empty")
-    module.exit_json(changed=False, **as_result(verdicts))
+    for warning in made.pop("warnings"):
+        module.warn(warning)
+    module.exit_json(**made)
 
 
 if __name__ == "__main__":

@@ -98,6 +98,8 @@ summary:
   sample: {ok: 2, warn: 0, unknown: 0, absent: 0, fail: 0}
 """
 
+from collections.abc import Mapping
+
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import lookup
@@ -105,36 +107,40 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import 
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import as_result
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_ptr import Address, verify_ptr
 
+ADDRESS = {
+    "address": {"type": "str", "required": True},
+    "helo": {"type": "str", "default": ""},
+    "bind": {"type": "str", "default": ""},
+}
+ARGUMENTS = lookup.OPTIONS | lookup.AUTHORITATIVE | {
+    "addresses": {"type": "list", "elements": "dict", "required": True, "options": ADDRESS},
+    "helo_must_match": {"type": "bool", "default": False},
+}
+
+
+def result(params: Mapping[str, object]) -> dict[str, object]:
+    """Return what the module returns. Raises: ValueError for mistakes."""
+    addresses, dns = every(
+        lambda: collect(lambda item: Address(item["address"], item["helo"]), params["addresses"], "addresses"),
+        lambda: lookup.from_options(params))
+    with dns:
+        verdicts = verify_ptr(dns, addresses, params["authoritative"], params["helo_must_match"])
+    warnings = [] if addresses else ["nothing was verified: addresses is empty"]
+    return {"changed": False, "warnings": warnings, **as_result(verdicts)}
+
 
 def main() -> None:
     """Run the module."""
-    address = {
-        "address": {"type": "str", "required": True},
-        "helo": {"type": "str", "default": ""},
-        "bind": {"type": "str", "default": ""},
-    }
-    module = AnsibleModule(
-        argument_spec=lookup.OPTIONS | {
-            "addresses": {"type": "list", "elements": "dict", "required": True, "options": address},
-            "authoritative": {"type": "str", "choices": ["yes", "no", "auto"], "default": "auto"},
-            "helo_must_match": {"type": "bool", "default": False},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     if lookup.DNSPYTHON_ERROR:
         module.fail_json(msg=missing_required_lib("dnspython"), exception=lookup.DNSPYTHON_ERROR)
     try:
-        addresses, dns = every(
-            lambda: collect(lambda item: Address(item["address"], item["helo"]), module.params["addresses"],
-                            "addresses"),
-            lambda: lookup.from_options(module.params))
-        with dns:
-            verdicts = verify_ptr(dns, addresses, module.params["authoritative"], module.params["helo_must_match"])
+        made = result(module.params)
     except ValueError as error:
         module.fail_json(msg=str(error))
-    if not addresses:
-        module.warn("nothing was verified: addresses is empty")
-    module.exit_json(changed=False, **as_result(verdicts))
+    for warning in made.pop("warnings"):
+        module.warn(warning)
+    module.exit_json(**made)
 
 
 if __name__ == "__main__":

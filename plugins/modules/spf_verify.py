@@ -205,6 +205,8 @@ matrix:
   sample: ""
 """
 
+from collections.abc import Mapping
+
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import lookup
@@ -220,56 +222,59 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.spf_tree import 
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_spf import verify_spf
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_spf_record import verify_records
 
-
-def main() -> None:
-    """Run the module."""
-    address = {
-        "address": {"type": "str", "required": True},
-        "helo": {"type": "str", "default": ""},
-        "bind": {"type": "str", "default": ""},
-    }
-    check = {
-        "address": {"type": "str", "required": True},
-        "domain": {"type": "str", "required": True},
-        "identity": {"type": "str", "choices": list(IDENTITIES), "default": "mailfrom"},
-        "helo": {"type": "str", "default": ""},
-    }
-    module = AnsibleModule(
-        argument_spec=lookup.OPTIONS | lookup.AUTHORITATIVE | {
-            "domains": {"type": "list", "elements": "str", "default": []},
-            "addresses": {"type": "list", "elements": "dict", "default": [], "options": address},
-            "checks": {"type": "list", "elements": "dict", "default": [], "options": check},
-            "records": {"type": "bool", "default": True},
-            "what_if": {"type": "dict", "default": {}},
-            "matrix": {"type": "path"},
-        },
-        required_one_of=[("addresses", "checks")],
-        supports_check_mode=True,
-    )
-    if lookup.DNSPYTHON_ERROR:
-        module.fail_json(msg=missing_required_lib("dnspython"), exception=lookup.DNSPYTHON_ERROR)
-    path = "" if module.check_mode else module.params["matrix"] or ""
-    try:
-        result = _run(module.params, path)
-    except ValueError as error:
-        module.fail_json(msg=str(error))
-    except OSError as error:
-        module.fail_json(msg=f"matrix {path}: {error.strerror or error}: give a path that can be written")
-    module.exit_json(changed=False, matrix=path, **result)
+ADDRESS = {
+    "address": {"type": "str", "required": True},
+    "helo": {"type": "str", "default": ""},
+    "bind": {"type": "str", "default": ""},
+}
+CHECK = {
+    "address": {"type": "str", "required": True},
+    "domain": {"type": "str", "required": True},
+    "identity": {"type": "str", "choices": list(IDENTITIES), "default": "mailfrom"},
+    "helo": {"type": "str", "default": ""},
+}
+ARGUMENTS = lookup.OPTIONS | lookup.AUTHORITATIVE | {
+    "domains": {"type": "list", "elements": "str", "default": []},
+    "addresses": {"type": "list", "elements": "dict", "default": [], "options": ADDRESS},
+    "checks": {"type": "list", "elements": "dict", "default": [], "options": CHECK},
+    "records": {"type": "bool", "default": True},
+    "what_if": {"type": "dict", "default": {}},
+    "matrix": {"type": "path"},
+}
 
 
-def _run(params: dict, path: str) -> dict:
+def result(params: Mapping[str, object], check_mode: bool) -> dict[str, object]:
+    """Return what the module returns. Raises: ValueError for mistakes, and where the matrix cannot be written."""
     addresses = [(item["address"], item["helo"]) for item in params["addresses"]]
     senders = lookup.collect(lambda item: Sender(**item), params["checks"])
     cases = together(of_fleet(params["domains"], addresses), of_senders(senders))
     domains = list(dict.fromkeys(case.domain for case in cases))
-    with lookup.from_options(params) as dns, Matrix(path) as matrix:
-        view = View(dns, read_what_if(params["what_if"]), params["authoritative"], domains)
-        if params["records"]:
-            view.fetch(domains)  # a record is judged for both families, whichever the addresses are of
-        findings = verify_spf(view, cases, matrix.write)
-        records = verify_records(view.ask, domains, dns.each) if params["records"] else []
-    return findings.as_result(records)
+    path = "" if check_mode else params["matrix"] or ""
+    try:
+        with lookup.from_options(params) as dns, Matrix(path) as matrix:
+            view = View(dns, read_what_if(params["what_if"]), params["authoritative"], domains)
+            if params["records"]:
+                view.fetch(domains)  # a record is judged for both families, whichever the addresses are of
+            findings = verify_spf(view, cases, matrix.write)
+            records = verify_records(view.ask, domains, dns.each) if params["records"] else []
+    except OSError as error:
+        raise ValueError(f"matrix {path}: {error.strerror or error}: give a path that can be written") from error
+    warnings = [] if cases else ["nothing was verified: addresses and checks are empty"]
+    return {"changed": False, "warnings": warnings, "matrix": path, **findings.as_result(records)}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    if lookup.DNSPYTHON_ERROR:
+        module.fail_json(msg=missing_required_lib("dnspython"), exception=lookup.DNSPYTHON_ERROR)
+    try:
+        made = result(module.params, module.check_mode)
+    except ValueError as error:
+        module.fail_json(msg=str(error))
+    for warning in made.pop("warnings"):
+        module.warn(warning)
+    module.exit_json(**made)
 
 
 if __name__ == "__main__":

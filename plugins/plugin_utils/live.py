@@ -16,31 +16,17 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible.errors import AnsibleActionFail
-from ansible.module_utils.basic import missing_required_lib
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import DNSPYTHON_ERROR
 from ansible_collections.mailfleet.sending.plugins.module_utils.waiting import Try
+from ansible_collections.mailfleet.sending.plugins.plugin_utils.at_once import AtOnceAction
 
 
-class LiveAction(ActionBase):
-    """See above. It asks from the controller, whatever the task is delegated to."""
+class LiveAction(AtOnceAction):
+    """See above."""
 
-    _supports_check_mode = True
-    _requires_connection = False
-    module: t.Any
-
-    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        result = super().run(tmp, task_vars)
-        _checked, arguments = self.validate_argument_spec(self.module.ARGUMENTS)
-        if DNSPYTHON_ERROR:
-            raise AnsibleActionFail(missing_required_lib("dnspython"))
-        try:
-            return {**result, **self.module.result(arguments, self._show)}
-        except ValueError as error:
-            raise AnsibleActionFail(str(error)) from error
+    def result(self, arguments: dict[str, t.Any]) -> dict[str, t.Any]:
+        return self.module.result(arguments, self._show)
 
     def _show(self, tried: Try) -> None:
         """Show a try, but not the only one of a task that found all at once, or that does not wait."""
