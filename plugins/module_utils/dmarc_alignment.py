@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from ansible_collections.mailfleet.sending.plugins.module_utils.dmarc_greetings import Greetings
 from ansible_collections.mailfleet.sending.plugins.module_utils.dmarc_record import amended
 from ansible_collections.mailfleet.sending.plugins.module_utils.dmarc_walk import Ask, Discovery, Walk, walk
+from ansible_collections.mailfleet.sending.plugins.module_utils.records import quoted, to_bytes
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict
 
 CHECK = "alignment"
@@ -141,10 +142,15 @@ def _mend(found: Discovery, item: Alignment | None) -> str:
         " as bounce domain" if spf else f" as d= instead of {other}")
     if item.strict and _related(other, domain):
         text = amended(found.record, {"aspf" if spf else "adkim": None})
-        return f'{use}, or publish {found.at.owner} TXT "{text}" instead of "{found.record.text}"'
+        return f"{use}, or publish {found.at.owner} TXT {_quoted(text)} instead of {_quoted(found.record.text)}"
     for walked in (item.walk, found.walk):
         parting = walked.steps[-1] if walked and walked.steps[-1].stops else None
         if parting and not item.strict and _related(other, domain) and "." in parting.domain:
             text = amended(parting.record, {"psd": None})
-            return f'publish {parting.owner} TXT "{text}" instead of "{parting.record.text}", or {use}'
+            return f"publish {parting.owner} TXT {_quoted(text)} instead of {_quoted(parting.record.text)}, or {use}"
     return use
+
+
+def _quoted(text: str) -> str:
+    """Return a value as a zone file has it, in strings of at most 255 bytes (RFC 1035, 3.3 and 5.1)."""
+    return quoted(to_bytes(text))

@@ -23,6 +23,8 @@ POLICY_TAGS = ("p", "sp", "np")
 
 _WHITE = " \t"
 _VERSION = re.compile(r"v[ \t]*=[ \t]*(?-i:DMARC1)[ \t]*(?=;|\Z)", re.IGNORECASE)
+_LIKE_VERSION = re.compile(r"v[ \t]*=[ \t]*DMARC1", re.IGNORECASE)
+_AROUND = "\"'\u201c\u201d \t\r\n;"
 _NAME = re.compile(r"[A-Za-z]+")
 _VALUE = re.compile(r"[\x20-\x3a\x3c-\x7e]+")
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):((?:[A-Za-z0-9._~:/?#\[\]@$&'()*+;=-]|%[0-9A-Fa-f]{2})+)")
@@ -170,6 +172,19 @@ def amended(record: DmarcRecord, changes: Mapping[str, str | None]) -> str:
     return "; ".join([VERSION, *(f"{name}={value}" for name, value in tags.items() if value is not None)])
 
 
+def meant_by(text: str) -> str:
+    """Return the record that a text which is none was meant as, empty where that cannot be told.
+
+    What is undone are quotation marks, backslashes and white space around it, and a version in another case or place.
+    """
+    match = _LIKE_VERSION.search(text)
+    if not match:
+        return ""
+    rest = f"{text[:match.start()]};{text[match.end():]}".replace("\\", "")
+    record = parse_record(f"{VERSION};{rest.strip(_AROUND)}")
+    return amended(record, {}) if record.sound else ""
+
+
 def closest(value: str) -> str | None:
     """Return the policy that a misspelt one was meant to be, or None where none is near."""
     return next(iter(difflib.get_close_matches(value.lower(), [policy.value for policy in Policy], n=1)), None)
@@ -181,7 +196,7 @@ def _no_version(text: str) -> tuple[str, int]:
     if bare != text and (is_dmarc(bare) or is_dmarc(bare.rstrip("\"'"))):
         kind = "a quotation mark" if text[0] in "\"'" else "white space"
         return f"{kind} stands before {VERSION}, as part of the value", 0
-    match = re.search(r"v[ \t]*=[ \t]*DMARC1", text, re.IGNORECASE)
+    match = _LIKE_VERSION.search(text)
     if match and match.start() == 0:
         written = match.group().partition("=")[2].strip()
         if written != "DMARC1":

@@ -14,6 +14,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import O
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict
 
 CHECK = "dmarc_reports"
+LOOKED_AT = 20  # domains that one record names: it may name thousands
 _NAME_BYTES = 253  # of a name as text, RFC 1035, 2.3.4
 
 # Returns one verdict of what all asked servers say at a name.
@@ -33,7 +34,14 @@ def verify_reports(ask: Ask, at: Step, walked: Walk, ours: Container[str],
     Arguments: C(at) where the record stands; C(walked) the walk from there; C(ours) the organizations that are the
     fleet's own, whose records its owner publishes; C(combined) asks for a name and combines what servers say.
     """
-    return [verdict for host in hosts(at) for verdict in _verify(ask, at, walked, host, ours, combined)]
+    named = hosts(at)
+    verdicts = [each for host in named[:LOOKED_AT] for each in _verify(ask, at, walked, host, ours, combined)]
+    if len(named) > LOOKED_AT:
+        found = f"reports go to {len(named):,} other domains, of which the first {LOOKED_AT} were looked at"
+        verdicts.append(Verdict(CHECK, (f"reports about {at.domain}",), Status.WARN, found, "a few addresses",
+                                f"{found}; receivers may send to the first ones only (RFC 7489, 6.2)",
+                                f"leave a few addresses in the record of {at.domain}", at.outcome.source))
+    return verdicts
 
 
 def _verify(ask: Ask, at: Step, walked: Walk, host: str, ours: Container[str], combined: Combined) -> list[Verdict]:

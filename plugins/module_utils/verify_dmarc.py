@@ -18,6 +18,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.dmarc_record imp
     DmarcRecordError,
     amended,
     is_dmarc,
+    meant_by,
     parse_record,
 )
 from ansible_collections.mailfleet.sending.plugins.module_utils.dmarc_reports import verify_reports
@@ -34,6 +35,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lo
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import collect, every
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Outcome
 from ansible_collections.mailfleet.sending.plugins.module_utils.reading import domain_name
+from ansible_collections.mailfleet.sending.plugins.module_utils.records import quoted, to_bytes
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict
 
 CHECK = "dmarc"
@@ -200,35 +202,39 @@ class _Check:
     def missing(self, found: Discovery, faulty: str, verdict: Callable[..., Verdict]) -> Verdict:
         """Return the verdict where the domain has no record of its own and needs one."""
         own = found.walk.own
-        publish = f'publish {self.owner} TXT "{self.subject.dmarc or (own.records or [LEAST])[0]}"'
+        place, astray = ("", "") if faulty else self.elsewhere()
+        meant = next(filter(None, map(meant_by, (*own.outcome.values, astray))), LEAST)
+        publish = f"publish {self.owner} TXT {_quoted(self.subject.dmarc or meant)}"
         if faulty:
             words = "; ".join(map(_short, own.records or own.outcome.values))
             return verdict(Status.FAIL, words, faulty, f"{publish} and no other DMARC record there")
-        cause = f"there is no DMARC record at {self.owner}{self.elsewhere()}"
+        cause = f"there is no DMARC record at {self.owner}"
+        cause += f" (there is one at {place}, where nobody looks)" if place else ""
         if found.inherited:
             cause += f", so that the one of {found.at.domain} applies (RFC 9989, 4.10.1)"
         elif not found.silent:
             cause += ", and none above it applies (RFC 9989, 4.10.1); large providers demand at least p=none"
         return verdict(Status.ABSENT, _words(found) if found.record else own.outcome.kind.value, cause, publish)
 
-    def elsewhere(self) -> str:
-        """Return where else the record stands, as panels that add the zone's name or lack a field put it."""
+    def elsewhere(self) -> tuple[str, str]:
+        """Return where else a record stands, as panels that add the zone's name or lack a field put it, and its text.
+        """
         domain = self.subject.domain
         for name in (f"_dmarc.{domain}.{domain}.", f"{domain}."):
-            if any(map(is_dmarc, self.lookup.ask(name, "TXT").values)):
-                return f" (there is one at {name}, where nobody looks)"
-        return ""
+            if texts := [text for text in self.lookup.ask(name, "TXT").values if is_dmarc(text)]:
+                return name, texts[0]
+        return "", ""
 
     def mend(self, found: Discovery, said: list) -> str:
         """Return the record to publish, with all changes at once."""
         if found.inherited and ("." not in found.at.domain or found.record.psd == "y"):
             # That record is not ours: one of our own takes its place.
-            return f'publish {self.owner} TXT "{LEAST}{"" if found.record.psd == "y" else "; psd=n"}"'
+            return f"publish {self.owner} TXT {_quoted(LEAST if found.record.psd == 'y' else f'{LEAST}; psd=n')}"
         changes = {tag: value for remark in said for tag, value in remark.changes.items()}
         text = amended(found.record, changes)
         if text == found.record.text:
             return f"correct {found.at.owner}"
-        return f'publish {found.at.owner} TXT "{text}" instead of "{_short(found.record.text)}"'
+        return f"publish {found.at.owner} TXT {_quoted(text)} instead of {_quoted(_short(found.record.text))}"
 
     def alignment(self, helo: Greetings) -> list[Verdict]:
         """Return the verdict on alignment; none where no policy applies, which the policy's verdict says."""
@@ -257,6 +263,11 @@ def _words(found: Discovery) -> str:
     if found.walk.organization not in ("", at.domain):
         words += f", of the organization {found.walk.organization}"
     return "; ".join([words, *notes(found)])
+
+
+def _quoted(text: str) -> str:
+    """Return a value as a zone file has it, in strings of at most 255 bytes (RFC 1035, 3.3 and 5.1)."""
+    return quoted(to_bytes(text))
 
 
 def _short(text: str) -> str:

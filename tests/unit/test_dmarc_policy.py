@@ -102,11 +102,17 @@ def test_all_faults_of_a_record_are_mended_at_once(world):
     [
         ("4.10.1", [], "absent", f"there is no DMARC record at {OWNER}, and none above it applies", f"{P}none"),
         ("4.10, 2", [f"{P}none", f"{P}reject"], "fail", "there are 2 DMARC records", f"{P}none"),
-        ("4.8", ['"v=DMARC1; p=none"'], "fail", "at character 1: a quotation mark stands before v=DMARC1", f"{P}none"),
-        ("4.7", ["v=dmarc1; p=none"], "fail", "at character 3: v= is 'dmarc1'; its case matters", f"{P}none"),
-        ("4.7", ["p=none; v=DMARC1"], "fail", "at character 9: v=DMARC1 stands here; it must be the first tag",
-         f"{P}none"),
-        ("4.8", ["v=DMARC1 p=none"], "fail", "expected a semicolon", f"{P}none"),
+        # What was meant is published, and not the least that any owner could mean.
+        ("4.8", ['"v=DMARC1; p=reject"'], "fail", "at character 1: a quotation mark stands before v=DMARC1",
+         f"{P}reject"),
+        ("4.7", [f" v=dmarc1; {RUA}; p=reject"], "fail", "at character 2: v=DMARC1 stands here",
+         f"{P}reject; {RUA}"),
+        ("4.7", ["v=dmarc1; p=reject"], "fail", "at character 3: v= is 'dmarc1'; its case matters", f"{P}reject"),
+        ("4.7", ["p=reject; v=DMARC1"], "fail", "at character 11: v=DMARC1 stands here; it must be the first tag",
+         f"{P}reject"),
+        ("4.8", ["v=DMARC1 p=reject"], "fail", "expected a semicolon", f"{P}reject"),
+        ("4.8", ["v=DMARC1\\; p=reject\\;"], "fail", "expected a semicolon", f"{P}reject"),
+        ("4.8", ["v=DMARC1: p=strict"], "fail", "expected a semicolon", f"{P}none"),
         ("4.10, 2", ["v=spf1 -all"], "absent", "there is no DMARC record", f"{P}none"),
     ],
 )
@@ -125,8 +131,9 @@ def test_no_record_and_no_alignment_to_judge(world):
 
 @pytest.mark.parametrize("place", ["_dmarc.example.com.example.com", "=example.com"])
 def test_a_record_where_nobody_looks(world, place):
-    verdict = world({place: f"{P}none"}).one("dmarc", Subject(DOMAIN))
+    verdict = world({place: f"{P}reject; {RUA}"}).one("dmarc", Subject(DOMAIN))
     assert f"there is one at {place.removeprefix('=')}., where nobody looks" in verdict.cause
+    assert verdict.mend == f'publish {OWNER} TXT "{P}reject; {RUA}"'
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 import pytest
 from dmarc_world import DOMAIN, P, World
 
+from ansible_collections.mailfleet.sending.plugins.module_utils.dmarc_reports import LOOKED_AT
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_dmarc import Subject
 
 
@@ -55,6 +56,14 @@ def test_failure_reports_need_it_too_and_each_pair_once(world):
     found = run.verdicts("dmarc_reports", *[Subject(f"{name}.example.com") for name in "abc"], Subject(DOMAIN))
     assert [verdict.subjects for verdict in found] == [("reports about example.com to reports.example.net",),
                                                        ("reports about example.com to example.org",)]
+
+
+def test_a_record_that_sends_reports_to_thousands_takes_few_questions(world):
+    run = world({DOMAIN: f"{P}none; rua={','.join(f'mailto:x@h{n}.example.net' for n in range(2000))}"})
+    *verdicts, last = run.verdicts("dmarc_reports", Subject(DOMAIN))
+    assert len(verdicts) == LOOKED_AT and {verdict.status for verdict in verdicts} == {"absent"}
+    assert last.status == "warn" and "2,000 other domains, of which the first 20 were looked at" in last.cause
+    assert run.server.queries <= 5 + 3 * LOOKED_AT
 
 
 def test_the_fleet_publishes_for_itself(world):
