@@ -97,7 +97,7 @@ def test_lost_state_and_secrets_stop_the_run_where_dns_serves_the_keys(copy, tak
     for owner in taken:
         assert f"{owner}: found rsa key of 2048 bits, SHA-256 " in told
         assert f"add {owner} to sending_dns_adopt" in told
-    assert told.count("expected our key, yet to be made") == (2 if mode else 0)
+    assert ("expected our key, yet to be made" in told) == bool(mode)
     for mend in ("put back the folders of state and secrets", "sending_dkim_selector"):
         assert mend in told
     assert {server: breaking.standing(server) for server in lab.SERVERS} == standing
