@@ -207,6 +207,23 @@ def test_mail_to_a_domain_stays_on_no_server_that_is_called_like_it():
     assert layer["parameters"]["mydestination"] == "localhost, e.example.com, e.example.us"
 
 
+@pytest.mark.parametrize(
+    ("zone", "owner"),
+    [
+        ("0/25.100.51.198.in-addr.arpa", "10.0/25.100.51.198.in-addr.arpa."),
+        ("8-15.100.51.198.in-addr.arpa", "10.8-15.100.51.198.in-addr.arpa."),
+        ("0/29.100.51.198.in-addr.arpa", "10.100.51.198.in-addr.arpa."),
+        ("16-31.100.51.198.in-addr.arpa", "10.100.51.198.in-addr.arpa."),
+        ("0/25.101.51.198.in-addr.arpa", "10.100.51.198.in-addr.arpa."),
+        ("dialup.100.51.198.in-addr.arpa", "10.100.51.198.in-addr.arpa."),
+    ],
+)
+def test_a_pointer_stands_in_the_part_of_the_zone_that_is_ours(zone, owner):
+    fleet = read_fleet({**VARIABLES, "sending_zones": [{"name": zone}]}, HOSTS)
+    found = [record for record in desired_state(fleet, KNOWN, [], DATE)["records"] if record["type"] == "PTR"]
+    assert {record["owner"] for record in found if record["owner"].startswith("10.")} == {owner}
+
+
 def test_the_narrowest_network_counts_whatever_the_order():
     """Postfix takes the first match of a cidr table; the policy that judges From takes the narrowest network."""
     variables = copy.deepcopy(VARIABLES)
