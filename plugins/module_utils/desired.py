@@ -34,8 +34,7 @@ def desired_state(
     :returns: plain data: ``fleet_keys`` (the DKIM keys of the whole fleet), ``records`` (those that stay),
         ``additions`` (those that must be there before the first server changes: the same, and SPF lets the former
         addresses pass too), ``servers`` (by name: addresses, hostname, own keys and the layers of
-        Postfix), ``domains``, ``wanted_keys`` (those that shall sign), and ``untold``: keys whose public half nobody
-        knows before they are made.
+        Postfix), ``domains``, and ``wanted_keys`` (those that shall sign).
     :raises Mistakes: where SPF cannot be composed.
     """
     keys = wanted_keys(fleet, known, date)
@@ -45,35 +44,26 @@ def desired_state(
     wanted = {(key.domain, key.selector) for key in keys}
     # A key that was never seen has signed nothing: where it is wanted no more, nobody needs its record.
     live = [
-        (domain.name, selector, entry)
+        (domain.name, selector, entry["public"])
         for domain in fleet.domains
         for selector, entry in sorted(known.get(domain.name, {}).items())
         if entry.get("seen") or (domain.name, selector) in wanted
     ]
-    publics = [(domain, selector, entry["public"]) for domain, selector, entry in live]
     former = former_addresses(fleet, published)
-    records = desired_records(fleet, publics)
-    additions = desired_records(fleet, publics, former) if former else records
+    records = desired_records(fleet, live)
+    additions = desired_records(fleet, live, former) if former else records
     return {
         "fleet_keys": held.get("", []),
         "records": [record.to_dict() for record in records],
         "additions": [record.to_dict() for record in additions],
         "wanted_keys": [{"domain": domain, "selector": selector} for domain, selector in sorted(wanted)],
-        "untold": [
-            {"domain": domain, "selector": selector, "server": entry["server"] or ""}
-            for domain, selector, entry in live
-            if not entry["public"]
-        ],
         "servers": {
-            server.name: {
-                **_server(fleet, server),
-                "keys": held.get(server.name, []),
-            }
+            server.name: {**_server(fleet, server), "keys": held.get(server.name, [])}
             for server in fleet.servers
         },
         "domains": [{"domain": domain.name, "bounce_domain": domain.mail_from} for domain in fleet.domains],
         "public_keys": [
-            {"domain": domain, "selector": selector, "public": public} for domain, selector, public in publics if public
+            {"domain": domain, "selector": selector, "public": public} for domain, selector, public in live if public
         ],
         "paths": [
             {"server": server.name, "transport": address.transport, "address": address.address, "helo": address.helo}

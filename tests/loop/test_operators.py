@@ -67,7 +67,11 @@ def test_a_lost_state_takes_up_the_keys_of_the_secrets_on_any_later_day(copy):
     assert {key["selector"] for key in keys.result["public_keys"]} == {"m20200229"}
     assert all(key["public"] for key in keys.result["public_keys"]) and not keys.result["changed"]
     desired = checked.of("desired_state")[-1].result
-    assert {key["selector"] for key in desired["wanted_keys"]} == {"m20200229"} and not desired["untold"]
+    assert {key["selector"] for key in desired["wanted_keys"]} == {"m20200229"}
+    (signing,) = checked.of("dkim_signing")
+    places = signing.result["servers"].values()
+    assert {key["selector"] for place in places for key in place["signing"]} == {"m20200229"}
+    assert not signing.result["verdicts"]
 
 
 @pytest.fixture

@@ -91,16 +91,14 @@ def key(public=PUBLIC, seen=None, server=None):
     return {"public": public, "created": "2026-11-23", "scope": scope, "server": server, "seen": seen}
 
 
-def test_a_key_that_check_mode_would_make_is_named_as_untold_and_its_record_marked():
+def test_the_record_of_a_key_that_check_mode_would_make_is_marked():
     state = desired(known={**KNOWN, "example.us": {"m20261123": key(public="")}})
-    assert state["untold"] == [{"domain": "example.us", "selector": "m20261123", "server": ""}]
     assert values(state, "m20261123._domainkey.example.us") == ["v=DKIM1; k=rsa; p=(told when the key is made)"]
     assert [each["domain"] for each in state["public_keys"]] == ["example.com"], "there is nothing to be verified yet"
 
 
 def test_a_key_that_nobody_made_yet_has_no_record():
     state = desired(known=KNOWN)
-    assert state["untold"] == []
     assert not values(state, "m20261123._domainkey.example.us")
     assert {"domain": "example.us", "selector": "m20261123"} in state["wanted_keys"]
 
