@@ -5,7 +5,8 @@
 """Run the parts of `make test` one after another, count their tests, and close with one plain line.
 
 A part that fails does not stop those behind it, and a part that ran no test has failed. Parts tell their tests by
-JUnit files in the folder that MAILFLEET_REPORTS names; a linter has none and counts as one test.
+JUnit files in the folder that MAILFLEET_REPORTS names; a linter has none and counts as one test. The lab waits most of
+its time: other parts run beside it, their output kept in a file that is shown where they fail.
 
 `run_parts.py [--long] [NAME ...]`, a name being that of a part or of a group of them; without one, all.
 """
@@ -19,10 +20,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 from xml.etree import ElementTree
 
 from paths import BIN, CACHE, ROOT
@@ -34,7 +38,10 @@ TWO_FILES_AT_ONCE = ("--numprocesses=2", "--dist=loadfile")
 
 @dataclass(frozen=True)
 class Part:
-    """One program to run; its limit is in seconds, its group a name by which several parts are asked for."""
+    """One program to run; its limit is in seconds, its group a name by which several parts are asked for.
+
+    `beside` says that it may run while the lab does.
+    """
 
     name: str
     command: tuple[str, ...]
@@ -44,6 +51,7 @@ class Part:
     long: tuple[str, ...] = ()
     needs: str = "."
     reports: str = ""
+    beside: bool = False
 
 
 def linter(name: str, *command: str) -> Part:
@@ -61,11 +69,11 @@ PARTS = (
     Part("ansible", (*PYTEST, "tests/ansible"), limit=900),
     # Those with a name server of their own take it from the container, so that this host gets no such daemon.
     Part("dns", (sys.executable, "tools/newest.py", "python", *PYTEST[1:], "-o", DNS_FILES, "tests/integration"),
-         limit=900, group="integration"),
+         limit=900, group="integration", beside=True),
     Part("servers", (*PYTEST, *TWO_FILES_AT_ONCE, "--ignore-glob=*/test_dns_*.py", "tests/integration"),
-         limit=1800, group="integration"),
-    Part("sanity", (sys.executable, "tools/sanity.py"), limit=1800),
-    Part("newest", (sys.executable, "tools/newest.py"), limit=2400),
+         limit=1800, group="integration", beside=True),
+    Part("sanity", (sys.executable, "tools/sanity.py"), limit=1800, beside=True),
+    Part("newest", (sys.executable, "tools/newest.py"), limit=2400, beside=True),
     Part("molecule", ("molecule", "test", "--no-command-borders"), limit=2700, long=("--all",),
          needs="molecule/default", reports=".cache/molecule"),
 )
@@ -83,17 +91,38 @@ class Result:
     note: str = ""
 
 
-def run(part: Part, long: bool) -> Result:
-    """Run one part with its output shown as it comes, and count its tests."""
+STOPPED = threading.Event()
+
+
+def run_all(parts: Sequence[Part], long: bool) -> list[Result]:
+    """Run parts in their order, those beside the lab while it runs; return their results."""
+    lab = [part for part in parts if part.needs != "."]
+    beside = [part for part in parts if part.beside] if lab else []
+    first = [part for part in parts if part not in (*lab, *beside)]
+    results = [run(part, long) for part in first]
+    with ThreadPoolExecutor(1) as other:
+        try:
+            quiet = other.submit(lambda: [run(part, long, quiet=True) for part in beside])
+            results += [run(part, long) for part in lab]
+            return results + quiet.result()
+        except BaseException:
+            STOPPED.set()
+            raise
+
+
+def run(part: Part, long: bool, quiet: bool = False) -> Result:
+    """Run one part, and count its tests. Its output is shown as it comes, or where it is `quiet` only if it fails."""
     # A part of a part (those with the newest ansible-core) tells its tests to the outer one.
     folder = Path(os.environ.get("MAILFLEET_REPORTS", CACHE / "reports"))
     reports = ROOT / part.reports if part.reports else folder / part.name
     shutil.rmtree(reports, ignore_errors=True)
     reports.mkdir(parents=True)
     command = [word.format(reports=reports) for word in (*part.command, *(part.long if long else ()))]
-    print(f"\n=== {part.name}: {' '.join(command)}", flush=True)
+    print(f"\n=== {part.name}: {' '.join(command)}{' (beside the lab)' if quiet else ''}", flush=True)
     started = time.monotonic()
-    status = watch(command, environment(part.name, reports, long), part.limit)
+    output = reports.with_name(f"{part.name}.out")
+    with output.open("wb") if quiet else contextlib.nullcontext() as kept:
+        status = watch(command, environment(part.name, reports, long), part.limit, kept)
     result = Result(part.name) if part.counts_as_one else count(part.name, reports)
     result.seconds = time.monotonic() - started
     if part.counts_as_one:
@@ -103,17 +132,26 @@ def run(part: Part, long: bool) -> Result:
     elif result.passed + result.failed == 0:
         result.failed, result.note = 1, "ran no test"
     if status is None:
-        result.note = f"stopped after {part.limit} s"
+        result.note = f"stopped after {result.seconds:.0f} s"
+    if quiet:
+        told = output.read_text(errors="replace") if result.failed else f"(its output is in {output.relative_to(ROOT)})"
+        print(f"\n=== {part.name} has ended\n{told}", flush=True)
     print(f"=== {line(result)}", flush=True)
     return result
 
 
-def watch(command: Sequence[str], environ: dict[str, str], limit: int) -> int | None:
-    """Return the exit status of a command that nobody can answer, or None where it took longer than `limit` seconds."""
-    with subprocess.Popen(command, cwd=ROOT, env=environ, stdin=subprocess.DEVNULL, start_new_session=True) as process:
+def watch(command: Sequence[str], environ: dict[str, str], limit: int, output: BinaryIO | None = None) -> int | None:
+    """Return the exit status of a command that nobody can answer, or None where it was stopped.
+
+    It is after `limit` seconds, and where the whole run is to end. Its output goes to ours, or to `output`.
+    """
+    until = time.monotonic() + limit
+    with subprocess.Popen(command, cwd=ROOT, env=environ, stdin=subprocess.DEVNULL, stdout=output,
+                          stderr=output and subprocess.STDOUT, start_new_session=True) as process:
         try:
-            return process.wait(timeout=limit)
-        except subprocess.TimeoutExpired:
+            while time.monotonic() < until and not STOPPED.is_set():
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    return process.wait(timeout=1)
             return None
         finally:
             end(process.pid)
@@ -196,9 +234,10 @@ def main() -> None:
     arguments = parser.parse_args()
     # Asked to end, we end by way of `finally`, which ends the part too.
     signal.signal(signal.SIGTERM, lambda *_args: sys.exit(143))
-    results = [run(part, arguments.long) for part in chosen(arguments.name)]
+    started = time.monotonic()
+    results = run_all(chosen(arguments.name), arguments.long)
     passed, failed = sum(result.passed for result in results), sum(result.failed for result in results)
-    skipped, seconds = sum(result.skipped for result in results), sum(result.seconds for result in results)
+    skipped, seconds = sum(result.skipped for result in results), time.monotonic() - started
     print("\n=== all parts")
     for result in [*results, Result("together", passed, failed, skipped, seconds)]:
         print(line(result))

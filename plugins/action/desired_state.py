@@ -75,6 +75,7 @@ class ActionModule(ActionBase):
         except (Mistakes, StateError, ValueError) as error:
             raise AnsibleActionFail(str(error)) from error
         desired["secrets"] = arguments["secrets"]
+        desired["known_keys"] = known
         desired["submissions"] = self._submissions(desired["servers"], task_vars)
         return {**result, "changed": bool(state.changed), "written": state.changed, **desired}
 

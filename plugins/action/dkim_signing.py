@@ -37,18 +37,18 @@ class ActionModule(ActionBase):
                 "state": {"type": "path", "required": True},
                 "domains": {"type": "list", "elements": "str", "required": True},
                 "servers": {"type": "list", "elements": "str", "required": True},
+                "keys": {"type": "dict", "required": True, "no_log": False},
                 "wanted": {"type": "list", "elements": "dict", "required": True},
                 "seen": {"type": "list", "elements": "dict", "required": True},
                 "published": {"type": "dict", "default": {}},
                 "unsigned": {"type": "str", "choices": ["defer", "allow"], "default": "defer"},
-                "untold": {"type": "list", "elements": "dict", "default": []},
                 "date": {"type": "str"},
             }
         )
         today = arguments["date"] or datetime.date.today().isoformat()
         try:
             state = State(arguments["state"], dry=self._task.check_mode)
-            known = state.keys()
+            known = arguments["keys"]
             keys = [
                 Key(domain, selector, entry["public"], entry["created"], entry["scope"], entry["server"])
                 for domain, selectors in known.items()
@@ -58,7 +58,6 @@ class ActionModule(ActionBase):
             others = taken(arguments["published"])
             if self._task.check_mode:
                 # What a run would make and publish: the answer that the run then gives where DNS serves it.
-                keys += [_unmade(key, today) for key in arguments["untold"]]
                 seen |= wanted & {(key.domain, key.selector) for key in keys if key.owner not in others}
             known = register(known, keys, seen, today)
             state.write_json("keys.json", known)
@@ -98,8 +97,3 @@ class ActionModule(ActionBase):
 
 def _names(keys: list[dict[str, t.Any]]) -> set[tuple[str, str]]:
     return {(key["domain"], key["selector"]) for key in keys}
-
-
-def _unmade(key: dict[str, t.Any], today: str) -> Key:
-    scope = "server" if key["server"] else "fleet"
-    return Key(key["domain"], key["selector"], "", today, scope, key["server"] or None)

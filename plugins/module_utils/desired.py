@@ -40,8 +40,7 @@ def desired_state(
     :returns: plain data: ``fleet_keys`` (the DKIM keys of the whole fleet), ``records`` (those that stay),
         ``additions`` (those that must be there before the first server changes: the same, and SPF lets the former
         addresses pass too), ``servers`` (by name: addresses, hostname, own keys and the layers of
-        Postfix), ``domains``, ``wanted_keys`` (those that shall sign), and ``untold``: keys whose public half nobody
-        knows before they are made.
+        Postfix), ``domains``, and ``wanted_keys`` (those that shall sign).
     :raises Mistakes: where SPF cannot be composed.
     """
     keys = wanted_keys(fleet, known, date)
@@ -51,13 +50,12 @@ def desired_state(
     wanted = {(key.domain, key.selector) for key in keys}
     # A key that was never seen has signed nothing: where it is wanted no more, nobody needs its record.
     live = [
-        (domain.name, selector, entry)
+        (domain.name, selector, entry["public"])
         for domain in fleet.domains
         for selector, entry in sorted(known.get(domain.name, {}).items())
         if entry.get("seen") or (domain.name, selector) in wanted
     ]
-    publics = [(domain, selector, entry["public"]) for domain, selector, entry in live]
-    records = desired_records(fleet, publics)
+    records = desired_records(fleet, live)
     dns = {
         "domains": [{"domain": domain.name, "bounce_domain": domain.mail_from} for domain in fleet.domains],
         "policies": [
@@ -70,7 +68,7 @@ def desired_state(
         ],
         "receivers": _receivers(fleet, records),
         "public_keys": [
-            {"domain": domain, "selector": selector, "public": public} for domain, selector, public in publics if public
+            {"domain": domain, "selector": selector, "public": public} for domain, selector, public in live if public
         ],
         "paths": [
             {"server": server.name, "transport": address.transport, "address": address.address, "helo": address.helo}
@@ -87,23 +85,15 @@ def desired_state(
     if dns_only:
         return dns
     former = former_addresses(fleet, published)
-    additions = desired_records(fleet, publics, former) if former else records
+    additions = desired_records(fleet, live, former) if former else records
     return {
         **dns,
         "fleet_keys": held.get("", []),
         "records": [record.to_dict() for record in records],
         "additions": [record.to_dict() for record in additions],
         "wanted_keys": [{"domain": domain, "selector": selector} for domain, selector in sorted(wanted)],
-        "untold": [
-            {"domain": domain, "selector": selector, "server": entry["server"] or ""}
-            for domain, selector, entry in live
-            if not entry["public"]
-        ],
         "servers": {
-            server.name: {
-                **_server(fleet, server),
-                "keys": held.get(server.name, []),
-            }
+            server.name: {**_server(fleet, server), "keys": held.get(server.name, [])}
             for server in fleet.servers
         },
         "logins": {PROBE_LOGIN: ["*"], **{user.name: list(user.domains) for user in fleet.users}},

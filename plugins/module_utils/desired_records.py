@@ -9,11 +9,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import ipaddress
+import re
 import typing as t
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import spf_compose
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_record import format_record
-from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import Dmarc, Domain, Fleet
+from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import Address, Dmarc, Domain, Fleet
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistake, Mistakes
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import Record
 
@@ -79,16 +80,31 @@ def _names(fleet: Fleet) -> t.Iterator[Record]:
             yield Record(
                 address.helo, kind, address.address, reason=f"HELO name of {address.address}: receivers look it up"
             )
-            pointer = ipaddress.ip_address(address.address).reverse_pointer
-            yield Record(
-                pointer, "PTR", address.helo, reason=f"PTR of {address.address}: receivers refuse senders without one"
-            )
+            reason = f"PTR of {address.address}: receivers refuse senders without one"
+            yield Record(_pointer(address, fleet.zones), "PTR", address.helo, reason=reason)
     sending = {domain.name for domain in fleet.domains}
     for helo, addresses in by_helo.items():
         if helo not in sending:
             yield from spf_compose.compose(
                 helo, addresses, all="fail", reason=f"SPF of the HELO name {helo}: judged where MAIL FROM is empty"
             )
+
+
+def _pointer(address: Address, zones: t.Iterable[str]) -> str:
+    """The owner of an address's PTR, which may stand in a part of the reverse zone that a hoster gave away.
+
+    Such a zone is named after its part, as in ``0/25`` or ``0-127``, and aliases lead there (RFC 2317 4).
+    """
+    pointer = ipaddress.ip_address(address.address).reverse_pointer
+    last, _dot, whole = pointer.partition(".")
+    for zone in zones if address.family == 4 else ():
+        part, _dot, above = zone.partition(".")
+        if above == whole and (found := re.fullmatch(r"([0-9]{1,3})([/-])([0-9]{1,3})", part)):
+            first, second = int(found[1]), int(found[3])
+            end = second if found[2] == "-" else first + 2 ** max(32 - second, 0) - 1
+            if first <= int(last) <= end:
+                return f"{last}.{zone}"
+    return pointer
 
 
 def _spf(fleet: Fleet, former: tuple[str, ...]) -> t.Iterator[Record]:

@@ -238,7 +238,7 @@ def _own_provider(reader: Reader, path: str, item: t.Any) -> model.Provider | No
     domains = [reader.domain(domain, where) for where, domain in reader.items(fields.get("domains"), f"{path}.domains")]
     connections = reader.integer(fields.get("connections"), f"{path}.connections", 1, 1000, 0)
     delay = reader.duration(fields.get("delay"), f"{path}.delay") or ""
-    if fields.get("connections") is None and not delay:
+    if fields and fields.get("connections") is None and fields.get("delay") is None:
         reader.note(path, "<no limit>", "connections, delay or both", "add connections: 1, for instance")
     return model.Provider(name, tuple(domains), connections, delay)
 
@@ -265,7 +265,7 @@ def _check_domains(reader: Reader, fleet: model.Fleet) -> None:
             if name and name in names:
                 reader.note(path, name, f"a domain of its own: {names[name]} has this one", "name it once")
             names.setdefault(name, path)
-    by_name = {domain.name: domain for domain in fleet.domains}
+    by_name = {domain.name: domain for domain in fleet.domains if domain.name}
     for domain in fleet.domains:
         targets = [(f"{domain.path}.spf.include[{i}]", name) for i, name in enumerate(domain.spf.include)]
         targets += [(f"{domain.path}.spf.redirect", domain.spf.redirect)] if domain.spf.redirect else []
@@ -280,7 +280,7 @@ def _check_domains(reader: Reader, fleet: model.Fleet) -> None:
                     path,
                     name,
                     "a main domain: one whose own SPF includes no other of the fleet",
-                    "name the domain at its end",
+                    "name the one that its own SPF leads to",
                 )
         for index, (name, _lookups) in enumerate(domain.spf.external):
             if name in by_name:

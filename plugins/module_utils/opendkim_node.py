@@ -60,6 +60,10 @@ class KeyFile:
         """Return where OpenDKIM reads it."""
         return _KEYS / self.domain / f"{self.selector}.pem"
 
+    def untold(self, *, dry: bool) -> bool:
+        """Return whether check mode cannot know the key; one that will come replaces any that is there."""
+        return dry and self.private is None and (self.comes or not self.path.exists())
+
 
 @dataclass
 class Report:
@@ -127,7 +131,7 @@ class _Run:
         for key in self._keys:
             if key.comes and not key.path.exists():
                 changes.append(f"{key.path}: made")
-            elif key.private is not None and key.path.read_bytes() != key.private:
+            elif key.path.exists() and (key.untold(dry=self._dry) or key.private not in (None, key.path.read_bytes())):
                 changes.append(f"{key.path}: replaced")
         before = _text(_CONF)
         if before != self.wanted.conf:
@@ -247,7 +251,7 @@ def _read_keys(run: Programs, keys: Sequence[KeyFile], report: Report, *, dry: b
             for path in (key.path, key.path.parent):
                 if path.is_symlink():
                     raise KeyFault(f"{path} is a symbolic link, expected a file or folder of its own")
-            if key.private is None and not key.path.exists() and dry:
+            if key.untold(dry=dry):
                 report.unverified.append(f"{key.path}: the key is not there yet")
                 continue
             public = dkim_keys.read_private(run, key.path.read_bytes() if key.private is None else key.private)

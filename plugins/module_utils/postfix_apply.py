@@ -18,6 +18,7 @@ import typing as t
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import postfix_listeners, postfix_proof
 from ansible_collections.mailfleet.sending.plugins.module_utils.master_cf import MasterCf
+from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistake
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_control import (
     Control,
     ControlError,
@@ -30,7 +31,12 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_generati
     nothing_owned,
     sync,
 )
-from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_layers import Wanted, resolve, version_of
+from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_layers import (
+    Refused,
+    Wanted,
+    resolve,
+    version_of,
+)
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_plan import Files, diff, files, table_files
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_proof import ProofError
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_stage import Judgement, judge, write
@@ -80,10 +86,17 @@ class Run:
     # What stands.
 
     def version(self) -> str:
-        """Return the installed Postfix, empty where there is none."""
+        """Return the installed Postfix, empty where there is none.
+
+        :raises Refused: where it does not tell, as with a master.cf that it cannot read.
+        """
         if not shutil.which("postconf") or not os.path.exists(self._path("main.cf")):
             return ""
-        return self.programs(["postconf", "-d", "-h", "mail_version"]).out.strip()
+        done = self.programs(["postconf", "-c", self.directory, "-d", "-h", "mail_version"])
+        if done.status:
+            complaint = done.err.strip()
+            raise Refused([Mistake(self.directory, complaint, "files that Postfix can read", "mend them by hand")])
+        return done.out.strip()
 
     def apply(self, passed: t.Mapping[str, t.Any], check: bool) -> dict[str, t.Any]:
         """Bring the configuration to what the layers say.

@@ -211,9 +211,12 @@ class Reader:
     def network(self, value: t.Any, path: str) -> str:
         """A network in its canonical form; one that covers half of the Internet is a mistake."""
         try:
-            network = ipaddress.ip_network(value if isinstance(value, str) else "")
-        except ValueError as error:
-            self.note(path, value, "a network such as 10.0.0.0/24", str(error) if isinstance(value, str) else "")
+            network = ipaddress.ip_network(value if isinstance(value, str) else "", strict=False)
+        except ValueError:
+            self.note(path, value, "a network such as 10.0.0.0/24")
+            return ""
+        if ipaddress.ip_interface(value).ip != network.network_address:
+            self.note(path, value, "a network, which has no bits behind its prefix", f"write {network}")
             return ""
         if network.prefixlen < (8 if network.version == 4 else 16):
             self.note(

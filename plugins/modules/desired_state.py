@@ -80,11 +80,12 @@ public_keys:
   returned: success
   type: list
   elements: dict
-untold:
-  description: The keys that check mode would make. What their records say of the public half marks it as not told yet.
+known_keys:
+  description:
+    - The keys of the state and those that were made since. Those that check mode would make are among them, without a
+      public half, and their records are marked.
   returned: success, without O(dns_only)
-  type: list
-  elements: dict
+  type: dict
 records:
   description: The records that the fleet wants, each with its reason.
   returned: success, without O(dns_only)

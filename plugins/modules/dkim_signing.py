@@ -33,10 +33,17 @@ options:
     type: list
     elements: str
     required: true
+  keys:
+    description:
+      - The keys that there are, as RV(mailfleet.sending.desired_state#module:known_keys) has them. Those that check
+        mode would make are among them, without a public half.
+    type: dict
+    required: true
   wanted:
     description:
       - The keys (C(domain), C(selector)) that shall sign, as RV(mailfleet.sending.desired_state#module:wanted_keys)
-        has them. Until they were seen, the newest key that was seen signs.
+        has them. Until they were seen, the newest key that was seen signs. Check mode takes all that have no other key
+        in their place for seen.
     type: list
     elements: dict
     required: true
@@ -57,13 +64,6 @@ options:
     type: str
     choices: [defer, allow]
     default: defer
-  untold:
-    description:
-      - Keys (C(domain), C(selector), C(server)) that the run will make. Check mode takes them for made, and all of
-        O(wanted) for seen that have no other key in their place.
-    type: list
-    elements: dict
-    default: []
   date:
     description: The date (C(YYYY-MM-DD)) to note. Without it, today.
     type: str
@@ -85,6 +85,14 @@ EXAMPLES = r"""
     state: "{{ inventory_dir }}/.mailfleet/state"
     domains: [example.com]
     servers: [mta1.example.com]
+    keys:
+      example.com:
+        m20261123:
+          public: MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIB
+          created: "2026-11-23"
+          scope: fleet
+          server:
+          seen:
     wanted: [{domain: example.com, selector: m20261123}]
     seen: [{domain: example.com, selector: m20261123}]
   run_once: true

@@ -47,7 +47,7 @@ acl:
     action: query
 zone:
 """
-ZONE = "  - domain: {name}\n    storage: {folder}\n    file: {name}zone\n    acl: [update, read, everybody]\n"
+ZONE = "  - domain: {name}\n    storage: {folder}\n    file: {file}\n    acl: [update, read, everybody]\n"
 HEAD = "$TTL 300\n@ IN SOA ns1.{name} hostmaster.{name} 1 3600 600 86400 5\n@ IN NS ns1.{name}\nns1 IN A 127.0.0.1\n"
 
 
@@ -61,8 +61,9 @@ class Knot:
             self.port = tcp.getsockname()[1]
         config = CONFIG.format(port=self.port, folder=folder, secret=SECRET)
         for name, text in zones.items():
-            config += ZONE.format(name=name, folder=folder)
-            (folder / f"{name}zone").write_text(f"$ORIGIN {name}\n" + HEAD.format(name=name) + text)
+            file = f"{name}zone".replace("/", "-")
+            config += ZONE.format(name=name, folder=folder, file=file)
+            (folder / file).write_text(f"$ORIGIN {name}\n" + HEAD.format(name=name) + text)
         (folder / "knot.conf").write_text(config)
         self.process: subprocess.Popen | None = None
 

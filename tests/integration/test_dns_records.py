@@ -56,6 +56,18 @@ def zone(knot):
     return Zone("example.com", "127.0.0.1", knot.port, "test", secret=SECRET, timeout=2)
 
 
+def test_a_part_of_a_reverse_zone_takes_its_pointers(tmp_path):
+    part = "0/25.100.51.198.in-addr.arpa."
+    server = Knot(tmp_path, {part: ""})
+    server.start()
+    try:
+        wanted = [Record(f"10.{part}", "PTR", "mta1.example.com.", 300)]
+        publish(Zone(part, "127.0.0.1", server.port, "test", secret=SECRET, timeout=2), wanted)
+        assert server.values(f"10.{part}", "PTR") == ["mta1.example.com."]
+    finally:
+        server.stop()
+
+
 def test_what_is_wanted_is_added_once(knot, zone):
     checked = publish(zone, [SPF, A], check=True)
     assert knot.serial("example.com.") == 1

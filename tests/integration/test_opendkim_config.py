@@ -76,6 +76,17 @@ def test_check_mode_says_what_the_run_then_does(broken, controller):
     assert not controller.outcome["changed"] and controller.outcome["proved"] and not controller.outcome["unverified"]
 
 
+def test_check_mode_says_that_a_key_which_is_yet_to_be_made_replaces_another_of_its_name(broken, controller):
+    unmade = config(controller, signing=[POLICY["signing"][0] | {"public": ""}, POLICY["signing"][1]])
+    there = pem(controller).rename(controller.folder / "kept.pem")
+    try:
+        controller.play(unmade, broken, ("--check",))
+    finally:
+        there.rename(pem(controller))
+    assert "/etc/dkimkeys/example.com/m1.pem: replaced" in controller.outcome["changes"]
+    assert "/etc/dkimkeys/example.com/m1.pem: the key is not there yet" in controller.outcome["unverified"]
+
+
 @pytest.mark.parametrize("damage", [
     "head -c 400 m1.pem > x; cat x > m1.pem",
     "rm m1.pem; mkdir m1.pem",

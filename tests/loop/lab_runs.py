@@ -23,6 +23,7 @@ import lab_world as lab
 STATE = lab.INVENTORY / ".mailfleet/state"
 SECRETS = lab.INVENTORY / ".mailfleet/secrets"
 PROBE = Path(__file__).with_name("probe.yml")
+APPLY = Path(__file__).with_name("apply_layers.yml")
 CALLBACKS = Path(__file__).with_name("callbacks")
 
 
@@ -87,6 +88,20 @@ def records(made: Run) -> dict[tuple[str, str], tuple]:
         for zone in task.result["zones"]
         for change in zone["changes"]
     }
+
+
+def apply(server: str, layer: dict, *arguments: str, **variables: object) -> Run:
+    """Apply a layer of the tests' own on one server beside those that stand; an empty one removes it."""
+    layers = {"loop_layers": {"loop": layer}, **variables}
+    return run("--limit", server, *arguments, playbook=APPLY, variables=layers)
+
+
+def failure(made: Run, server: str, module: str = "postfix_config") -> str:
+    """The message of the one task of a run that failed."""
+    assert made.status != 0
+    (task,) = [task for task in made.tasks if task.status == "failed"]
+    assert (task.host, task.module) == (server, module)
+    return task.result["msg"]
 
 
 def probe(folder: Path) -> tuple[Run, dict]:

@@ -13,8 +13,8 @@ import breaking
 import lab_runs
 import lab_world as lab
 import pytest
+from lab_runs import apply, failure
 
-APPLY = Path(__file__).with_name("apply_layers.yml")
 SIGN = Path(__file__).with_name("sign_again.yml")
 ONE, OTHER = lab.SERVERS
 JOURNAL = "/var/lib/mailfleet/postfix/journal.json"
@@ -67,19 +67,6 @@ REFUSED = {
 }
 
 
-def apply(server: str, layer: dict, **variables: object) -> lab_runs.Run:
-    """Apply a layer of the test's own on one server; an empty one removes it."""
-    return lab_runs.run("--limit", server, playbook=APPLY, variables={"loop_layers": {"loop": layer}, **variables})
-
-
-def failure(run: lab_runs.Run, server: str, module: str = "postfix_config") -> str:
-    """The message of the one task that failed."""
-    assert run.status != 0
-    (task,) = [task for task in run.tasks if task.status == "failed"]
-    assert (task.host, task.module) == (server, module)
-    return task.result["msg"]
-
-
 @pytest.fixture
 def before():
     """What both servers run with; afterwards they still, or again, run with it, and mail goes through."""
@@ -103,7 +90,7 @@ def test_what_is_wrong_is_refused_with_its_cause_and_nothing_is_touched(before):
 
 def test_all_mistakes_are_told_at_once(before):
     layers = {f"loop{number}": layer for number, (layer, _words) in enumerate(REFUSED.values())}
-    said = failure(lab_runs.run("--limit", ONE, playbook=APPLY, variables={"loop_layers": layers}), ONE)
+    said = failure(lab_runs.run("--limit", ONE, playbook=lab_runs.APPLY, variables={"loop_layers": layers}), ONE)
     for what in ("smtpd_banna", "12x", "transport nowhere", "tables.broken", "no open relay"):
         assert what in said
 

@@ -76,10 +76,7 @@ def test_the_packages_that_come_were_listed_with_their_versions(first, server):
 
 def test_the_records_that_are_made_were_listed_and_the_keys_in_them_marked(first):
     listed, made = lab_runs.records(first.checked), lab_runs.records(first.done)
-    untold = {
-        (f"{key['selector']}._domainkey.{key['domain']}.", "TXT")
-        for key in first.checked.of("desired_state")[-1].result["untold"]
-    }
+    untold = {(f"{selector}._domainkey.{domain}.", "TXT") for domain, selector in unmade(first)}
     assert len(untold) == 2
     assert made == {**listed, **{key: made[key] for key in untold}}
     assert {listed[key][0] == ['"v=DKIM1; k=rsa; p=(told when the key is made)"'] for key in untold} == {True}
@@ -132,7 +129,9 @@ def test_the_files_of_signing_that_are_made_were_listed_but_for_those_of_the_pac
     listed, made = (parts(run, "opendkim_config", server) for run in (first.checked, first.done))
     assert {name: texts[1] for name, texts in listed.items()} == {name: texts[1] for name, texts in made.items()}
     said, did = ({line.rpartition(":")[0] for line in changes(run, server)} for run in (first.checked, first.done))
-    assert said <= did and f"/etc/dkimkeys/example.com/{selector(first)}.pem" in said
+    for domain, selector in unmade(first):
+        assert f"/etc/dkimkeys/{domain}/{selector}.pem" in said
+    assert said <= did
     marked = " ".join(marks(first.checked, "opendkim_config", server))
     assert "which folders and files its package brings" in marked
     for path in did - said:
@@ -143,8 +142,10 @@ def changes(run: lab_runs.Run, server: str) -> list[str]:
     return [line for task in run.of("opendkim_config", server) for line in task.result["changes"]]
 
 
-def selector(first) -> str:
-    return first.checked.of("desired_state")[-1].result["untold"][0]["selector"]
+def unmade(first) -> list[tuple[str, str]]:
+    """Domain and selector of the keys that check mode would make."""
+    known = first.checked.of("desired_state")[-1].result["known_keys"]
+    return [(domain, name) for domain, keys in known.items() for name, key in keys.items() if not key["public"]]
 
 
 @EVERY_SERVER

@@ -92,16 +92,14 @@ def key(public=PUBLIC, seen=None, server=None):
     return {"public": public, "created": "2026-11-23", "scope": scope, "server": server, "seen": seen}
 
 
-def test_a_key_that_check_mode_would_make_is_named_as_untold_and_its_record_marked():
+def test_the_record_of_a_key_that_check_mode_would_make_is_marked():
     state = desired(known={**KNOWN, "example.us": {"m20261123": key(public="")}})
-    assert state["untold"] == [{"domain": "example.us", "selector": "m20261123", "server": ""}]
     assert values(state, "m20261123._domainkey.example.us") == ["v=DKIM1; k=rsa; p=(told when the key is made)"]
     assert [each["domain"] for each in state["public_keys"]] == ["example.com"], "there is nothing to be verified yet"
 
 
 def test_a_key_that_nobody_made_yet_has_no_record():
     state = desired(known=KNOWN)
-    assert state["untold"] == []
     assert not values(state, "m20261123._domainkey.example.us")
     assert {"domain": "example.us", "selector": "m20261123"} in state["wanted_keys"]
 
@@ -237,6 +235,23 @@ def test_mail_to_a_domain_stays_on_no_server_that_is_called_like_it():
     hosts = {"mta1": {"sending_addresses": [{"address": "198.51.100.10", "helo": "example.com"}]}}
     layer = desired_state(read_fleet(VARIABLES, hosts), KNOWN, [], DATE)["servers"]["mta1"]["layers"]["postfix"]
     assert layer["parameters"]["mydestination"] == "localhost, e.example.com, e.example.us"
+
+
+@pytest.mark.parametrize(
+    ("zone", "owner"),
+    [
+        ("0/25.100.51.198.in-addr.arpa", "10.0/25.100.51.198.in-addr.arpa."),
+        ("8-15.100.51.198.in-addr.arpa", "10.8-15.100.51.198.in-addr.arpa."),
+        ("0/29.100.51.198.in-addr.arpa", "10.100.51.198.in-addr.arpa."),
+        ("16-31.100.51.198.in-addr.arpa", "10.100.51.198.in-addr.arpa."),
+        ("0/25.101.51.198.in-addr.arpa", "10.100.51.198.in-addr.arpa."),
+        ("dialup.100.51.198.in-addr.arpa", "10.100.51.198.in-addr.arpa."),
+    ],
+)
+def test_a_pointer_stands_in_the_part_of_the_zone_that_is_ours(zone, owner):
+    fleet = read_fleet({**VARIABLES, "sending_zones": [{"name": zone}]}, HOSTS)
+    found = [record for record in desired_state(fleet, KNOWN, [], DATE)["records"] if record["type"] == "PTR"]
+    assert {record["owner"] for record in found if record["owner"].startswith("10.")} == {owner}
 
 
 def test_the_narrowest_network_counts_whatever_the_order():
