@@ -106,11 +106,10 @@ def judge(key: Key, outcome: Outcome) -> Verdict:
 
 
 def shown(text: str) -> str:
-    """Return a value as a verdict shows it: short, without characters that would act on a terminal, and no secret."""
+    """Return a value as a verdict shows it: short, and no secret."""
     if dkim_damage.is_private(text):
         return "a private key"
-    short = text if len(text) <= 120 else f"{text[:100]}… ({len(text)} characters)"
-    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in short)
+    return text if len(text) <= 120 else f"{text[:100]}… ({len(text)} characters)"
 
 
 def _verdict(key: Key, outcome: Outcome, status: Status, found: str, cause: str = "", mend: str = "") -> Verdict:

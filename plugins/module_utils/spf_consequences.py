@@ -47,7 +47,7 @@ def unreadable(audit: Audit) -> list[Finding]:
 
     if not outcome.said:
         return [finding(Status.UNKNOWN, "DNS did not say", ONE, str(outcome),
-                        "make the server answer, then check again")]
+                        f"make {outcome.server or 'DNS'} answer, then check again")]
     if len(node.texts) > 1:
         return [finding(Status.FAIL, "; ".join(map(shown, node.texts[:5])), ONE,
                         f"{len(node.texts)} records begin with v=spf1: every receiver finds permerror (4.5)",
@@ -114,7 +114,7 @@ def _path(chain: tuple[Step, ...]) -> str:
 def _way_out(audit: Audit, walk: Walk, loop: Term | None) -> tuple[Edits, str]:
     """Return the edits of the domain's own record that end the error, and what to do where there are none."""
     if walk.result is Result.TEMPERROR:
-        return {}, "make the server answer, then check again"
+        return {}, f"make {walk.source.partition(' asked of ')[2] or 'DNS'} answer, then check again"
     if loop and loop.target == audit.domain:
         return {loop.source.position: ""}, ""
     if walk.limit and "MX records" in walk.cause:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Sequence
 
+from ansible_collections.mailfleet.sending.plugins.module_utils.agreement import SAME_VERSION
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind, Outcome
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import DEFAULT_TTL, Record, absolute_name
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_amend import (
@@ -29,7 +30,6 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.spf_record impor
 )
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_tree import View
 
-SAME_VERSION = "make all name servers serve the same version of the zone"
 _LACKING = (Result.NONE, Result.FAIL, Result.SOFTFAIL, Result.NEUTRAL)
 
 
@@ -63,48 +63,67 @@ class Mends:
             else:
                 for row in rows[first:end]:
                     found |= 1 << self.bits[row[:2]]
-        place = self.owner(case, check), _what(check)
+        place = self.place(case, check)
         self.sets[place] = self.sets.get(place, 0) | found
         self.decided.setdefault(place[0], set()).update(step.term for step in check.chain[-1:])
 
-    def owner(self, case: Case, check: Check) -> str:
-        """Return whose record is to be mended: that which decided, or the last on the way to it that is one of ours."""
+    def place(self, case: Case, check: Check) -> tuple[str, str]:
+        """Return whose record is to be mended, and what is wrong with it.
+
+        It is the record that decided, or the last on the way to it that is one of ours; the one that is missing or an
+        error, where it is that of another of our domains.
+        """
         ways = [step.domain.lower().removesuffix(".") for step in check.chain]
-        return next((domain for domain in reversed(ways) if self._is_ours(domain)), case.domain)
+        owner = next((domain for domain in reversed(ways) if self._is_ours(domain)), case.domain)
+        wrong = asked_for(check)
+        if check.result is Result.PERMERROR and wrong in self.ours and self._is_wrong(wrong):
+            owner = wrong
+        return owner, "lacks" if check.result in _LACKING or not self._texts(owner) else check.cause
 
     def of(self, case: Case, check: Check) -> str:
         """Return the mend of a check that did not pass."""
         if check.result is Result.TEMPERROR:
-            question, _asked, server = check.source.partition(" asked of ")
-            return f"make {server or 'DNS'} answer {question}, then check again"
-        owner = self.owner(case, check)
-        agreed = self.view.agreements.get(owner)
+            return f"make {check.source.partition(' asked of ')[2] or 'DNS'} answer, then check again"
+        return self._of_place(self.place(case, check), check)
+
+    def _of_place(self, place: tuple[str, str], check: Check) -> str:
+        agreed = self.view.agreements.get(place[0])
         if agreed and agreed.differ:
             return SAME_VERSION
-        key = owner, _what(check)
-        if key not in self.made:
-            self.made[key] = self._made(owner, check)
-        return self.made[key]
+        if place not in self.made:
+            self.made[place] = ""  # records that include each other come back here
+            self.made[place] = self._made(*place, check)
+        return self.made[place]
+
+    def _texts(self, domain: str) -> list[str]:
+        return [text for text in self.view.ask(domain, "TXT").values if is_spf(text)]
+
+    def _is_wrong(self, domain: str) -> bool:
+        """Return whether every check that comes to the domain's record ends in an error there."""
+        try:
+            return len([parse_record(text) for text in self._texts(domain)]) != 1
+        except SpfSyntaxError:
+            return True
 
     def _is_ours(self, domain: str) -> bool:
         labels = domain.split(".")
         return any(".".join(labels[at:]) in self.ours for at in range(len(labels)))
 
-    def _made(self, owner: str, check: Check) -> str:
+    def _made(self, owner: str, what: str, check: Check) -> str:
         values = self.view.ask(owner, "TXT").values
-        texts = [text for text in values if is_spf(text)]
+        texts = self._texts(owner)
         if texts and (longest := max(map(len, texts))) > MAXIMUM_MENDED:
             return f"write the record of {owner} anew: it has {longest:,} characters, an answer has room for about 400"
-        lacking = self.sets[owner, _what(check)]
+        lacking = self.sets[owner, what]
         base, remark = (texts[0] if texts else ""), ""
         try:
-            if check.result is Result.PERMERROR:
+            if what != "lacks":
                 base = repaired(owner, check, self.view.ask)
                 # Where nothing can be left out, the addresses go before the limit.
                 remark = f" (others still meet: {check.cause})" if [base] == texts else ""
                 lacking = self._still_lacking(owner, base, lacking)
-            elif included := self._included(owner, base, lacking):
-                return f"mend the record of {included}, which that of {owner} includes"
+            elif (included := self._included(owner, base, lacking)) and (mend := self._of_place(included, check)):
+                return mend
             others = [text for text in values if not is_spf(text)]
             records = amended(owner, base, self._mechanisms(lacking), others, self.view.ask)
         except NotOurs as error:
@@ -136,28 +155,29 @@ class Mends:
                         lacking |= 1 << self.bits[version, number]
         return lacking
 
-    def _included(self, owner: str, text: str, lacking: int) -> str:
-        """Return the domain that the record includes and that lacks the same addresses, where there is one.
+    def _included(self, owner: str, text: str, lacking: int) -> tuple[str, str] | None:
+        """Return the place of the record that this one includes and that lacks the same addresses, where there is one.
 
         An include behind a term that decided helps nobody.
         """
         try:
             record = parse_record(text)
         except SpfSyntaxError:
-            return ""
+            return None
         for term in record.mechanisms:
             if term.text in self.decided[owner]:
                 break
             if term.name == "include" and term.qualifier == "+" and len(term.domain) == 1:
-                target = str(term.domain[0]).lower().removesuffix(".")
-                if not lacking & ~self.sets.get((target, "lacks"), 0):
-                    return target
-        return ""
+                place = str(term.domain[0]).lower().removesuffix("."), "lacks"
+                if not lacking & ~self.sets.get(place, 0):
+                    return place
+        return None
 
 
-def _what(check: Check) -> str:
-    """Return what is wrong with a record, in which all addresses with the same are mended together."""
-    return "lacks" if check.result in _LACKING else f"{check.cause}"
+def asked_for(check: Check) -> str:
+    """Return the domain whose record a check ended at, where it ended at one."""
+    rtype, _space, question = check.source.partition(" ")
+    return question.partition(" ")[0].removesuffix(".").lower() if rtype == "TXT" else ""
 
 
 def _standing(ask: Ask, owner: str, text: str) -> Ask:

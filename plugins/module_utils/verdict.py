@@ -36,7 +36,8 @@ class Verdict:
 
     Attributes: C(check) names the check ("spf"); C(subjects) what was checked; C(found) and C(expected) the values as
     text; C(cause) why the status is not ok; C(mend) the smallest change that makes it ok; C(source) the query or
-    header that it came from.
+    header that it came from. They hold what strangers wrote into DNS and mail, so that characters which would act on a
+    terminal, or hide, stand in them as escapes.
     """
 
     check: str
@@ -51,8 +52,10 @@ class Verdict:
     def __post_init__(self) -> None:
         if isinstance(self.subjects, str):
             raise TypeError(f"subjects is the text {self.subjects!r}; expected a sequence of texts")
-        object.__setattr__(self, "subjects", tuple(self.subjects))
+        object.__setattr__(self, "subjects", tuple(map(printable, self.subjects)))
         object.__setattr__(self, "status", Status(self.status))
+        for name in ("found", "expected", "cause", "mend", "source"):
+            object.__setattr__(self, name, printable(getattr(self, name)))
 
     @property
     def ok(self) -> bool:
@@ -68,7 +71,7 @@ class Verdict:
     def from_dict(cls, data: dict[str, object]) -> Verdict:
         """Return the verdict that C(to_dict) wrote.
 
-        Raises: ValueError where a key is missing, unknown, or the status is none of Status.
+        Raises: ValueError where a key is missing, unknown or no text, or the status is none of Status.
         """
         known = {field.name for field in fields(cls)}
         missing = {"check", "subjects", "status"} - set(data)
@@ -78,7 +81,18 @@ class Verdict:
             raise ValueError(f"not a verdict: {', '.join(wrong)}")
         if not isinstance(data["subjects"], (list, tuple)):
             raise ValueError(f"not a verdict: subjects is {data['subjects']!r}, expected a list")
+        others = {**data, **{f"subjects[{at}]": subject for at, subject in enumerate(data["subjects"])}, "subjects": ""}
+        if wrong := [f"{name} is {value!r}, expected a text" for name, value in others.items()
+                     if not isinstance(value, str)]:
+            raise ValueError(f"not a verdict: {', '.join(wrong)}")
         return cls(**data)
+
+
+def printable(text: str) -> str:
+    """Return the text with all that cannot be seen as Python writes it: \\x1b, \\n, \\u202e."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
 def group(verdicts: Iterable[Verdict]) -> list[Verdict]:

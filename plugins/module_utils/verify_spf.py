@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from ansible_collections.mailfleet.sending.plugins.module_utils.agreement import Agreement
+from ansible_collections.mailfleet.sending.plugins.module_utils.agreement import SAME_VERSION, Agreement
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import WORKERS
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_check import Check, Result, check_host
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_compile import compile_domain
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_fleet import Case, Run, joined
-from ansible_collections.mailfleet.sending.plugins.module_utils.spf_mend import SAME_VERSION, Mends
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_mend import Mends
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_tree import View
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict, faults, group
 
@@ -36,17 +36,21 @@ Each = Callable[[Case, Sequence[tuple[Run, Check]]], None]
 
 @dataclass(frozen=True)
 class Findings:
-    """C(verdicts) on all that was checked, and C(counts), how many checks and servers' records have which status."""
+    """C(verdicts) on all that was checked; C(counts), how many checks and servers' records have which status; C(mends)
+    by domain, where checks of it did not pass."""
 
     verdicts: tuple[Verdict, ...]
     counts: dict[Status, int]
+    mends: dict[str, str]
 
-    def as_result(self, more: Iterable[Verdict] = ()) -> dict[str, object]:
+    def as_result(self, records: Iterable[Verdict] = ()) -> dict[str, object]:
         """Return what the module returns: as verdict.as_result, but counting checks and not names of subjects.
 
-        Arguments: C(more) verdicts of other checks, each subject of which counts one.
+        Arguments: C(records) verdicts on the records, each subject of which counts one. Where checks of its domain did
+        not pass, the mend of a faulty record is the one that they have, which passes the fleet too.
         """
-        more = list(more)
+        more = [replace(verdict, mend=self.mends.get(verdict.subjects[0], verdict.mend))
+                if verdict.status.rank > Status.WARN.rank else verdict for verdict in records]
         grouped = group([*self.verdicts, *more])
         counts = Counter(self.counts)
         for verdict in more:
@@ -111,12 +115,16 @@ def verify_spf(view: View, cases: Sequence[Case], each: Each | None = None) -> F
             counts[found.verdict.status] += found.count
             mends.note(case, found.check, found.runs)
             groups.append(replace(found, runs=()))
-    verdicts = [found.verdict if found.verdict.ok else
-                replace(found.verdict, mend=mends.of(found.case, found.check)) for found in groups]
-    servers = of_servers(view)
-    for verdict in servers:
-        counts[verdict.status] += len(verdict.subjects)
-    return Findings((*verdicts, *servers), counts)
+    verdicts: list[Verdict] = []
+    wrong: dict[str, Verdict] = {}
+    for found in groups:
+        verdict = found.verdict
+        if not verdict.ok:
+            verdict = replace(verdict, mend=mends.of(found.case, found.check))
+            before = wrong.get(found.case.domain, verdict)
+            wrong[found.case.domain] = max(before, verdict, key=lambda each: each.status.rank)
+        verdicts.append(verdict)
+    return Findings((*verdicts, *of_servers(view)), counts, {domain: each.mend for domain, each in wrong.items()})
 
 
 @dataclass(frozen=True)
@@ -195,7 +203,4 @@ def _said(agreed: Agreement) -> str:
 def _mend_of_servers(agreed: Agreement) -> str:
     if agreed.differ:
         return SAME_VERSION
-    if agreed.silent:
-        silent = [server for said in agreed.silent for server in said.servers]
-        return f"make {', '.join(silent)} answer, or take it out of the zone's NS records"
-    return "let this machine ask the authoritative servers (port 53, UDP and TCP)"
+    return agreed.mend or "let this machine ask the authoritative servers (port 53, UDP and TCP)"

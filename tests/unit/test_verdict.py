@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -43,12 +44,27 @@ def test_a_verdict_survives_json(verdict):
         ({"check": "spf", "status": "ok"}, "subjects is missing"),
         ({"check": "spf", "subjects": [], "status": "ok", "why": ""}, "why is unknown"),
         ({"check": "spf", "subjects": "a", "status": "ok"}, "subjects is 'a', expected a list"),
+        ({"check": "spf", "subjects": ["a", 1], "status": "ok", "mend": None},
+         r"mend is None, expected a text, subjects\[1\] is 1, expected a text"),
         ({"check": "spf", "subjects": [], "status": "good"}, "'good' is not a valid Status"),
     ],
 )
 def test_what_is_no_verdict(data, message):
     with pytest.raises(ValueError, match=message):
         Verdict.from_dict(data)
+
+
+@given(verdicts)
+def test_nothing_in_a_verdict_acts_on_a_terminal_or_hides(verdict):
+    data = verdict.to_dict()
+    assert all(text.isprintable() for text in (*data.pop("subjects"), *data.values()) if text != verdict.check)
+    assert replace(verdict) == verdict
+
+
+def test_what_strangers_write_is_shown_as_escapes():
+    found = of("fail", "a\x1b[2J", found="é\n\nPROVED: all ok", cause="\u202egnp", mend="\udcff\0")
+    assert (found.subjects, found.found, found.cause, found.mend) == (
+        (r"a\x1b[2J",), r"é\n\nPROVED: all ok", r"\u202egnp", r"\udcff\x00")
 
 
 def test_a_text_is_not_a_list_of_subjects():

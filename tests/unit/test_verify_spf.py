@@ -178,8 +178,8 @@ def test_what_dns_did_not_say_is_unknown_and_names_the_server(lookup, domain, fo
 
 
 @pytest.mark.parametrize("domain, mend", [
-    ("silent.example", "make {} answer TXT silent.example., then check again"),
-    ("broken.example", "make {} answer TXT servfail.example., then check again"),
+    ("silent.example", "make {} answer, then check again"),
+    ("broken.example", "make {} answer, then check again"),
 ])
 def test_the_mend_of_a_dead_server_names_it(lookup, domain, mend):
     (verdict,) = single(lookup, "198.51.100.10", domain)
@@ -195,12 +195,11 @@ def test_the_source_is_the_record_that_decided_and_who_said_it(lookup):
 def test_a_mend_has_all_addresses_that_a_record_lacks(lookup):
     addresses = [(f"198.51.100.{n}", "") for n in (20, 21, 22)] + [("2001:db8:61::20", ""), ("198.51.100.10", "")]
     verdicts = verify_spf(View(lookup), of_fleet(["example.com", "example.us"], addresses)).verdicts
-    mends = {verdict.found: verdict.mend for verdict in verdicts if verdict.mend}
-    assert mends == {
-        "fail by example.com: -all": 'publish example.com. TXT "v=spf1 ip4:198.51.100.20/31 ip4:198.51.100.22 '
-        f'ip6:2001:db8:61::20 {RECORDS["example.com"][7:]}" instead of '
-        f'"{RECORDS["example.com"]}"',
-        "softfail by example.us: ~all": "mend the record of example.com, which that of example.us includes",
+    mend = (f'publish example.com. TXT "v=spf1 ip4:198.51.100.20/31 ip4:198.51.100.22 ip6:2001:db8:61::20 '
+            f'{RECORDS["example.com"][7:]}" instead of "{RECORDS["example.com"]}"')
+    assert {verdict.found: verdict.mend for verdict in verdicts if verdict.mend} == {
+        "fail by example.com: -all": mend,
+        "softfail by example.us: ~all": mend,  # it includes the other
     }
     assert [len(verdict.subjects) for verdict in verdicts if verdict.mend] == [4, 4]
 
