@@ -87,7 +87,7 @@ def lookup():
             "mta2.example.com",
             "fail",
             "mta2.example.com.",
-            "mta2.example.com. points to 198.51.100.99",
+            "mta2.example.com. points to 198.51.100.99, not back",
             "publish mta2.example.com. A 198.51.100.12",
         ),
         (
@@ -95,7 +95,7 @@ def lookup():
             "mta1.example.com",
             "fail",
             "mta2.example.com.",
-            "mta2.example.com. points to 198.51.100.99",
+            "mta2.example.com. points to 198.51.100.99, not back",
             f"have the owner of the network set 12.{NET}. PTR mta1.example.com.",
         ),
         (
@@ -111,7 +111,7 @@ def lookup():
             "mta2.example.com",
             "warn",
             "mta2.example.com., other.example.com.",
-            "mta2.example.com. points to 198.51.100.99",
+            "mta2.example.com. points to 198.51.100.99, not back",
             "publish mta2.example.com. A 198.51.100.14",
         ),
         (
@@ -135,7 +135,7 @@ def lookup():
             "mta1.example.com",
             "absent",
             "no data",
-            "the address has no name: no data",
+            "the address has no PTR record: no data",
             f"have the owner of the network set 17.{NET}. PTR mta1.example.com.",
         ),
         (
@@ -143,7 +143,7 @@ def lookup():
             "",
             "absent",
             "no such name",
-            "the address has no name: no such name",
+            "the address has no PTR record: no such name",
             f"have the owner of the network set 200.{NET}. PTR a name of yours",
         ),
         (
@@ -151,7 +151,7 @@ def lookup():
             "mta1.example.com",
             "fail",
             "mta1.example.com.",
-            "mta1.example.com. points to 198.51.100.10, 198.51.100.18",
+            "mta1.example.com. points to 198.51.100.10, 198.51.100.18, not back",
             "publish mta1.example.com. A 198.51.100.20",
         ),
         ("198.51.100.22", "mta22.example.com", "ok", "mta22.example.com.", "", ""),
