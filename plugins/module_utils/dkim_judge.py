@@ -122,7 +122,7 @@ def _silent(key: Key, outcome: Outcome) -> Verdict:
     mend = f"make {outcome.server} answer, then check again"
     if outcome.cause.startswith("CNAMEs lead "):  # as lookups say of a chain that never ends
         mend = f"point the CNAME at {key.owner} to where the key stands, or put {_txt(key)} in its place"
-    return _verdict(key, outcome, Status.UNKNOWN, "no answer", f"did not say: {outcome.cause}{where}", mend)
+    return _verdict(key, outcome, Status.UNKNOWN, "no answer", f"{outcome}{where}", mend)
 
 
 def _absent(key: Key, outcome: Outcome) -> Verdict:

@@ -22,6 +22,8 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_keys import
 from ansible_collections.mailfleet.sending.plugins.module_utils.owned_files import Owner
 from ansible_collections.mailfleet.sending.plugins.module_utils.programs import Programs
 
+NEVER_REPLACED = "A key is never replaced: mend the file, or choose another selector"
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -184,8 +186,7 @@ class Store:
         except OSError as error:
             raise KeyFault(f"{private}: the key cannot be read: {error.strerror}") from error
         except KeyFault as fault:
-            raise KeyFault(f"{private}: {fault}. A key is never replaced: mend the file, or choose another selector"
-                           ) from fault
+            raise KeyFault(f"{private}: {fault}. {NEVER_REPLACED}") from fault
         created = noted["created"] if noted is not None else _date_of(private)
         return Stored(key.domain, key.selector, public.type, public.bits, public.public, created)
 

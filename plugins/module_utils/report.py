@@ -270,14 +270,29 @@ def _headline(fault: Verdict, lead: str, width: int) -> list[str]:
 
 
 def _alike(verdicts: Sequence[Verdict]) -> list[tuple[Verdict, list[str]]]:
-    """Merge verdicts that differ only in subjects and source, and where nothing is known in what was expected; return
-    each with its sources."""
-    kept = [replace(verdict, expected="") if verdict.status is Status.UNKNOWN else verdict for verdict in verdicts]
+    """Merge verdicts that differ only in subjects and source, where nothing is known in cause and expectation too.
+
+    Each is returned with its sources.
+    """
+    causes: dict[tuple[str, ...], dict[str, None]] = {}
+    for each in verdicts:
+        causes.setdefault(_unknown(each), {})[each.cause] = None
+    kept = [
+        replace(each, expected="", cause=" / ".join(list(causes[_unknown(each)])[:NAMED]))
+        if each.status is Status.UNKNOWN
+        else each
+        for each in verdicts
+    ]
     sources: dict[Verdict, dict[str, None]] = {}
     for verdict in kept:
         sources.setdefault(replace(verdict, subjects=(), source=""), {})[verdict.source] = None
     merged = group(replace(verdict, source="") for verdict in kept)
     return [(verdict, list(sources[replace(verdict, subjects=())])) for verdict in merged]
+
+
+def _unknown(verdict: Verdict) -> tuple[str, ...]:
+    """Return what verdicts have in common that are not known for one reason: a server may be silent in several ways."""
+    return verdict.check, verdict.status.value, verdict.found, verdict.mend
 
 
 def _manual(report: Report) -> list[str]:

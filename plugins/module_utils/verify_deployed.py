@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_record import owner, parse_record, record_of
+from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_store import NEVER_REPLACED
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict
 
 CHECK = "deployed key"
@@ -26,7 +27,8 @@ def verify_deployed(desired: Mapping[str, Any], results: Mapping[str, Mapping[st
 
 
 def _of_server(desired: Mapping[str, Any], server: str, result: Mapping[str, Any]) -> Iterator[Verdict]:
-    faults = {(fault["domain"], fault["selector"]): fault["cause"] for fault in result.get("faults") or ()}
+    faults = {(fault["domain"], fault["selector"]): fault["cause"].removesuffix(f". {NEVER_REPLACED}")
+              for fault in result.get("faults") or ()}
     source = f"{server}, by dkim_key in check mode"
     if not faults and result.get("public_keys") is None:
         yield Verdict(CHECK, (server,), Status.UNKNOWN, "no answer", "the keys that the state knows",
@@ -38,7 +40,7 @@ def _of_server(desired: Mapping[str, Any], server: str, result: Mapping[str, Any
             subject = f"{owner(key['selector'], key['domain'])} on {server}"
             cause = faults.get((key["domain"], key["selector"]), "")
             if cause:
-                yield Verdict(CHECK, (subject,), Status.FAIL, "no such key", _words(key), cause, mend, source)
+                yield Verdict(CHECK, (subject,), Status.FAIL, "another key, or none", _words(key), cause, mend, source)
             elif key["public"]:
                 yield Verdict(CHECK, (subject,), Status.OK, _words(key), _words(key), source=source)
             else:

@@ -85,8 +85,9 @@ def _judge(lookup: Lookup, receiver: Receiver, outcome: Outcome) -> Verdict:
 
 
 def _problems(lookup: Lookup, receiver: Receiver, outcome: Outcome) -> Iterator[_Problem]:
-    hosts = receiver.hosts or ("a host of yours.",)
-    publish = f"publish {' and '.join(f'{receiver.domain} MX 10 {host}' for host in hosts)}"
+    publish = f"publish {' and '.join(f'{receiver.domain} MX 10 {host}' for host in receiver.hosts)}"
+    if not receiver.hosts:
+        publish = f"publish {receiver.domain} MX 10 with the name of the host that takes its mail"
     if not outcome.said:
         yield _Problem(Status.UNKNOWN, str(outcome), f"make {outcome.server} answer, then check again")
     elif outcome.kind is not Kind.VALUES:

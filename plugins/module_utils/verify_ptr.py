@@ -87,7 +87,7 @@ def _judge(lookup: Lookup, address: Address, pointers: Outcome, helo_must_match:
     if not pointers.said:
         return verdict(Status.UNKNOWN, str(pointers), f"make {pointers.server} answer, then check again")
     if not names:
-        cause = f"the address has no name: {pointers.kind.value}"
+        cause = f"the address has no PTR record: {pointers.kind.value}"
         if pointers.chain:
             cause = f"its reverse name is an alias of {pointers.chain[-1]} (RFC 2317), which has no PTR record"
         return verdict(Status.ABSENT, cause, set_pointer)
@@ -157,5 +157,6 @@ def is_generic(name: str, address: str) -> bool:
 
 
 def _not_back(address: Address, outcome: Outcome) -> str:
-    points = f"points to {outcome}" if outcome.kind is Kind.VALUES else f"has no {address.rdtype} record: {outcome}"
-    return f"{outcome.name} {points}"
+    if outcome.kind is Kind.VALUES:
+        return f"{outcome.name} points to {outcome}, not back"
+    return f"{outcome.name} has no {address.rdtype} record: {outcome}"

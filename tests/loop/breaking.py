@@ -241,13 +241,19 @@ def empty_queues() -> None:
 
 @contextlib.contextmanager
 def lame(zone: str) -> Iterator[None]:
-    """The secondary, to which a zone is delegated as before, knows nothing of it for a while."""
+    """The secondary, to which a zone is delegated as before, knows nothing of it for a while.
+
+    It serves the root too, and so refers to the zone's servers, which Unbound now and then passes on as no data: the
+    resolver is told whom to ask.
+    """
     conf = "/etc/knot/knot.conf"
     inside("ns2", "sed", "-i.before", f"/- domain: {zone}$/d", conf)
     inside("ns2", "knotc", "--blocking", "reload")
+    inside("resolver", "unbound-control", "stub_add", zone, lab.PRIMARY)
     try:
         yield
     finally:
+        inside("resolver", "unbound-control", "stub_remove", zone)
         inside("ns2", "mv", f"{conf}.before", conf)
         inside("ns2", "chmod", "0644", conf)
         inside("ns2", "knotc", "--blocking", "reload")

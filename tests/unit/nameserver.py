@@ -19,7 +19,7 @@ import asyncio
 import socket
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import dns.flags
 import dns.message
@@ -86,7 +86,7 @@ class Nameserver:
 
     C(latency) is seconds before each answer; C(remember) has answers written once, so that who asks is measured and not
     this server: ask everything once before the clock runs. C(asked) counts questions by (name, type), C(tcp) those over
-    TCP.
+    TCP, and C(again) those that were sent again, which a busy machine makes more of.
     """
 
     def __init__(
@@ -108,6 +108,8 @@ class Nameserver:
         self.address, self.port = address, port
         self.asked: Counter[tuple[str, str]] = Counter()
         self.tcp: Counter[tuple[str, str]] = Counter()
+        self.again: Counter[tuple[str, str]] = Counter()
+        self._heard: set[tuple[bytes, bool]] = set()
         self.remember = remember
         self._known: dict[tuple[bytes, bool], tuple[tuple[str, str], bytes]] = {}
         self._names: dict[dns.name.Name, set[dns.name.Name]] = {}
@@ -121,7 +123,7 @@ class Nameserver:
 
     @property
     def queries(self) -> int:
-        """Return how many datagrams and TCP messages were answered, or left unanswered by a fault."""
+        """Return how many questions came over UDP and TCP, each counted once however often it was sent."""
         return sum(self.asked.values())
 
     def change(self, zone: str, owner: str, **types: list) -> None:
@@ -214,19 +216,17 @@ class Nameserver:
         known = self._known.get((wire[2:], over_tcp))
         if known and not self.faults:
             key, answer = known
-            self.asked[key] += 1
-            self.tcp[key] += over_tcp
+            self._count(key, wire, over_tcp)
             return [wire[:2] + answer[2:]]
         query = dns.message.from_wire(wire)
         question = query.question[0]
         key = self._key(query)
-        self.asked[key] += 1
-        self.tcp[key] += over_tcp
+        is_first = self._count(key, wire, over_tcp)
         fault = self.fault(query)
         if callable(fault):
             sent = fault(query, self._answer(query, None))
             return [item if isinstance(item, bytes) else item.to_wire(max_size=65535) for item in sent]
-        if fault == "timeout" or (fault == "first lost" and self.asked[key] == 1):
+        if fault == "timeout" or (fault == "first lost" and is_first):
             return []
         answer = self._answer(query, fault)
         if fault == "other question":
@@ -250,6 +250,14 @@ class Nameserver:
             "garbage first": [whole[:3] + b"\xc0" * 20, b"", whole],
             "cut": [whole[: len(whole) // 2 + 6]],
         }.get(fault, [whole])
+
+    def _count(self, key: tuple[str, str], wire: bytes, over_tcp: bool) -> bool:
+        """Count a question and return whether it came for the first time: one that is sent again has its identifier."""
+        is_first = (wire, over_tcp) not in self._heard
+        self._heard.add((wire, over_tcp))
+        self.tcp[key] += is_first and over_tcp
+        (self.asked if is_first else self.again)[key] += 1
+        return is_first
 
     def _answer(self, query: dns.message.Message, fault: str | None) -> dns.message.Message:
         answer = dns.message.make_response(query)
@@ -342,7 +350,11 @@ class _Datagrams(asyncio.DatagramProtocol):
         elsewhere = "other address" in self.nameserver.faults.values()
         for answer in self.nameserver.answers(data, over_tcp=False):
             send = self._from_elsewhere if elsewhere else self.transport.sendto
-            asyncio.get_running_loop().call_later(self.nameserver.latency, send, answer, addr)
+            asyncio.get_running_loop().call_later(self.nameserver.latency, self._send, send, answer, addr)
+
+    def _send(self, send: Callable, answer: bytes, addr: tuple) -> None:
+        if not self.transport.is_closing():
+            send(answer, addr)
 
     def _from_elsewhere(self, answer: bytes, addr: tuple) -> None:
         with socket.socket(self.transport.get_extra_info("socket").family, socket.SOCK_DGRAM) as other:

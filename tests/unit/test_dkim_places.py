@@ -40,7 +40,7 @@ def verify(names, *keys, others=None, authoritative="yes", faults=None):
     zones = {"example.com": TOP | names} | (others or {})
     with ExitStack() as stack:
         server = stack.enter_context(Nameserver(zones, faults=faults))
-        lookup = stack.enter_context(Lookup([server.server], timeout=0.3, authority_port=server.port))
+        lookup = stack.enter_context(Lookup([server.server], timeout=0.6, authority_port=server.port))
         return verify_dkim(lookup, keys or [Key("example.com", "m1", P)], authoritative), server
 
 

@@ -28,7 +28,7 @@ class World:
                 for domain, values in records.items()}
         zone |= {name: {"A": ["192.0.2.1"]} for name in names}
         self.server = stack.enter_context(Nameserver({"": zone}, **options))
-        self.lookup = stack.enter_context(Lookup([self.server.server], timeout=0.3 if "faults" in options else 5))
+        self.lookup = stack.enter_context(Lookup([self.server.server], timeout=0.6 if "faults" in options else 5))
 
     def walk(self, domain):
         return walk(self.lookup.ask, domain)

@@ -56,7 +56,7 @@ def facts():
     questions = [Question("Example.com.", ("m1", "old", "none")), Question("example.net"), Question("example.org"),
                  Question("silent.test"), Question("under_score.test"),
                  Question("mapped.test")]
-    with Nameserver(ZONES, {"silent.test": "timeout"}) as server, Lookup([server.server], timeout=0.3) as lookup:
+    with Nameserver(ZONES, {"silent.test": "timeout"}) as server, Lookup([server.server], timeout=0.6) as lookup:
         yield domain_facts(lookup, questions)
 
 

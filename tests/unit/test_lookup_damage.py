@@ -152,19 +152,19 @@ def test_a_message_of_65535_bytes_full_of_pointers_takes_no_time():
     assert time.monotonic() - began < 2
 
 
-def ask(faults, name="a.example.com", rdtype="A", timeout=0.4):
+def ask(faults, name="a.example.com", rdtype="A", timeout=0.6):
     with Nameserver(ZONES, faults) as server, Lookup([server.server], timeout=timeout) as lookup:
         began = time.monotonic()
         outcome = lookup.ask(name, rdtype)
-        assert time.monotonic() - began < timeout + 1
+        assert time.monotonic() - began < timeout + 3
         return outcome
 
 
 @pytest.mark.parametrize(
     "fault, cause",
     [
-        ("other address", "no answer within 0.4 s"),
-        ("tcp never ends", "truncated over UDP, and over TCP: no answer within 0.4 s"),
+        ("other address", "no answer within 0.6 s"),
+        ("tcp never ends", "truncated over UDP, and over TCP: no answer within 0.6 s"),
         (lambda query, answer: [answer.to_wire()[:2] + b"\x80"], "it sent an answer with another identifier, or none"),
         (lambda query, answer: [query], "it sent an answer with another identifier, or none"),
         (lambda query, answer: [answer.to_wire() + b"more"], "it sent what is no DNS message"),

@@ -252,7 +252,7 @@ def test_faults_that_one_mend_mends_stand_together_and_say_what_differs_only():
             verdict("spf", "b", "fail", found="permerror", source="TXT a.", **told),
             verdict("mx", "c", "fail", mend="something else"),
             verdict("dkim", "d", "unknown", expected="this key", cause="no answer", mend="make ns2 answer"),
-            verdict("dkim", "e", "unknown", expected="that key", cause="no answer", mend="make ns2 answer"),
+            verdict("dkim", "e", "unknown", expected="that key", cause="refused", mend="make ns2 answer"),
         ],
         {},
         {},
@@ -284,7 +284,7 @@ Faults (6)
 
 3. dkim unknown: d
    e
-   cause    no answer
+   cause    no answer / refused
    mend     make ns2 answer
 
 4. deployed key unknown: mta1

@@ -39,7 +39,7 @@ def audited():
     def start(names, domain="example.com", faults=None):
         names = HOSTS | {name: {"TXT": [types]} if isinstance(types, str) else types for name, types in names.items()}
         server = Nameserver({"": names}, faults).__enter__()
-        lookup = Lookup([server.server], timeout=0.3).__enter__()
+        lookup = Lookup([server.server], timeout=0.6).__enter__()
         started.extend([lookup, server])
         return audit(domain, lookup.ask, lookup.each), server
 

@@ -26,7 +26,7 @@ def zone():
     def start(names, faults=None):
         names = {name: {"TXT": [types]} if isinstance(types, str) else types for name, types in names.items()}
         server = Nameserver({"": names}, faults).__enter__()
-        lookup = Lookup([server.server], timeout=0.3).__enter__()
+        lookup = Lookup([server.server], timeout=0.6).__enter__()
         started.extend([lookup, server])
 
         def check(ip=IP, domain="example.com", local="user"):

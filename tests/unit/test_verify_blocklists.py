@@ -55,7 +55,7 @@ def of_ip4(name):
 @pytest.fixture(scope="module")
 def lookup():
     faults = {"1.0.0.127.quiet.test": "timeout", "14.100.51.198.zen.test": "servfail"}
-    with Nameserver(ZONES, faults) as server, Lookup([server.server], timeout=0.3) as lookup:
+    with Nameserver(ZONES, faults) as server, Lookup([server.server], timeout=0.6) as lookup:
         yield lookup
 
 

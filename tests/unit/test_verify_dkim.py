@@ -47,7 +47,7 @@ class Servers:
         self.second = stack.enter_context(
             Nameserver(self.zones(first if second is None else second), address="127.0.0.2", port=self.first.port)
         )
-        self.lookup = stack.enter_context(Lookup([self.first.server], timeout=0.3, authority_port=self.first.port))
+        self.lookup = stack.enter_context(Lookup([self.first.server], timeout=0.6, authority_port=self.first.port))
 
     @staticmethod
     def zones(names):
@@ -171,7 +171,7 @@ def test_where_the_servers_differ(servers, second, status, cause):
 @pytest.mark.parametrize(
     "fault, cause",
     [
-        ("timeout", "no answer within 0.3 s"),
+        ("timeout", "no answer within 0.6 s"),
         ("servfail", "SERVFAIL"),
         ("refused", "REFUSED"),
         ("lame", "lame: it does not answer with authority"),
@@ -199,7 +199,7 @@ def test_dns_down_is_unknown_not_absent(servers):
 
 def test_the_resolver_is_asked_where_no_authoritative_server_can_be(servers):
     run = servers([RECORD])
-    lookup = Lookup([run.first.server], timeout=0.3, authority_port=1)
+    lookup = Lookup([run.first.server], timeout=0.6, authority_port=1)
     with lookup:
         verdict = one(found := verify_dkim(lookup, [Key("example.com", "m1", PUBLIC)], "auto"))
         assert verdict.status is Status.WARN and found.seen == ()

@@ -56,7 +56,7 @@ FAULTS = {"_mta-sts.dead.example.com": "servfail", "_smtp._tls.dead.example.com"
 
 @pytest.fixture(scope="module")
 def lookup():
-    with Nameserver(ZONES, FAULTS) as server, Lookup([server.server], timeout=0.3) as lookup:
+    with Nameserver(ZONES, FAULTS) as server, Lookup([server.server], timeout=0.6) as lookup:
         yield lookup
 
 
