@@ -16,6 +16,8 @@ import lab_world as lab
 import pytest
 import yaml
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def copy(tmp_path) -> breaking.Copy:

@@ -15,6 +15,7 @@ import lab_runs
 import lab_world as lab
 import pytest
 
+pytestmark = pytest.mark.long
 ONE, OTHER = lab.SERVERS
 STATE = "/var/lib/mailfleet/postfix"
 UNITS = ("postfix", "opendkim", "dovecot")
