@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
+SHOWN = 1000  # characters of values in words: an answer may have 64 kB
+
 
 class Kind(str, Enum):
     """The four ends of a question."""
@@ -98,8 +100,10 @@ class Outcome:
 
     def __str__(self) -> str:
         if self.kind is Kind.VALUES:
-            return ", ".join(f"{value.preference} {value.exchange}" if isinstance(value, Mx) else str(value)
+            text = ", ".join(f"{value.preference} {value.exchange}" if isinstance(value, Mx) else str(value)
                              for value in self.values)
+            length = f"{len(self.values)} values, {len(text):,} characters"
+            return text if len(text) <= SHOWN else f"{text[:SHOWN]}… ({length})"
         if self.kind is Kind.SILENT:
             return f"{self.server or 'DNS'} did not say: {self.cause}"
         return self.kind.value + (f" ({self.cause})" if self.cause else "")

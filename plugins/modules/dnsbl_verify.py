@@ -49,7 +49,7 @@ options:
           - Where the list is asked, instead of where it is known to be. It may hold a customer's key, and is not shown.
         type: str
       kinds:
-        description: What a list that is not known lists.
+        description: What it lists, where it is none of the known lists.
         type: list
         elements: str
         choices: [ip4, ip6, domain]

@@ -85,6 +85,13 @@ def test_outcome(run, name, rdtype, kind, values, chain):
     assert outcome.server == str(server.server) and outcome.said
 
 
+def test_an_outcome_in_words_is_short(run):
+    _server, lookup = run()
+    assert str(lookup.ask("a.example.com", "A")) == "192.0.2.1, 192.0.2.2"
+    assert str(lookup.ask("example.com", "MX")) == "10 mx1.example.com., 20 ."
+    assert str(lookup.ask("huge.example.com", "TXT")) == "x" * 1000 + "… (1 values, 60,000 characters)"
+
+
 @pytest.mark.parametrize("name", ["a..example.com", f"{'a' * 64}.example.com", ".".join(["a" * 60] * 5), ".a"])
 def test_a_name_that_nobody_can_publish_is_no_such_name(run, name):
     server, lookup = run()
