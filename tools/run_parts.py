@@ -34,6 +34,7 @@ from paths import BIN, CACHE, ROOT
 PYTEST = (sys.executable, "-m", "pytest", "--junitxml={reports}/pytest.xml")
 DNS_FILES = "python_files=test_dns_*.py"
 TWO_FILES_AT_ONCE = ("--numprocesses=2", "--dist=loadfile")
+TWO_TESTS_AT_ONCE = ("--numprocesses=2", "--dist=worksteal")
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ PARTS = (
     linter("docs", sys.executable, "tools/docs_lint.py"),
     linter("role-readmes", sys.executable, "tools/role_readmes.py", "--check"),
     linter("changelog", "antsibull-changelog", "lint"),
-    Part("unit", (*PYTEST, "tests/unit"), limit=600),
+    Part("unit", (*PYTEST, *TWO_TESTS_AT_ONCE, "tests/unit"), limit=600),
     Part("ansible", (*PYTEST, "tests/ansible"), limit=900),
     # Those with a name server of their own take it from the container, so that this host gets no such daemon.
     Part("dns", (sys.executable, "tools/newest.py", "python", *PYTEST[1:], "-o", DNS_FILES, "tests/integration"),
