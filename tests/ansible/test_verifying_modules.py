@@ -65,7 +65,7 @@ class Plays:
         (self.folder / "site.json").write_text(json.dumps([play]))
         (self.folder / "hosts").write_text("one ansible_connection=local\ntwo ansible_connection=local\n")
         command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "hosts", "site.json", *options,
-                   "-e", f"ansible_python_interpreter={sys.executable}"]
+                   "-e", json.dumps({"ansible_python_interpreter": sys.executable})]
         environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".collections"), "ANSIBLE_NOCOLOR": "1",
                        "ANSIBLE_HOME": str(self.folder / "home")}
         return subprocess.run(command, cwd=self.folder, env=environment, stdin=subprocess.DEVNULL, text=True,
