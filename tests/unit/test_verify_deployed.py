@@ -28,9 +28,9 @@ DESIRED = {"fleet_keys": [OURS], "servers": {"mta1": {"keys": [OWN]}, "mta2": {"
 GOOD = {"public_keys": [OWN, OURS]}
 
 
-def told(result: dict, server: str = "mta1", desired: dict = DESIRED) -> dict:
-    verdicts = verify_deployed(desired, {server: result})
-    assert all(server in verdict.source for verdict in verdicts)
+def told(result: dict, desired: dict | None = None) -> dict:
+    verdicts = verify_deployed(desired or DESIRED, {"mta1": result})
+    assert all("mta1" in verdict.source for verdict in verdicts)
     return {subject: (each.status, each.cause, each.mend) for each in verdicts for subject in each.subjects}
 
 
