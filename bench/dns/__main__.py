@@ -10,11 +10,14 @@ See README.md. Nothing here fails because something is slow; it fails where an a
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / ".collections"))
 
 import cases
 import measured
@@ -35,18 +38,21 @@ DEADLINE = 600
 class Table:
     """Prints lines as they are known, each with its ratio to the first of its case."""
 
+    def __init__(self, latency: float) -> None:
+        answers = f"every answer takes {latency * 1000:g} ms"
+        print(f"{answers:64} {'seconds':>8} {'to ours':>8} {'questions':>10} {'memory':>8}", flush=True)
+
     def head(self, title: str, bound: float | None) -> None:
         """Begin a case."""
         self._first = 0.0
-        promised = f" (promised: {bound:g} s)" if bound else ""
-        print(f"\n{title + promised:58} {'seconds':>8} {'to ours':>8} {'questions':>10} {'memory':>8}", flush=True)
+        print(f"\n{title}{f' (promised: {bound:g} s)' if bound else ''}", flush=True)
 
     def line(self, who: str, seconds: float, questions: int = 0, megabytes: float = 0) -> None:
         """Add a line to it."""
         self._first = self._first or seconds
         asked = f"{questions:,}" if questions else ""
         memory = f"{megabytes:.0f} MB" if megabytes else ""
-        print(f"  {who:56} {seconds:8.2f} {seconds / self._first:8.1f} {asked:>10} {memory:>8}".rstrip(), flush=True)
+        print(f"  {who:62} {seconds:8.2f} {seconds / self._first:8.1f} {asked:>10} {memory:>8}".rstrip(), flush=True)
 
 
 def check(found: object, expected: object, what: str) -> None:
@@ -83,7 +89,7 @@ def measure(case: cases.Case, server: Served, table: Table, latency: float) -> N
     run, result = measured.module(name, {**options, "resolvers": [f"{server.address}:{server.port}"]})
     check({status: count for status, count in result["summary"].items() if count}, case.expected, name)
     table.line(f"{name} as a program, from JSON to JSON", run.seconds, server.latency(latency), run.megabytes)
-    table.line(f"{case.steps} round trips, each of which needs the one before", case.steps * latency)
+    table.line(f"{case.rounds} round trips that cannot be avoided", case.rounds * latency)
     for cache, how in ((False, ""), (True, ", with a cache")) if case.cached else ((False, ""),):
         seconds, right = timed(lambda cache=cache: theirs(cache))
         check(right, [case.items[item] for item in case.some], case.name_of_other)
@@ -106,8 +112,8 @@ def measure_playbook(fleet: worlds.Fleet, server: Served, table: Table, latency:
         server.latency(0)
         measured.playbook(verify, inventory)
         server.latency(latency)
-        table.head(f"verify.yml: {len(addresses):,} addresses, {len(desired['domains'])} domains and their bounce "
-                   "domains, HELO", 10)
+        table.head(f"verify.yml: {len(addresses):,} addresses by {len(desired['domains'])} domains and as many bounce "
+                   "domains, and by HELO", 10)
         run = measured.playbook(verify, inventory, "-e", f"sending_verify_matrix={matrix}")
         questions = server.latency(latency)
         check("PROVED" in run.output, True, run.output[-2000:])
@@ -123,7 +129,8 @@ def measure_playbook(fleet: worlds.Fleet, server: Served, table: Table, latency:
                    run.megabytes)
         run = measured.playbook(nothing, inventory)
         table.line("a playbook without tasks", run.seconds, 0, run.megabytes)
-        table.line(f"the round trips of its questions, {WORKERS} at once", questions / WORKERS * latency)
+        rounds = math.ceil(questions / WORKERS)
+        table.line(f"{rounds} round trips that its questions take, {WORKERS} at once", rounds * latency)
         asked = others.resolver(server.address, server.port, cache=True)
         some = [(item["address"], domain) for item in addresses[:: len(addresses) // 10] for domain in domains[::40]]
         server.latency(0)
@@ -143,8 +150,7 @@ def main() -> None:
     latency = options.latency / 1000
     fleet = worlds.Fleet(SERVERS, ADDRESSES, DOMAINS, f"{ADDRESS}:{PORT}")
     with Served(cases.zones(fleet, COUNT, ADDRESS), ADDRESS, PORT) as server:
-        table = Table()
-        print(f"every answer takes {options.latency:g} ms")
+        table = Table(latency)
         for case in cases.cases(fleet, COUNT):
             if options.only in case.name:
                 measure(case, server, table, latency)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import others
 import worlds
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_judge import Key
-from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
+from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import WORKERS, Lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_fleet import of_fleet
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_tree import View
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Verdict
@@ -31,9 +32,9 @@ DEEP = {False: "plain.example", True: "macros.example"}
 class Case:
     """One thing to measure.
 
-    Attributes: C(bound) seconds that it may take at 20 ms an answer, None where nothing was promised; C(steps) the
-    questions of which each needs the answer to the one before; C(ours) the work, which returns the number of checks by
-    status, and C(expected) what that must be; C(module) its name and options.
+    Attributes: C(bound) seconds that it may take at 20 ms an answer, None where nothing was promised; C(steps) how
+    many questions there are at each step, which needs the answers to the step before; C(ours) the work, which returns
+    the number of checks by status, and C(expected) what that must be; C(module) its name and options.
     C(other) is what does the same without us, called C(name_of_other): it gets a resolver and items, and says of each
     whether it is right, as C(items) does. It is slow: it gets one item in C(share). C(cached) has it measured with a
     cache as well.
@@ -41,7 +42,7 @@ class Case:
 
     name: str
     bound: float | None
-    steps: int
+    steps: tuple[int, ...]
     ours: Callable[[Lookup], dict[str, int]]
     expected: dict[str, int]
     module: tuple[str, dict]
@@ -50,6 +51,11 @@ class Case:
     items: dict
     share: int = 1
     cached: bool = False
+
+    @property
+    def rounds(self) -> int:
+        """Return the round trips that cannot be avoided where so many questions as ours are under way at once."""
+        return sum(math.ceil(questions / WORKERS) for questions in self.steps)
 
     @property
     def some(self) -> list:
@@ -82,7 +88,7 @@ def _spf(macros: bool, count: int) -> Case:
         name=f"SPF of {count} addresses behind {worlds.INCLUDES} includes{', looked up by a macro' if macros else ''}",
         bound=0.3,
         # Who serves the domain, at which address; its record, the includes, and what the macro makes.
-        steps=2 + 1 + worlds.INCLUDES + macros,
+        steps=(1, 2, 1, *[1] * worlds.INCLUDES, count * macros),
         ours=ours,
         expected=_counts(clients),
         module=("spf_verify", {"domains": [domain], "addresses": [{"address": address} for address in clients],
@@ -105,7 +111,7 @@ def _ptr(fleet: worlds.Fleet, count: int) -> Case:
     return Case(
         name=f"PTR of {len(items)} addresses, and back",
         bound=0.5,
-        steps=2 + 2,  # who serves the network, at which address; the name, the address
+        steps=(1, 2, count, count),  # who serves the network, at which address; the names, their addresses
         ours=ours,
         expected=_counts(items),
         module=("ptr_verify", {"addresses": addresses}),
@@ -126,7 +132,8 @@ def _dkim(fleet: worlds.Fleet) -> Case:
     return Case(
         name=f"DKIM of {len(items)} domains",
         bound=None,
-        steps=3 + 1,  # the zone that the name is in, who serves it, at which address; the key
+        # The zones that the names are in, who serves them, at which address; the keys, and whether they are wildcards.
+        steps=(len(keys), len(keys), 2, 2 * len(keys)),
         ours=ours,
         expected=_counts(items),
         module=("dkim_verify", {"keys": keys}),
@@ -152,9 +159,9 @@ def _dmarc(fleet: worlds.Fleet) -> Case:
     return Case(
         name=f"DMARC of {len(items)} domains, alignment and reports",
         bound=None,
-        # The zone that the name is in, who serves it, at which address; the record, and those of the two domains above
-        # that may have one; the consent of who gets the reports.
-        steps=3 + 3 + 1,
+        # The zones that the names are in, who serves them, at which address; the records, and those that may stand at
+        # the bounce domains; the consent of who gets the reports, which has to be found as well.
+        steps=(len(items), len(items), 2, 2 * len(items), len(items), len(items)),
         ours=ours,
         expected={"ok": 3 * len(items)},
         module=("dmarc_verify", {"domains": policies}),
