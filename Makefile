@@ -1,6 +1,6 @@
 # What can be made in a clone of mailfleet.sending; `make help` lists it.
 .DEFAULT_GOAL := help
-TARGETS := test test-long lint unit ansible integration sanity newest molecule demo lab-up lab-down clean
+TARGETS := test test-long lint unit ansible integration sanity newest molecule bench demo lab-up lab-down clean
 .PHONY: help prepare prepare-lab $(TARGETS)
 
 PYTHON := .venv/bin/python
@@ -45,6 +45,9 @@ newest: prepare-lab ## unit tests and sanity with the newest ansible-core, in a 
 
 molecule: prepare-lab ## the lab as a test: check, converge, idempotence, verify
 	@$(PARTS) molecule
+
+bench: prepare ## verification of DNS beside other ways to do it: speed as ratios; not a test
+	@$(PYTHON) bench/dns
 
 demo: lab-up ## build the lab and run playbooks/site.yml against its two bare servers
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" ANSIBLE_CONFIG=ansible.cfg ansible-playbook playbooks/site.yml -i lab/inventory </dev/null

@@ -35,6 +35,8 @@ def judge(outcome):
     [
         ([GOOD], "", Status.OK, "", ""),
         ([GOOD, replace(GOOD, server="ns9", ttl=7, chain=("b.",))], "", Status.OK, "", ""),
+        # What a server says besides, as that its answer is stale (RFC 8914), is no other answer.
+        ([GOOD, replace(GOOD, server="ns9", cause="extended error 3 (stale answer)")], "", Status.OK, "", ""),
         ([NONE], "", Status.ABSENT, "there is no record", "publish it"),
         ([NONE], "why", Status.ABSENT, "there is no record (why)", "publish it"),
         ([GOOD], "why", Status.WARN, "why", "let this machine ask the authoritative servers (port 53, UDP and TCP)"),

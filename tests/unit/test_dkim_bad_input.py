@@ -124,6 +124,17 @@ def test_any_bytes_are_measured(data):
     assert der.is_private(data) in (True, False) and der.is_certificate(data) in (True, False)
 
 
+@pytest.mark.parametrize("data, private", [
+    ("3005 020100 3000", True),  # PKCS#8, and PKCS#1 of two primes
+    ("3005 020101 3000", True),  # with the public half beside it (RFC 5958, 2), and of more primes
+    ("3082ffff 020100", True),  # cut off
+    ("3005 020103 3000", False),
+    ("3005 3000 030100", False),
+])
+def test_what_a_private_key_begins_with(data, private):
+    assert der.is_private(bytes.fromhex(data)) is private
+
+
 # The private key that is deployed.
 def pem(key, form=serialization.PrivateFormat.PKCS8, lock=None):
     return key.private_bytes(serialization.Encoding.PEM, form, lock or serialization.NoEncryption())

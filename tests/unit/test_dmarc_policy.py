@@ -44,6 +44,8 @@ def test_a_good_record(world, record):
 # rule, the record, status, what the cause says, the tags of the record in the mend ("" where it has none)
 FAULTS = [
     ("4.10.1", f"v=DMARC1; {RUA}", "warn", "p= is missing: the record counts as p=none", f"p=none; {RUA}"),
+    ("4.10.1", "v=DMARC1; ruf=mailto:d@example.com", "fail", "p= is missing: receivers apply no DMARC, since there is "
+     "no rua=", "p=none; ruf=mailto:d@example.com"),
     ("4.10.1", "v=DMARC1", "fail", "p= is missing: receivers apply no DMARC, since there is no rua=", "p=none"),
     ("4.10.1", f"v=DMARC1; p=rejct; {RUA}", "fail", "p= holds no policy, so the record counts as p=none",
      f"p=reject; {RUA}"),

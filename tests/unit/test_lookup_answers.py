@@ -199,6 +199,10 @@ def test_an_authority_is_believed_about_its_zone_only():
         assert resolver.asked == {("stale.example.net", "TXT"): 1}
 
 
+def test_an_authority_that_is_asked_about_another_zone_of_its_own_is_believed():
+    assert ask(name="stale.example.net", authority="example.com.").values == ("what nobody else sees",)
+
+
 @pytest.mark.parametrize(
     "name, kind, cause, zone",
     [

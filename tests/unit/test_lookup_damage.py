@@ -13,6 +13,7 @@ import dns.edns
 import dns.flags
 import dns.message
 import dns.name
+import dns.opcode
 import dns.rdatatype
 import dns.rrset
 import pytest
@@ -200,6 +201,14 @@ def test_an_answer_to_a_question_in_another_type_or_class_is_none():
         return [answer]
 
     assert ask({"*": other}).cause == "it answered another question"
+
+
+def test_an_answer_to_what_is_no_query_is_none():
+    def notified(query, answer):
+        answer.set_opcode(dns.opcode.NOTIFY)
+        return [answer]
+
+    assert ask({"*": notified}).cause == "it answered another question"
 
 
 def test_a_txt_of_64_kilobytes_is_read_whole():

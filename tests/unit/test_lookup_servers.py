@@ -184,7 +184,7 @@ def servers(run):
     """Return two name servers of one zone on one port, which a resolver knows."""
     zone = {"a.example.com": {"TXT": ["same"]}, "b.example.com": {"TXT": ["old"]},
             "c.example.com": {"CNAME": ["far.example.org."]}, "d.example.com": {"CNAME": ["far.example.org."]},
-            "loop.example.com": {"CNAME": ["loop.example.org."]}}
+            "loop.example.com": {"CNAME": ["loop.example.org."]}, "zone.example.com": {"CNAME": ["example.org."]}}
     far = {"far.example.org": {"TXT": ["far"]}, "loop.example.org": {"CNAME": ["loop.example.com."]}}
     zones = world("127.0.0.1", "127.0.0.2", **{"example.com": zone, "example.org": far})
     first = run(zones, address="127.0.0.1")
@@ -248,6 +248,22 @@ def test_the_resolver_is_asked_where_no_authority_answers_and_it_is_said(servers
         assert {outcome.kind for outcome in outcomes} == {Kind.SILENT} and why == ""
         (outcome,), why = lookup.ask_by("no", "a.example.com", "TXT")
         assert outcome.said and why == ""
+
+
+def test_where_the_resolver_is_silent_too_every_authority_is_named(servers, run):
+    first, second, _lookup = servers
+    second.faults["*"] = first.faults["*"] = "servfail"
+    resolver = run(first.zones_as_given, faults={("a.example.com", "TXT"): "refused"})
+    with Lookup([resolver.server], timeout=5, authority_port=first.port) as lookup:
+        outcomes, why = lookup.ask_by("auto", "a.example.com", "TXT")
+    assert said(outcomes) == {"ns1.example.net.": "SERVFAIL", "ns2.example.net.": "SERVFAIL"} and why == ""
+
+
+def test_the_zone_of_an_alias_is_its_own_and_not_that_of_its_target(servers):
+    _first, _second, lookup = servers
+    # A resolver follows the alias, and names the servers of the zone where it leads.
+    assert lookup.ask("zone.example.com", "NS").chain == ("example.org.",)
+    assert lookup.authorities("zone.example.com").zone == "example.com."
 
 
 def test_one_that_answers_is_enough_for_auto_and_the_other_is_named(servers):

@@ -42,6 +42,7 @@ ZONES = {
         "carrier.example.com": {"MX": [(10, "nat.example.com.")]},
         "nat.example.com": {"A": ["100.64.1.2"], "AAAA": ["::ffff:198.51.100.1"]},
         "home.example.com": {"A": ["127.0.0.1"]},
+        "aliasandmore.example.com": {"MX": [(10, "alias.example.com."), (20, "nobody.example.com.")]},
         "null10.example.com": {"MX": [(10, ".")]},
         "many.example.com": {"MX": [(10, "mta1.example.com."), *((20, f"m{n}.example.com.") for n in range(2000))]},
     }
@@ -184,6 +185,16 @@ def lookup():
             "warn",
             "alias.example.com. is an alias of mta1.example.com., which an MX must not name (RFC 2181, 10.3)",
             "publish aliased.example.com. MX with mta1.example.com. instead of alias.example.com.",
+        ),
+        (
+            "an alias is reached",
+            "aliasandmore",
+            (),
+            "warn",
+            "alias.example.com. is an alias of mta1.example.com., which an MX must not name (RFC 2181, 10.3); "
+            "nobody.example.com. has no address: no such name",
+            "publish aliasandmore.example.com. MX with mta1.example.com. instead of alias.example.com.; "
+            "publish nobody.example.com. A with its address",
         ),
         (
             "RFC 5321, 5.1: nowhere",

@@ -29,6 +29,8 @@ ZONES = {
         "mta22.example.com": {"A": ["198.51.100.22"]},
         "static-198-51-100-23.example.com": {"A": ["198.51.100.23"]},
         **{f"m{number}.example.com": {"A": ["198.51.100.24"]} for number in range(11)},
+        **{f"t{number}.example.com": {"A": ["198.51.100.28"]} for number in range(10)},
+        "own.example.com": {"A": ["198.51.100.27"]},
         "dotted.example.com": {"A": ["198.51.100.25", "198.51.100.26"]},
     },
     NET: {
@@ -49,6 +51,8 @@ ZONES = {
         f"23.{NET}": {"PTR": ["static-198-51-100-23.example.com."]},
         f"24.{NET}": {"PTR": [f"m{number}.example.com." for number in range(11)]},
         f"25.{NET}": {"PTR": ["dotted.example.com.", f"mta1.example.com.{NET}."]},
+        f"27.{NET}": {"PTR": ["silent.example.com.", "own.example.com."]},
+        f"28.{NET}": {"PTR": [f"t{number}.example.com." for number in range(10)]},
         f"26.{NET}": {"PTR": ["silent.example.com.", f"mta1.example.com.{NET}."]},
     },
     "1.6.0.0.8.b.d.0.1.0.0.2.ip6.arpa": {
@@ -121,6 +125,15 @@ def lookup():
             f"mta1.example.com.{NET}.",
             f"mta1.example.com.{NET}. ends in the reverse zone: the value in the zone lacks its last dot",
             f"have the owner of the network set 15.{NET}. PTR mta1.example.com.",
+        ),
+        ("198.51.100.28", "t3.example.com", "ok", ", ".join(f"t{number}.example.com." for number in range(10)), "", ""),
+        (  # what is not known of another name decides nothing
+            "198.51.100.27",
+            "mta1.example.com",
+            "warn",
+            "own.example.com., silent.example.com.",
+            "the address greets as mta1.example.com., which is not its name",
+            f"have the owner of the network set 27.{NET}. PTR mta1.example.com., or greet as own.example.com",
         ),
         (  # who looks for a confirmed name finds one (RFC 8601, 3)
             "198.51.100.25",

@@ -1,0 +1,30 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What bench/dns measures of verify.yml, in a small form: the fleet of the bench is proved, and its matrix is whole."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench" / "dns"))
+
+import cases
+import measured
+import worlds
+from served import ROOT, Served
+
+ADDRESS, PORT = "127.0.0.62", 53  # where modules ask authoritative servers
+
+
+def test_verify_yml_proves_the_fleet_of_the_bench(tmp_path):
+    fleet = worlds.Fleet(servers=2, addresses=3, domains=2, resolver=ADDRESS)
+    inventory, matrix = measured.write_inventory(fleet, tmp_path), tmp_path / "matrix.csv"
+    with Served(cases.zones(fleet, 1, ADDRESS), ADDRESS, PORT):
+        run = measured.playbook(ROOT / "playbooks" / "verify.yml", inventory, "-e", f"sending_verify_matrix={matrix}")
+    assert "\nPROVED: " in run.output and "changed=0" in run.output
+    # Six addresses, each with two domains, their bounce domains, and its HELO name.
+    rows = matrix.read_text(encoding="utf-8").splitlines()[1:]
+    assert len(rows) == 6 * (2 + 2 + 1) and all(",ok,pass," in row for row in rows)
