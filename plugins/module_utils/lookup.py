@@ -115,8 +115,9 @@ class Lookup:
         with self._lock:
             kept = [(key, *entry) for key, entry in self._cache.items() if isinstance(key, _Question)]
         found = []
-        names = [absolute(name)]
-        for at in names:
+        names, asked = [absolute(name)], 0
+        while asked < len(names):
+            at, asked = names[asked], asked + 1
             for question, until, (outcome, target) in kept:
                 if (question.name, question.rdtype) != (at, rdtype):
                     continue

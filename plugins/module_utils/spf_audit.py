@@ -120,6 +120,11 @@ class Audit:
         }
 
 
+def one_by_one(function: Callable, items: Iterable) -> list:
+    """Return function(item) of every item, in order: Lookup.each without threads."""
+    return [function(item) for item in items]
+
+
 def audit(domain: str, ask: Ask, each: Each | None = None) -> Audit:
     """Return what holds for the domain's record and all that it leads to.
 
@@ -127,7 +132,7 @@ def audit(domain: str, ask: Ask, each: Each | None = None) -> Audit:
     Lookup.each. Never more than spf_nodes.MAXIMUM_RECORDS records are read and MAXIMUM_QUESTIONS questions asked.
     """
     domain = domain.lower().removesuffix(".")
-    nodes = read_tree(domain, ask, each or (lambda function, items: [function(item) for item in items]))
+    nodes = read_tree(domain, ask, each or one_by_one)
     type99 = None if nodes[domain].texts or not nodes[domain].outcome.said else ask(domain, "SPF")
     costs, loops = _costs(domain, nodes)
     return Audit(domain, nodes, costs, loops, walk(nodes, domain, 4), walk(nodes, domain, 6), type99)

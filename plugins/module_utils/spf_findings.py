@@ -86,7 +86,7 @@ def _behind_all(node: Node, record: SpfRecord) -> Iterator[Finding]:
     """All makes what follows unread (5.1): it goes to the end, or the terms that say nothing more go."""
     if not node.unread:
         return
-    first = next(term for term in record.mechanisms if term.name == "all")
+    first = [term for term in record.mechanisms if term.name == "all"][0]
     edits = {term.position: "" for term in node.unread if term.name == "all"}
     if len(edits) < len(node.unread):
         edits |= {first.position: "", LAST: first.text if first.qualifier in "-~" else "~all"}
@@ -202,7 +202,7 @@ def _size(node: Node, record: SpfRecord) -> Iterator[Finding]:
     # Others make many an answer of an apex larger than the RFC likes, and no resolver of today minds up to the payload.
     status = Status.WARN if own > MAX_ANSWER or whole > PAYLOAD else Status.OK
     finding = _finding(node, status, f"an answer of {whole} octets{held}", f"at most {MAX_ANSWER}",
-                   f"an answer of {whole} octets {means} (3.4)", hint=hint)
+                       f"an answer of {whole} octets {means} (3.4)", hint=hint)
     yield replace(finding, too_large=True)
 
 

@@ -65,4 +65,3 @@ class Matrix:
             self._text.seek(0)
             self._text.truncate()
             self._file.writelines([f"{row.text},{rest}" for row in rows[first:end]])
-

@@ -11,8 +11,6 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from operator import itemgetter
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Ranges = list[tuple[int, int]]
 
 _FIRST, _LAST = itemgetter(0), itemgetter(1)
@@ -34,7 +32,7 @@ def of_numbers(numbers: Iterable[int]) -> Ranges:
     return ranges
 
 
-def bounds(network: Network) -> tuple[int, int]:
+def bounds(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> tuple[int, int]:
     """Return the first and the last number of a network."""
     first = int(network.network_address)
     return first, first | (1 << network.max_prefixlen - network.prefixlen) - 1

@@ -96,7 +96,7 @@ def _problems(lookup: Lookup, receiver: Receiver, outcome: Outcome) -> Iterator[
         cause = "a null MX says that the domain takes no mail (RFC 7505, 3): receivers may refuse mail from it (4.2)"
         if len(outcome.values) > 1:
             cause = "a null MX stands beside other MX records, which RFC 7505, 3 forbids"
-        null = next(mx for mx in outcome.values if mx.exchange == ".")
+        null = [mx for mx in outcome.values if mx.exchange == "."][0]
         yield _Problem(Status.FAIL, cause, f"remove {receiver.domain} MX {null.preference} .; {publish}")
     else:
         yield from _of_hosts(lookup, receiver, outcome.values)

@@ -35,7 +35,7 @@ TEXTS = ["v=spf1 include:example.net a mx ptr exists:%{i}.example.net redirect=e
 WILD = {"A": ["127.0.0.201", "127.0.0.202"], "AAAA": ["::1"], "MX": [(10, "a.example.net."), (20, ".")],
         "TXT": TEXTS, "PTR": ["a.example.net."], "NS": ["ns.example.net."], "SPF": TEXTS[:1]}
 LARGE = {"A": [f"127.{number // 250}.{number % 250}.1" for number in range(1000)], "NS": NAMES, "PTR": NAMES * 2,
-         "MX": [(number, name) for number, name in enumerate(NAMES)], "AAAA": ["::1"],
+         "MX": list(enumerate(NAMES)), "AAAA": ["::1"],
          "TXT": [["x" * 255] * 200, *(f"v=spf1 include:{name}" for name in NAMES[:100])]}
 
 

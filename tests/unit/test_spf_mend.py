@@ -89,7 +89,7 @@ def test_a_record_that_lacks_addresses(record, count):
 
 
 def test_terms_without_a_domain_mean_the_same_where_they_are_moved():
-    names = {"d.example": ["v=spf1 a/24 -all", *("x" * 200 for _ in range(2))]}
+    names = {"d.example": ["v=spf1 a/24 -all", *("x" * 200 for _time in range(2))]}
     text = mend(names, "d.example", SCATTERED[:60])
     assert all("a/24" not in record or "a:d.example/24" in record for record in published(text).values())
 
