@@ -37,7 +37,7 @@ class Case:
     the number of checks by status, and C(expected) what that must be; C(module) its name and options.
     C(other) is what does the same without us, called C(name_of_other): it gets a resolver and items, and says of each
     whether it is right, as C(items) does. It is slow: it gets one item in C(share). C(cached) has it measured with a
-    cache as well.
+    cache as well, and then with all items.
     """
 
     name: str

@@ -24,9 +24,11 @@ MODULES = "ansible_collections.mailfleet.sending.plugins.modules"
 
 @dataclass(frozen=True)
 class Run:
-    """Attributes: C(seconds) of wall time, C(megabytes) of the largest of its processes, C(output)."""
+    """Attributes: C(seconds) of wall time, C(cpu) those of all processors, C(megabytes) of the largest of its
+    processes, C(output)."""
 
     seconds: float
+    cpu: float
     megabytes: float
     output: str
 
@@ -46,7 +48,7 @@ def run(command: Sequence[str], given: str = "", **environment: str) -> Run:
         output = stdout.read()
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n{output[-3000:]}")
-    return Run(seconds, usage.ru_maxrss / 1024, output)
+    return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, output)
 
 
 def module(name: str, options: Mapping[str, object]) -> tuple[Run, dict]:

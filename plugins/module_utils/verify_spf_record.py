@@ -129,7 +129,7 @@ def _verdicts(found: Audit, node: Node, findings: list[Finding], ask: Ask) -> li
         return []
     wrong = not node.record or len(node.texts) > 1
     text, within = _mended(found, node, findings, ask)
-    whole = publish(node.domain, text) if text and text != node.text else ""
+    whole = publish(node.domain, text) if text and (text != node.text or len(node.texts) > 1) else ""
 
     def mend(finding: Finding) -> str:
         if finding.too_large:
