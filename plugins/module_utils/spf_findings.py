@@ -77,8 +77,8 @@ def _pointers(node: Node, record: SpfRecord) -> Iterator[Finding]:
     if terms:
         yield _finding(
             node, Status.WARN, enumerated([term.text for term in terms]), "no ptr",
-            "ptr is not to be used: it is slow, some receivers skip it, and it burdens the name servers of .arpa (5.5); "
-            "before it goes, whom it alone passes has to stand in the record as ip4 or ip6",
+            "ptr is not to be used: it is slow, some receivers skip it, and it burdens the name servers of .arpa "
+            "(5.5); before it goes, whom it alone passes has to stand in the record as ip4 or ip6",
             {term.position: "" for term in terms},
             "write the addresses as ip4 and ip6, and take ptr out")
 
