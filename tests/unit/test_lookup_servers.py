@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import random
 import time
+from collections import Counter
 from contextlib import ExitStack
 
 import pytest
@@ -64,6 +66,25 @@ def test_a_resolver_that_is_silent_about_some_names_is_asked_about_others(run):
     silent = [outcome.name for outcome in outcomes if not outcome.said]
     assert silent == [f"{name}." for name in faults]
     assert server.asked[".", "NS"] >= 1
+
+
+def test_lost_datagrams_cost_no_question_but_their_own(run):
+    """A server is not called dead because the network, or a busy machine, lost some of what it said."""
+    chance, lost = random.Random(7), Counter()
+
+    def lossy(query, answer):
+        name = query.question[0].name.to_text(omit_final_dot=True)
+        if chance.random() < 0.3:
+            lost[name] += 1
+            return []
+        return [answer]
+
+    server = run(faults={"*": lossy})
+    with Lookup([server.server], timeout=1.4) as lookup:
+        outcomes = ask_all(lookup, 200)
+    silent = {outcome.name.removesuffix(".") for outcome in outcomes if not outcome.said}
+    assert sum(lost.values()) > 30 and silent <= {name for name, times in lost.items() if times >= 3}
+    assert not any("so it was not asked" in outcome.cause for outcome in outcomes)
 
 
 def test_a_server_that_lives_again_is_asked_again_when_all_is_forgotten(run):
