@@ -24,7 +24,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 from xml.etree import ElementTree
@@ -90,8 +90,10 @@ class Result:
     skipped: int = 0
     seconds: float = 0.0
     note: str = ""
+    failures: list[str] = field(default_factory=list)
 
 
+SHOWN = 30  # failed tests that are named once more at the end
 STOPPED = threading.Event()
 
 
@@ -205,6 +207,7 @@ def count(name: str, reports: Path) -> Result:
         for case in ElementTree.parse(path).iter("testcase"):
             if case.find("failure") is not None or case.find("error") is not None:
                 result.failed += 1
+                result.failures.append(f"{case.get('classname', '')} {case.get('name', '')}".strip())
             elif case.find("skipped") is not None:
                 result.skipped += 1
             else:
@@ -242,6 +245,9 @@ def main() -> None:
     print("\n=== all parts")
     for result in [*results, Result("together", passed, failed, skipped, seconds)]:
         print(line(result))
+    # Once more at the end, where who has but the last lines finds them.
+    for failure in [f"{result.name}: {test}" for result in results for test in result.failures][:SHOWN]:
+        print(f"FAILED {failure}")
     # Inside another part (the newest ansible-core) the closing line is for the outer run to say.
     if "MAILFLEET_PART" not in os.environ:
         print(f"\n{passed} passed, {failed} failed", flush=True)

@@ -13,8 +13,8 @@ from functools import cached_property
 from typing import NamedTuple
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import spf_ranges
-from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import collect
-from ansible_collections.mailfleet.sending.plugins.module_utils.records import absolute_name
+from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import collect, every
+from ansible_collections.mailfleet.sending.plugins.module_utils.records import absolute_name, plain_address
 
 IDENTITIES = ("mailfrom", "helo")
 WRITTEN = {"mailfrom": "MAIL FROM", "helo": "HELO"}
@@ -48,11 +48,12 @@ class Sender:
     helo: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "address", _row(self.address, "").text)
         if self.identity not in IDENTITIES:
             raise ValueError(f"identity {self.identity!r}: expected {' or '.join(IDENTITIES)}")
-        for name in ("domain", "helo"):
-            object.__setattr__(self, name, _domain(getattr(self, name) or self.domain))
+        address, domain, helo = every(lambda: plain_address(self.address), lambda: _domain(self.domain),
+                                      lambda: self.helo and _domain(self.helo))
+        for name, value in (("address", address), ("domain", domain), ("helo", helo or domain)):
+            object.__setattr__(self, name, value)
 
 
 @dataclass(frozen=True)
@@ -124,8 +125,8 @@ def of_fleet(domains: Iterable[str], addresses: Iterable[tuple[str, str]]) -> li
     Raises: ValueError with all that is no domain and no address.
     """
     rows: list[Row]
-    domains, rows = collect(lambda read: read(), [lambda: collect(_domain, domains),
-                                                  lambda: collect(lambda pair: _row(*pair), addresses)])
+    domains, rows = every(lambda: collect(_domain, domains, "domains"),
+                          lambda: collect(lambda pair: _row(*pair), addresses, "addresses"))
     fleet = Table.of(rows)
     greeting: dict[str, list[Row]] = {}
     for row in rows:
@@ -161,6 +162,6 @@ def _domain(name: str) -> str:
 
 
 def _row(address: str, helo: str) -> Row:
-    given = ipaddress.ip_address(address.strip())
-    seen = getattr(given, "ipv4_mapped", None) or given
-    return Row(seen.version, int(seen), str(given), _domain(helo) if helo else "")
+    text, name = every(lambda: plain_address(address), lambda: helo and _domain(helo))
+    seen = ipaddress.ip_address(text)
+    return Row(seen.version, int(seen), text, name)

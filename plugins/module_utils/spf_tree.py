@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.agreement import Agreement, agree
-from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup, collect
+from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
+from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import collect
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Outcome
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import absolute_name
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_audit import published

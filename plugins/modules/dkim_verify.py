@@ -159,13 +159,15 @@ tries:
 
 from collections.abc import Callable, Mapping
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import dkim_deployed, lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_judge import Key
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import collect, every
+from ansible_collections.mailfleet.sending.plugins.module_utils.programs import Programs
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import as_result
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_dkim import verify_dkim
+from ansible_collections.mailfleet.sending.plugins.module_utils.verifying import answer
 from ansible_collections.mailfleet.sending.plugins.module_utils.waiting import Try
 
 KEY = {
@@ -180,9 +182,11 @@ ARGUMENTS = lookup.OPTIONS | lookup.AUTHORITATIVE | lookup.WAIT | {
 }
 
 
-def result(params: Mapping[str, object], show: Callable[[Try], None] | None = None) -> dict[str, object]:
+def result(params: Mapping[str, object], run: Programs,
+           show: Callable[[Try], None] | None = None) -> dict[str, object]:
     """Return what the module returns. C(show) takes each try as it ends. Raises: ValueError for mistakes."""
-    keys, dns = every(lambda: collect(_key, params["keys"], "keys"), lambda: lookup.from_options(params))
+    keys, dns = every(lambda: collect(lambda item: _key(item, run), params["keys"], "keys"),
+                      lambda: lookup.from_options(params))
     with dns:
         found = verify_dkim(dns, keys, params["authoritative"], params["wait"], show=show)
     warnings = [] if keys else ["nothing was verified: keys is empty"]
@@ -190,26 +194,19 @@ def result(params: Mapping[str, object], show: Callable[[Try], None] | None = No
             **as_result(found.verdicts)}
 
 
-def _key(item: Mapping[str, str]) -> Key:
+def _key(item: Mapping[str, str], run: Programs) -> Key:
     """Return the key of an option. Raises: ValueError where it cannot be one, or its private half cannot be read."""
     public, path = item["public"], item["private_key_path"]
     if public and path:
         raise ValueError(f"{path}: public and private_key_path are both given for {item['domain']}; expected one")
-    return Key(item["domain"], item["selector"], dkim_deployed.public_half(path) if path else public, item["identity"])
+    deployed = dkim_deployed.public_half(run, path) if path else public
+    return Key(item["domain"], item["selector"], deployed, item["identity"])
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
-    if lookup.DNSPYTHON_ERROR:
-        module.fail_json(msg=missing_required_lib("dnspython"), exception=lookup.DNSPYTHON_ERROR)
-    try:
-        made = result(module.params)
-    except ValueError as error:
-        module.fail_json(msg=str(error))
-    for warning in made.pop("warnings"):
-        module.warn(warning)
-    module.exit_json(**made)
+    answer(module, lambda params: result(params, Programs.of(module.run_command)))
 
 
 if __name__ == "__main__":

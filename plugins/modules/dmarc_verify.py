@@ -174,7 +174,7 @@ policies:
 
 from collections.abc import Mapping
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import collect, every
@@ -185,6 +185,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.verify_dmarc imp
     as_policy,
     verify_dmarc,
 )
+from ansible_collections.mailfleet.sending.plugins.module_utils.verifying import answer
 
 DOMAIN = {
     "domain": {"type": "str", "required": True},
@@ -213,16 +214,7 @@ def result(params: Mapping[str, object]) -> dict[str, object]:
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
-    if lookup.DNSPYTHON_ERROR:
-        module.fail_json(msg=missing_required_lib("dnspython"), exception=lookup.DNSPYTHON_ERROR)
-    try:
-        made = result(module.params)
-    except ValueError as error:
-        module.fail_json(msg=str(error))
-    for warning in made.pop("warnings"):
-        module.warn(warning)
-    module.exit_json(**made)
+    answer(AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True), result)
 
 
 if __name__ == "__main__":

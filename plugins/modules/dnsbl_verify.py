@@ -116,7 +116,9 @@ summary:
   sample: {ok: 3, warn: 0, unknown: 0, absent: 0, fail: 0}
 """
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from collections.abc import Mapping
+
+from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.blocklists import EVERYBODY, KINDS, named
@@ -124,40 +126,37 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import 
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import absolute_name, plain_address
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import as_result
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_blocklists import verify_blocklists
+from ansible_collections.mailfleet.sending.plugins.module_utils.verifying import answer
+
+BLOCKLIST = {
+    "name": {"type": "str", "required": True},
+    "zone": {"type": "str", "no_log": True},
+    "kinds": {"type": "list", "elements": "str", "choices": list(KINDS), "default": ["ip4"]},
+}
+ARGUMENTS = lookup.OPTIONS | {
+    "addresses": {"type": "list", "elements": "str", "default": []},
+    "domains": {"type": "list", "elements": "str", "default": []},
+    "lists": {"type": "list", "elements": "dict", "options": BLOCKLIST},
+}
+
+
+def result(params: Mapping[str, object]) -> dict[str, object]:
+    """Return what the module returns. Raises: ValueError for mistakes."""
+    wanted = [{"name": name} for name in EVERYBODY] if params["lists"] is None else params["lists"]
+    lists, addresses, domains, dns = every(
+        lambda: collect(lambda item: named(item["name"], item.get("zone"), item.get("kinds")), wanted, "lists"),
+        lambda: collect(plain_address, params["addresses"], "addresses"),
+        lambda: collect(absolute_name, params["domains"], "domains"),
+        lambda: lookup.from_options(params))
+    with dns:
+        verdicts = verify_blocklists(dns, lists, addresses, domains)
+    warnings = [] if addresses or domains else ["nothing was verified: addresses and domains are empty"]
+    return {"changed": False, "warnings": warnings, **as_result(verdicts)}
 
 
 def main() -> None:
     """Run the module."""
-    blocklist = {
-        "name": {"type": "str", "required": True},
-        "zone": {"type": "str", "no_log": True},
-        "kinds": {"type": "list", "elements": "str", "choices": list(KINDS), "default": ["ip4"]},
-    }
-    module = AnsibleModule(
-        argument_spec=lookup.OPTIONS | {
-            "addresses": {"type": "list", "elements": "str", "default": []},
-            "domains": {"type": "list", "elements": "str", "default": []},
-            "lists": {"type": "list", "elements": "dict", "options": blocklist},
-        },
-        supports_check_mode=True,
-    )
-    if lookup.DNSPYTHON_ERROR:
-        module.fail_json(msg=missing_required_lib("dnspython"), exception=lookup.DNSPYTHON_ERROR)
-    options = module.params
-    wanted = [{"name": name} for name in EVERYBODY] if options["lists"] is None else options["lists"]
-    try:
-        lists, addresses, domains, dns = every(
-            lambda: collect(lambda item: named(item["name"], item.get("zone"), item.get("kinds")), wanted, "lists"),
-            lambda: collect(plain_address, options["addresses"], "addresses"),
-            lambda: collect(absolute_name, options["domains"], "domains"),
-            lambda: lookup.from_options(options))
-        with dns:
-            verdicts = verify_blocklists(dns, lists, addresses, domains)
-    except ValueError as error:
-        module.fail_json(msg=str(error))
-    if not (addresses or domains):
-        module.warn("nothing was verified: addresses and domains are empty")
-    module.exit_json(changed=False, **as_result(verdicts))
+    answer(AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True), result)
 
 
 if __name__ == "__main__":

@@ -104,39 +104,38 @@ domains:
       returned: always
 """
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from collections.abc import Mapping
+
+from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.domain_facts import Question, domain_facts
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import collect, every
+from ansible_collections.mailfleet.sending.plugins.module_utils.verifying import answer
+
+DOMAIN = {
+    "domain": {"type": "str", "required": True},
+    "selectors": {"type": "list", "elements": "str", "default": []},
+}
+ARGUMENTS = lookup.OPTIONS | {
+    "domains": {"type": "list", "elements": "dict", "required": True, "options": DOMAIN},
+}
+
+
+def result(params: Mapping[str, object]) -> dict[str, object]:
+    """Return what the module returns. Raises: ValueError for mistakes."""
+    questions, dns = every(
+        lambda: collect(lambda item: Question(item["domain"], item["selectors"]), params["domains"], "domains"),
+        lambda: lookup.from_options(params))
+    with dns:
+        facts = domain_facts(dns, questions)
+    warnings = [] if questions else ["nothing was asked: domains is empty"]
+    return {"changed": False, "warnings": warnings, "domains": facts}
 
 
 def main() -> None:
     """Run the module."""
-    domain = {
-        "domain": {"type": "str", "required": True},
-        "selectors": {"type": "list", "elements": "str", "default": []},
-    }
-    module = AnsibleModule(
-        argument_spec=lookup.OPTIONS | {
-            "domains": {"type": "list", "elements": "dict", "required": True, "options": domain},
-        },
-        supports_check_mode=True,
-    )
-    if lookup.DNSPYTHON_ERROR:
-        module.fail_json(msg=missing_required_lib("dnspython"), exception=lookup.DNSPYTHON_ERROR)
-    try:
-        questions, dns = every(
-            lambda: collect(lambda item: Question(item["domain"], item["selectors"]), module.params["domains"],
-                            "domains"),
-            lambda: lookup.from_options(module.params))
-        with dns:
-            facts = domain_facts(dns, questions)
-    except ValueError as error:
-        module.fail_json(msg=str(error))
-    if not questions:
-        module.warn("nothing was asked: domains is empty")
-    module.exit_json(changed=False, domains=facts)
+    answer(AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True), result)
 
 
 if __name__ == "__main__":

@@ -101,13 +101,14 @@ summary:
 
 from collections.abc import Mapping
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import collect, every
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import as_result
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_inbound import verify_inbound
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_mx import Receiver, verify_mx
+from ansible_collections.mailfleet.sending.plugins.module_utils.verifying import answer
 
 DOMAIN = {
     "domain": {"type": "str", "required": True},
@@ -134,16 +135,7 @@ def result(params: Mapping[str, object]) -> dict[str, object]:
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
-    if lookup.DNSPYTHON_ERROR:
-        module.fail_json(msg=missing_required_lib("dnspython"), exception=lookup.DNSPYTHON_ERROR)
-    try:
-        made = result(module.params)
-    except ValueError as error:
-        module.fail_json(msg=str(error))
-    for warning in made.pop("warnings"):
-        module.warn(warning)
-    module.exit_json(**made)
+    answer(AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True), result)
 
 
 if __name__ == "__main__":

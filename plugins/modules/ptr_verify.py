@@ -100,20 +100,16 @@ summary:
 
 from collections.abc import Mapping
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import collect, every
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import as_result
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_ptr import Address, verify_ptr
+from ansible_collections.mailfleet.sending.plugins.module_utils.verifying import SENDING_ADDRESS, answer
 
-ADDRESS = {
-    "address": {"type": "str", "required": True},
-    "helo": {"type": "str", "default": ""},
-    "bind": {"type": "str", "default": ""},
-}
 ARGUMENTS = lookup.OPTIONS | lookup.AUTHORITATIVE | {
-    "addresses": {"type": "list", "elements": "dict", "required": True, "options": ADDRESS},
+    "addresses": {"type": "list", "elements": "dict", "required": True, "options": SENDING_ADDRESS},
     "helo_must_match": {"type": "bool", "default": False},
 }
 
@@ -131,16 +127,7 @@ def result(params: Mapping[str, object]) -> dict[str, object]:
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
-    if lookup.DNSPYTHON_ERROR:
-        module.fail_json(msg=missing_required_lib("dnspython"), exception=lookup.DNSPYTHON_ERROR)
-    try:
-        made = result(module.params)
-    except ValueError as error:
-        module.fail_json(msg=str(error))
-    for warning in made.pop("warnings"):
-        module.warn(warning)
-    module.exit_json(**made)
+    answer(AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True), result)
 
 
 if __name__ == "__main__":

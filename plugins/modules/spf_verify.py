@@ -207,9 +207,10 @@ matrix:
 
 from collections.abc import Mapping
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import lookup
+from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import collect, every
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_fleet import (
     IDENTITIES,
     Sender,
@@ -221,12 +222,8 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.spf_matrix impor
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_tree import View, read_what_if
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_spf import verify_spf
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_spf_record import verify_records
+from ansible_collections.mailfleet.sending.plugins.module_utils.verifying import SENDING_ADDRESS, answer
 
-ADDRESS = {
-    "address": {"type": "str", "required": True},
-    "helo": {"type": "str", "default": ""},
-    "bind": {"type": "str", "default": ""},
-}
 CHECK = {
     "address": {"type": "str", "required": True},
     "domain": {"type": "str", "required": True},
@@ -235,7 +232,7 @@ CHECK = {
 }
 ARGUMENTS = lookup.OPTIONS | lookup.AUTHORITATIVE | {
     "domains": {"type": "list", "elements": "str", "default": []},
-    "addresses": {"type": "list", "elements": "dict", "default": [], "options": ADDRESS},
+    "addresses": {"type": "list", "elements": "dict", "default": [], "options": SENDING_ADDRESS},
     "checks": {"type": "list", "elements": "dict", "default": [], "options": CHECK},
     "records": {"type": "bool", "default": True},
     "what_if": {"type": "dict", "default": {}},
@@ -246,13 +243,17 @@ ARGUMENTS = lookup.OPTIONS | lookup.AUTHORITATIVE | {
 def result(params: Mapping[str, object], check_mode: bool) -> dict[str, object]:
     """Return what the module returns. Raises: ValueError for mistakes, and where the matrix cannot be written."""
     addresses = [(item["address"], item["helo"]) for item in params["addresses"]]
-    senders = lookup.collect(lambda item: Sender(**item), params["checks"])
-    cases = together(of_fleet(params["domains"], addresses), of_senders(senders))
+    fleet, senders, what_if, dns = every(
+        lambda: of_fleet(params["domains"], addresses),
+        lambda: collect(lambda item: Sender(**item), params["checks"], "checks"),
+        lambda: read_what_if(params["what_if"]),
+        lambda: lookup.from_options(params))
+    cases = together(fleet, of_senders(senders))
     domains = list(dict.fromkeys(case.domain for case in cases))
     path = "" if check_mode else params["matrix"] or ""
     try:
-        with lookup.from_options(params) as dns, Matrix(path) as matrix:
-            view = View(dns, read_what_if(params["what_if"]), params["authoritative"], domains)
+        with dns, Matrix(path) as matrix:
+            view = View(dns, what_if, params["authoritative"], domains)
             if params["records"]:
                 view.fetch(domains)  # a record is judged for both families, whichever the addresses are of
             findings = verify_spf(view, cases, matrix.write)
@@ -266,15 +267,7 @@ def result(params: Mapping[str, object], check_mode: bool) -> dict[str, object]:
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
-    if lookup.DNSPYTHON_ERROR:
-        module.fail_json(msg=missing_required_lib("dnspython"), exception=lookup.DNSPYTHON_ERROR)
-    try:
-        made = result(module.params, module.check_mode)
-    except ValueError as error:
-        module.fail_json(msg=str(error))
-    for warning in made.pop("warnings"):
-        module.warn(warning)
-    module.exit_json(**made)
+    answer(module, lambda params: result(params, module.check_mode))
 
 
 if __name__ == "__main__":

@@ -17,10 +17,10 @@ from __future__ import annotations
 import typing as t
 
 from ansible.errors import AnsibleActionFail
-from ansible.module_utils.basic import missing_required_lib
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import DNSPYTHON_ERROR
+from ansible_collections.mailfleet.sending.plugins.module_utils.verifying import NO_DNSPYTHON
 
 
 class AtOnceAction(ActionBase):
@@ -34,7 +34,7 @@ class AtOnceAction(ActionBase):
         result = super().run(tmp, task_vars)
         _checked, arguments = self.validate_argument_spec(self.module.ARGUMENTS)
         if DNSPYTHON_ERROR:
-            raise AnsibleActionFail(missing_required_lib("dnspython"))
+            raise AnsibleActionFail(NO_DNSPYTHON)
         try:
             return {**result, **self.result(arguments)}
         except ValueError as error:

@@ -17,6 +17,7 @@ import pytest
 import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from host import PROGRAMS
 from nameserver import Nameserver
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_deployed import public_half
@@ -78,7 +79,7 @@ def plays(tmp_path_factory):
     keys = folder / ".mailfleet" / "secrets" / "dkim" / "example.com"
     keys.mkdir(parents=True)
     (keys / "m20261123.pem").write_bytes(PEM)
-    public = public_half(str(keys / "m20261123.pem"))
+    public = public_half(PROGRAMS, str(keys / "m20261123.pem"))
     (folder / "m20261123.public").write_text(public)
     names = WORLD["example.com"] | {"m20261123._domainkey.example.com": {"TXT": [record_of(public)]}}
     with Nameserver(WORLD | {"example.com": names}) as server:
@@ -116,6 +117,11 @@ def test_mistakes_are_told_all_at_once_and_never_by_a_traceback(plays):
                       ["domains[0]: 'a..b'", "domains[1]: 'c..d'"]),
         "ptr_verify": ({"addresses": [{"address": "fe80::1%eth0"}, {"address": "::ffff:192.0.2.1", "helo": "a..b"}]},
                        ["addresses[0]: 'fe80::1%eth0'", "addresses[1]: '::ffff:192.0.2.1'", "'a..b'"]),
+        "spf_verify": ({"addresses": [{"address": "fe80::1%eth0"}, {"address": "::ffff:192.0.2.1", "helo": "a..b"}],
+                        "domains": ["c..d"], "checks": [{"address": "192.0.2.1", "domain": "e..f", "helo": "g..h"}],
+                        "what_if": {"i..j": "v=spf1"}},
+                       ["addresses[0]: 'fe80::1%eth0'", "addresses[1]: '::ffff:192.0.2.1'", "'a..b'",
+                        "domains[0]: 'c..d'", "checks[0]: 'e..f'", "'g..h'", "'i..j'"]),
         "dkim_verify": ({"wait": -1, "keys": [{"domain": "a..b"},
                                               {"domain": "b.com", "selector": "a_b", "public": "x"}]},
                         ["keys[0]: 'a..b'", "keys[1]: selector 'a_b'", "p= is not base64", "wait: found -1"]),
@@ -143,7 +149,7 @@ def test_mistakes_are_told_all_at_once_and_never_by_a_traceback(plays):
 
 def test_a_task_that_is_given_nothing_says_so(plays):
     empty = {"dkim_verify": "keys", "dmarc_verify": "domains", "domain_info": "domains", "mx_verify": "domains",
-             "ptr_verify": "addresses", "dnsbl_verify": "domains"}
+             "ptr_verify": "addresses", "spf_verify": "addresses", "dnsbl_verify": "domains"}
     ran = plays.run([{"name": name, f"mailfleet.sending.{name}": {option: []}} for name, option in empty.items()])
     assert ran.returncode == 0, ran.stdout
     said = " ".join(ran.stdout.split())

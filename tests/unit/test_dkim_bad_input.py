@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import base64
+import shutil
 import time
 
 import pytest
@@ -143,14 +144,14 @@ def pem(key, form=serialization.PrivateFormat.PKCS8, lock=None):
 @pytest.mark.parametrize("form", [serialization.PrivateFormat.PKCS8, serialization.PrivateFormat.TraditionalOpenSSL])
 def test_the_public_half_of_a_deployed_key(tmp_path, form):
     (tmp_path / "key").write_bytes(pem(PRIVATE, form))
-    assert dkim_deployed.public_half(str(tmp_path / "key")) == P
-    assert judge(Key("example.com", "m1", dkim_deployed.public_half(str(tmp_path / "key"))), answer(RECORD)).ok
+    public = dkim_deployed.public_half(PROGRAMS, str(tmp_path / "key"))
+    assert public == P and judge(Key("example.com", "m1", public), answer(RECORD)).ok
 
 
 def test_the_public_half_of_a_deployed_ed25519_key(tmp_path):
     key = ed25519.Ed25519PrivateKey.generate()
     (tmp_path / "key").write_bytes(pem(key))
-    public = dkim_deployed.public_half(str(tmp_path / "key"))
+    public = dkim_deployed.public_half(PROGRAMS, str(tmp_path / "key"))
     assert base64.b64decode(public) == key.public_key().public_bytes_raw()
     assert public == dkim_keys.read_private(PROGRAMS, pem(key)).public
 
@@ -171,7 +172,7 @@ def test_a_deployed_key_that_cannot_be_read(tmp_path, content, words):
     if content is not None:
         (tmp_path / "key").write_bytes(content)
     with pytest.raises(ValueError) as caught:
-        dkim_deployed.public_half(str(tmp_path / "key"))
+        dkim_deployed.public_half(PROGRAMS, str(tmp_path / "key"))
     assert str(caught.value).startswith(str(tmp_path / "key")) and words in str(caught.value)
     assert pem(PRIVATE).decode()[60:100] not in str(caught.value)
 
@@ -179,11 +180,12 @@ def test_a_deployed_key_that_cannot_be_read(tmp_path, content, words):
 def test_a_path_that_is_none():
     for path in ("\0", "/", "/nowhere/at/all"):
         with pytest.raises(ValueError, match="cannot be read"):
-            dkim_deployed.public_half(path)
+            dkim_deployed.public_half(PROGRAMS, path)
 
 
 def test_openssl_is_needed(tmp_path, monkeypatch):
     (tmp_path / "key").write_bytes(pem(PRIVATE))
+    (tmp_path / "timeout").symlink_to(shutil.which("timeout"))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ValueError, match="the program openssl is not installed"):
-        dkim_deployed.public_half(str(tmp_path / "key"))
+        dkim_deployed.public_half(PROGRAMS, str(tmp_path / "key"))

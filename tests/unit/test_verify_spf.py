@@ -224,6 +224,8 @@ def test_all_that_cannot_be_a_fleet_is_told_at_once():
     "arguments",
     [
         ("198.51.100.300", "example.com"),
+        ("::ffff:198.51.100.1", "example.com"),
+        ("fe80::1%eth0", "example.com"),
         ("198.51.100.10", ""),
         ("198.51.100.10", "a..b"),
         ("198.51.100.10", "a.b", "other"),
