@@ -25,7 +25,9 @@ options:
     elements: str
     default: []
   timeout:
-    description: How many seconds one server may take for one question, in which it is asked up to three times.
+    description:
+      - How many seconds one server may take for one question, in which it is asked up to three times.
+      - A resolver that is the only one gets this time twice. It looks on while it meets dead servers.
     type: float
     default: 5.0
   deadline:

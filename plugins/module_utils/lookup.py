@@ -69,8 +69,9 @@ class Lookup:
     """Asks DNS for a whole run. All methods may be called from any thread.
 
     Arguments: C(resolvers) are asked in their order, the next where one does not say, the system's where none is
-    given; C(timeout) seconds for one question to one server with its retransmissions; C(deadline) seconds for the
-    whole run, after which every outcome is SILENT; C(authority_port) where authoritative servers listen.
+    given; C(timeout) seconds for one question to one server with its retransmissions, an only resolver being asked
+    twice; C(deadline) seconds for the whole run, after which every outcome is SILENT; C(authority_port) where
+    authoritative servers listen.
     Raises: ValueError where there is no resolver.
     """
 
@@ -261,13 +262,19 @@ class Lookup:
         """Ask the server itself, unless it is known to be dead."""
         server, recursive, name, rdtype = question
         outcome = Outcome(name, rdtype, Kind.VALUES, server=str(server))
-        if self._silences.suspect(server) and not self._lives(server, recursive):
-            return replace(outcome, kind=Kind.SILENT, cause=self._silences.why(server)), ""
-        try:
-            answer = self._exchange(server, name, rdtype, recursive)
-        except dns_transport.Silence as error:
-            return replace(outcome, kind=Kind.SILENT, cause=str(error), unroutable=error.unroutable), ""
-        return dns_wire.read(answer, outcome, None if recursive else server.zone)
+        # A resolver that meets dead servers looks on when nobody waits any more, and has its answer a little later.
+        tries = 2 if recursive and len(self.resolvers) == 1 else 1
+        while True:
+            tries -= 1
+            if self._silences.suspect(server) and not self._lives(server, recursive):
+                return replace(outcome, kind=Kind.SILENT, cause=self._silences.why(server)), ""
+            try:
+                answer = self._exchange(server, name, rdtype, recursive)
+            except dns_transport.Silence as error:
+                if tries and error.waited and self.time_left():
+                    continue
+                return replace(outcome, kind=Kind.SILENT, cause=str(error), unroutable=error.unroutable), ""
+            return dns_wire.read(answer, outcome, None if recursive else server.zone)
 
     def _lives(self, server: Server, recursive: bool) -> bool:
         """Return whether the server answers what it has to know, whatever names it is silent about."""

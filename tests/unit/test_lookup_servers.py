@@ -68,6 +68,20 @@ def test_a_resolver_that_is_silent_about_some_names_is_asked_about_others(run):
     assert server.asked[".", "NS"] >= 1
 
 
+def test_the_only_resolver_is_asked_again_for_what_it_was_still_looking_for(run):
+    began = time.monotonic()
+
+    def late(_query, answer):
+        return [answer] if time.monotonic() > began + 0.6 else []
+
+    only, other = run(faults={"*": late}), run()
+    with Lookup([only.server], timeout=0.5) as lookup:
+        assert lookup.ask("w1.example.com", "A").said
+    began = time.monotonic()
+    with Lookup([only.server, other.server], timeout=0.5) as lookup:
+        assert lookup.ask("w1.example.com", "A").server == str(other.server)
+
+
 def test_lost_datagrams_cost_no_question_but_their_own(run):
     """A server is not called dead because the network, or a busy machine, lost some of what it said."""
     chance, lost = random.Random(7), Counter()
