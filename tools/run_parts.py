@@ -39,7 +39,7 @@ TWO_TESTS_AT_ONCE = ("--numprocesses=2", "--dist=worksteal")
 
 @dataclass(frozen=True)
 class Part:
-    """One program to run; its limit is in seconds, its group a name by which several parts are asked for.
+    """One program to run; its limit is in seconds (twice that in the long form), its group a name by which several parts are asked for.
 
     `beside` says that it may run while the lab does.
     """
@@ -125,7 +125,7 @@ def run(part: Part, long: bool, quiet: bool = False) -> Result:
     started = time.monotonic()
     output = reports.with_name(f"{part.name}.out")
     with output.open("wb") if quiet else contextlib.nullcontext() as kept:
-        status = watch(command, environment(part.name, reports, long), part.limit, kept)
+        status = watch(command, environment(part.name, reports, long), part.limit * (2 if long else 1), kept)
     result = Result(part.name) if part.counts_as_one else count(part.name, reports)
     result.seconds = time.monotonic() - started
     if part.counts_as_one:

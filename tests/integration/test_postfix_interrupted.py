@@ -77,13 +77,13 @@ def test_restart_waits_for_open_deliveries(receiving):
 
 def test_restart_that_cannot_wait_is_undone(receiving):
     node = receiving
-    slow_delivery(node, 8)
+    slow_delivery(node, 15)  # longer than a busy machine takes to get to the restart
     before = node.files()
     message = node.refused({"interfaces": {"parameters": {"inet_interfaces": "127.0.0.1"}}}, prove={"restart_wait": 1})
     assert "1 deliveries were still open" in message
     assert node.files() == before
     node.up()
-    for _attempt in range(60):
+    for _attempt in range(100):
         if node.lines("/root/received"):
             break
         time.sleep(0.2)
