@@ -39,9 +39,9 @@ TWO_TESTS_AT_ONCE = ("--numprocesses=2", "--dist=worksteal")
 
 @dataclass(frozen=True)
 class Part:
-    """One program to run; its limit is in seconds (twice that in the long form), its group a name by which several parts are asked for.
+    """One program to run; its limit is in seconds, its group a name by which several parts are asked for.
 
-    `beside` says that it may run while the lab does.
+    In the long form it may take twice as long. `beside` says that it may run while the lab does.
     """
 
     name: str
