@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.agreement import combine
@@ -19,6 +19,11 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import S
 
 CHECK = "mx"
 LOOKED_AT = 20  # hosts of one domain, those that mail goes to first: there may be thousands
+# What a module takes for one domain.
+RECEIVER = {
+    "domain": {"type": "str", "required": True},
+    "hosts": {"type": "list", "elements": "str", "default": []},
+}
 # What nobody outside reaches (RFC 6890). Addresses of documentation are not among them.
 INSIDE = tuple(map(ipaddress.ip_network, (
     "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16",
@@ -49,6 +54,11 @@ class _Problem:
     cause: str
     mend: str
     source: str = ""
+
+
+def read_receivers(items: Iterable[Mapping[str, object]], path: str) -> list[Receiver]:
+    """Return the domains of a module's option (RECEIVER), which C(path) names. Raises: ValueError with all mistakes."""
+    return collect(lambda item: Receiver(**item), items, path)
 
 
 def verify_mx(lookup: Lookup, receivers: Sequence[Receiver], authoritative: str = "no") -> list[Verdict]:
