@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 """All that DNS says of a fleet, verified side by side by one lookup: what several checks ask is asked once, and a name
-server that is silent is waited for once."""
+server that is silent is waited for by the run and not by each check."""
 
 from __future__ import annotations
 

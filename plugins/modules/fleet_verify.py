@@ -13,7 +13,7 @@ description:
     M(mailfleet.sending.dmarc_verify), M(mailfleet.sending.mx_verify) and M(mailfleet.sending.dnsbl_verify) do, all at
     once and with the same verdicts.
   - What several of them ask is asked once, they wait for answers side by side, and a name server that is silent is
-    waited for once and not by each of them.
+    waited for by the run, and not by each of them.
   - It takes the parts of what M(mailfleet.sending.desired_state) returns. What is left out is not verified, and a
     warning says so.
   - Changes nothing.
@@ -182,7 +182,7 @@ verdicts:
   elements: dict
   contains:
     check: {description: "What was verified: V(ptr), V(spf), V(dkim) and so on.", type: str, returned: always}
-    subjects: {description: The addresses, domains or names of records., type: list, elements: str, returned: always}
+    subjects: {description: "The addresses, domains or names of records.", type: list, elements: str, returned: always}
     status: {description: "C(ok), C(warn), C(unknown), C(absent) or C(fail).", type: str, returned: always, sample: ok}
     found: {description: What is published., type: str, returned: always}
     expected: {description: What should be., type: str, returned: always}
