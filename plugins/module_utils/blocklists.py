@@ -7,9 +7,10 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import collect
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import absolute_name
 
 KINDS = ("ip4", "ip6", "domain")
@@ -114,6 +115,13 @@ SHIPPED = {
 }
 EVERYBODY = tuple(name for name, blocklist in SHIPPED.items() if not blocklist.terms)
 
+# What a module takes for one list.
+BLOCKLIST = {
+    "name": {"type": "str", "required": True},
+    "zone": {"type": "str", "no_log": True},
+    "kinds": {"type": "list", "elements": "str", "choices": list(KINDS), "default": ["ip4"]},
+}
+
 
 def named(name: str, zone: str | None = None, kinds: Sequence[str] | None = None) -> Blocklist:
     """Return the known list of that name, in another zone where one is given, or a list of one's own.
@@ -131,3 +139,8 @@ def named(name: str, zone: str | None = None, kinds: Sequence[str] | None = None
     if not zone:
         raise ValueError(f"blocklist {name!r} is not known; expected one of {', '.join(SHIPPED)}, or a zone with it")
     return Blocklist(name, zone, tuple(kinds or ("ip4",)))
+
+
+def read_lists(items: Iterable[Mapping[str, object]], path: str) -> list[Blocklist]:
+    """Return the lists of a module's option (BLOCKLIST), which C(path) names. Raises: ValueError with all mistakes."""
+    return collect(lambda item: named(item["name"], item.get("zone"), item.get("kinds")), items, path)

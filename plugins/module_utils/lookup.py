@@ -96,11 +96,13 @@ class Lookup:
 
     def each(self, function: Callable, items: Iterable) -> list:
         """Return function(item) of every item, in order, run by up to 64 threads. May be nested."""
-        work = [(self._pool.submit(function, item), item) for item in items]
-        # What no thread has begun is done by the caller, which may be a worker itself: so none waits for a free one.
-        # Threads begin at the front, and the caller at the end.
+        items = list(items)
+        work = [(self._pool.submit(function, item), item) for item in items[:-1]]
+        # The caller does the last one itself, and then what no thread has begun: it may be a worker, and many that only
+        # wait would leave none to work. Threads begin at the front, and the caller at the end.
+        last = [function(item) for item in items[-1:]]
         mine = {at: function(item) for at, (future, item) in reversed([*enumerate(work)]) if future.cancel()}
-        return [mine[at] if at in mine else future.result() for at, (future, _item) in enumerate(work)]
+        return [mine[at] if at in mine else future.result() for at, (future, _item) in enumerate(work)] + last
 
     def forget(self) -> None:
         """Drop all answers, so that the next question is asked again, and of servers that were silent too."""

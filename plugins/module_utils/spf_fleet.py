@@ -118,6 +118,11 @@ def joined(runs: Iterable[Run]) -> list[Run]:
     return result
 
 
+def read_domains(names: Iterable[str]) -> list[str]:
+    """Return the domains of a module's option, without their last dots. Raises: ValueError with all that are none."""
+    return collect(_domain, names, "domains")
+
+
 def of_fleet(domains: Iterable[str], addresses: Iterable[tuple[str, str]]) -> list[Case]:
     """Return every address with every domain as MAIL FROM, and with its HELO name.
 
@@ -125,7 +130,7 @@ def of_fleet(domains: Iterable[str], addresses: Iterable[tuple[str, str]]) -> li
     Raises: ValueError with all that is no domain and no address.
     """
     rows: list[Row]
-    domains, rows = every(lambda: collect(_domain, domains, "domains"),
+    domains, rows = every(lambda: read_domains(domains),
                           lambda: collect(lambda pair: _row(*pair), addresses, "addresses"))
     fleet = Table.of(rows)
     greeting: dict[str, list[Row]] = {}

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from enum import Enum
 
@@ -116,19 +116,28 @@ def worst(verdicts: Iterable[Verdict]) -> Status:
     return max((verdict.status for verdict in verdicts), key=lambda status: status.rank, default=Status.UNKNOWN)
 
 
-def summary(verdicts: Iterable[Verdict]) -> dict[str, int]:
-    """Return how many subjects have each status; every status is named."""
+def counted(verdicts: Iterable[Verdict]) -> Counter[Status]:
+    """Return how many subjects have which status."""
     counts: Counter[Status] = Counter()
     for verdict in verdicts:
         counts[verdict.status] += len(verdict.subjects)
+    return counts
+
+
+def summary(verdicts: Iterable[Verdict]) -> dict[str, int]:
+    """Return how many subjects have each status; every status is named."""
+    counts = counted(verdicts)
     return {status.value: counts[status] for status in Status}
 
 
-def as_result(verdicts: Iterable[Verdict]) -> dict[str, object]:
-    """Return what every verifying module returns: C(verdicts) (grouped), C(faults) of them, C(summary) of subjects."""
+def as_result(verdicts: Iterable[Verdict], counts: Mapping[Status, int] | None = None) -> dict[str, object]:
+    """Return what every verifying module returns: C(verdicts) (grouped), C(faults) of them, C(summary) of subjects.
+
+    Arguments: C(counts) how many have which status, where one subject stands for many.
+    """
     grouped = group(verdicts)
     return {
         "verdicts": [verdict.to_dict() for verdict in grouped],
         "faults": [verdict.to_dict() for verdict in faults(grouped)],
-        "summary": summary(grouped),
+        "summary": summary(grouped) if counts is None else {status.value: counts.get(status, 0) for status in Status},
     }

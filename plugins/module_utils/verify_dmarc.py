@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.agreement import combine
@@ -40,6 +40,13 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import S
 
 CHECK = "dmarc"
 MENTIONED = 8  # faults of one record that its verdict names
+# What a module takes for one subject.
+SUBJECT = {
+    "domain": {"type": "str", "required": True},
+    "bounce_domain": {"type": "str", "default": ""},
+    "dkim": {"type": "list", "elements": "str"},
+    "dmarc": {"type": "str", "default": ""},
+}
 LEAST = f"{VERSION}; p=none"  # what large providers demand of all who send much
 
 
@@ -87,6 +94,16 @@ class Findings:
 
     verdicts: tuple[Verdict, ...]
     discoveries: tuple[Discovery, ...]
+
+
+def read_subjects(items: Iterable[Mapping[str, object]], path: str) -> list[Subject]:
+    """Return the subjects of a module's option (SUBJECT), which C(path) names. Raises: ValueError with all mistakes."""
+    return collect(lambda item: Subject(**item), items, path)
+
+
+def read_greetings(names: Iterable[str]) -> list[str]:
+    """Return the HELO names of a module's option. Raises: ValueError with all that are none."""
+    return collect(a_labels, names, "helo")
 
 
 def a_labels(name: str) -> str:

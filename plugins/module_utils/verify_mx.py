@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.agreement import combine
@@ -19,6 +19,11 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import S
 
 CHECK = "mx"
 LOOKED_AT = 20  # hosts of one domain, those that mail goes to first: there may be thousands
+# What a module takes for one domain.
+RECEIVER = {
+    "domain": {"type": "str", "required": True},
+    "hosts": {"type": "list", "elements": "str", "default": []},
+}
 # What nobody outside reaches (RFC 6890). Addresses of documentation are not among them.
 INSIDE = tuple(map(ipaddress.ip_network, (
     "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16",
@@ -51,6 +56,11 @@ class _Problem:
     source: str = ""
 
 
+def read_receivers(items: Iterable[Mapping[str, object]], path: str) -> list[Receiver]:
+    """Return the domains of a module's option (RECEIVER), which C(path) names. Raises: ValueError with all mistakes."""
+    return collect(lambda item: Receiver(**item), items, path)
+
+
 def verify_mx(lookup: Lookup, receivers: Sequence[Receiver], authoritative: str = "no") -> list[Verdict]:
     """Return a verdict on each domain.
 
@@ -60,16 +70,37 @@ def verify_mx(lookup: Lookup, receivers: Sequence[Receiver], authoritative: str 
 
     Arguments: C(authoritative) see Lookup.ask_by.
     """
+    hosts = _Hosts(lookup)
+
     def verify(receiver: Receiver) -> Verdict:
         outcomes, instead = lookup.ask_by(authoritative, receiver.domain, "MX")
-        return combine(outcomes, lambda outcome: _judge(lookup, receiver, outcome), instead)
+        return combine(outcomes, lambda outcome: _judge(hosts, receiver, outcome), instead)
 
     return lookup.each(verify, dict.fromkeys(receivers))
 
 
-def _judge(lookup: Lookup, receiver: Receiver, outcome: Outcome) -> Verdict:
+class _Hosts:
+    """The addresses of hosts, looked up once: many domains name the same few. It may be used by any thread."""
+
+    def __init__(self, lookup: Lookup) -> None:
+        self._lookup = lookup
+        self._found: dict[str, list[Outcome]] = {}
+
+    def look_up(self, names: Iterable[str]) -> None:
+        """Look up those that are not known yet, all at once."""
+        questions = [(name, rdtype) for name in names if name not in self._found for rdtype in ("A", "AAAA")]
+        found = self._lookup.each(lambda question: self._lookup.ask(*question), questions)
+        self._found.update({name: found[at : at + 2] for at, (name, _rdtype) in enumerate(questions) if at % 2 == 0})
+
+    def addresses(self, name: str) -> list[Outcome]:
+        """Return what DNS says of its IPv4 addresses and of its IPv6 addresses."""
+        self.look_up([name])
+        return self._found[name]
+
+
+def _judge(hosts: _Hosts, receiver: Receiver, outcome: Outcome) -> Verdict:
     """Return the verdict on what one server said of the domain."""
-    problems = list(_problems(lookup, receiver, outcome))
+    problems = list(_problems(hosts, receiver, outcome))
     status = max((problem.status for problem in problems), key=lambda status: status.rank, default=Status.OK)
     wanted = ", ".join(receiver.hosts)
     return Verdict(
@@ -84,14 +115,14 @@ def _judge(lookup: Lookup, receiver: Receiver, outcome: Outcome) -> Verdict:
     )
 
 
-def _problems(lookup: Lookup, receiver: Receiver, outcome: Outcome) -> Iterator[_Problem]:
+def _problems(hosts: _Hosts, receiver: Receiver, outcome: Outcome) -> Iterator[_Problem]:
     publish = f"publish {' and '.join(f'{receiver.domain} MX 10 {host}' for host in receiver.hosts)}"
     if not receiver.hosts:
         publish = f"publish {receiver.domain} MX 10 with the name of the host that takes its mail"
     if not outcome.said:
         yield _Problem(Status.UNKNOWN, str(outcome), f"make {outcome.server} answer, then check again")
     elif outcome.kind is not Kind.VALUES:
-        yield from _without(lookup, receiver, outcome, publish)
+        yield from _without(hosts, receiver, outcome, publish)
     elif any(mx.exchange == "." for mx in outcome.values):
         cause = "a null MX says that the domain takes no mail (RFC 7505, 3): receivers may refuse mail from it (4.2)"
         if len(outcome.values) > 1:
@@ -99,13 +130,13 @@ def _problems(lookup: Lookup, receiver: Receiver, outcome: Outcome) -> Iterator[
         null = [mx for mx in outcome.values if mx.exchange == "."][0]
         yield _Problem(Status.FAIL, cause, f"remove {receiver.domain} MX {null.preference} .; {publish}")
     else:
-        yield from _of_hosts(lookup, receiver, outcome.values)
+        yield from _of_hosts(hosts, receiver, outcome.values)
         yield from _of_fleet(receiver, outcome.values, publish)
 
 
-def _without(lookup: Lookup, receiver: Receiver, outcome: Outcome, publish: str) -> Iterator[_Problem]:
+def _without(hosts: _Hosts, receiver: Receiver, outcome: Outcome, publish: str) -> Iterator[_Problem]:
     """Judge a domain without MX records, to whose own addresses mail then goes (RFC 5321, 5.1)."""
-    found = _addresses(lookup, receiver.domain)
+    found = hosts.addresses(receiver.domain)
     sources = "; ".join(each.source for each in found)
     if addresses := [value for each in found for value in each.values]:
         shown = _enumerated(addresses)
@@ -121,14 +152,15 @@ def _without(lookup: Lookup, receiver: Receiver, outcome: Outcome, publish: str)
         yield _Problem(Status.ABSENT, cause, publish, sources)
 
 
-def _of_hosts(lookup: Lookup, receiver: Receiver, values: Sequence[Mx]) -> Iterator[_Problem]:
+def _of_hosts(hosts: _Hosts, receiver: Receiver, values: Sequence[Mx]) -> Iterator[_Problem]:
     """Judge each host that the records name. One that mail reaches makes what is wrong with the others a warning."""
     names = list(dict.fromkeys(mx.exchange for mx in values))
     if len(names) > LOOKED_AT:
         cause = f"it names {len(names):,} hosts, of which the first {LOOKED_AT} were looked at"
         yield _Problem(Status.WARN, cause, f"leave a few MX records of {receiver.domain}")
     names = names[:LOOKED_AT]
-    judged = lookup.each(lambda name: _of_host(lookup, receiver, name), names)
+    hosts.look_up(name for name in names if not _is_address(name))
+    judged = [_of_host(hosts, receiver, name) for name in names]
     reached = any(problem is None or problem.status is Status.WARN for problem in judged)
     for problem in filter(None, judged):
         if reached and problem.status is Status.FAIL:
@@ -136,11 +168,11 @@ def _of_hosts(lookup: Lookup, receiver: Receiver, values: Sequence[Mx]) -> Itera
         yield problem
 
 
-def _of_host(lookup: Lookup, receiver: Receiver, name: str) -> _Problem | None:
+def _of_host(hosts: _Hosts, receiver: Receiver, name: str) -> _Problem | None:
     instead = f"publish {receiver.domain} MX with the name of a host instead of {name}"
     if _is_address(name):
         return _Problem(Status.FAIL, f"{name} is an address, an MX names a host (RFC 1035, 3.3.9)", instead)
-    found = _addresses(lookup, name)
+    found = hosts.addresses(name)
     source = "; ".join(each.source for each in found)
     addresses = [value for each in found for value in each.values]
     if not addresses:
@@ -187,10 +219,6 @@ def _found(outcome: Outcome) -> str:
     if outcome.kind is Kind.VALUES:
         return _enumerated([f"{mx.preference} {mx.exchange}" for mx in outcome.values])
     return str(outcome) if outcome.said else "no answer"
-
-
-def _addresses(lookup: Lookup, name: str) -> list[Outcome]:
-    return lookup.each(lambda rdtype: lookup.ask(name, rdtype), ("A", "AAAA"))
 
 
 def _is_address(name: str) -> bool:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.agreement import combine
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
-from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import every
+from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import collect, every
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind, Outcome
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import absolute_name, plain_address
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict
@@ -52,6 +52,11 @@ class Address:
     def rdtype(self) -> str:
         """Return the type of record that points to the address."""
         return "AAAA" if ":" in self.address else "A"
+
+
+def read_addresses(items: Iterable[Mapping[str, str]]) -> list[Address]:
+    """Return the addresses of a module's option (verifying.SENDING_ADDRESS). Raises: ValueError with all mistakes."""
+    return collect(lambda item: Address(item["address"], item["helo"]), items, "addresses")
 
 
 def verify_ptr(lookup: Lookup, addresses: Sequence[Address], authoritative: str = "no",

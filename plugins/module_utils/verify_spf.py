@@ -23,7 +23,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.spf_compile impo
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_fleet import Case, Run, joined
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_mend import Mends
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_tree import View
-from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict, faults, group
+from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict, counted
 
 CHECK = "spf"
 # Where more ways than this led to one result of a domain, those that differ in the last term only are told as one.
@@ -43,23 +43,15 @@ class Findings:
     counts: dict[Status, int]
     mends: dict[str, str]
 
-    def as_result(self, records: Iterable[Verdict] = ()) -> dict[str, object]:
-        """Return what the module returns: as verdict.as_result, but counting checks and not names of subjects.
+    def with_records(self, records: Iterable[Verdict]) -> Findings:
+        """Return the findings with verdicts on the records, each subject of which counts one.
 
-        Arguments: C(records) verdicts on the records, each subject of which counts one. Where checks of its domain did
-        not pass, the mend of a faulty record is the one that they have, which passes the fleet too.
+        Where checks of its domain did not pass, the mend of a faulty record is the one that they have, which passes the
+        fleet too.
         """
         more = [replace(verdict, mend=self.mends.get(verdict.subjects[0], verdict.mend))
                 if verdict.status.rank > Status.WARN.rank else verdict for verdict in records]
-        grouped = group([*self.verdicts, *more])
-        counts = Counter(self.counts)
-        for verdict in more:
-            counts[verdict.status] += len(verdict.subjects)
-        return {
-            "verdicts": [verdict.to_dict() for verdict in grouped],
-            "faults": [verdict.to_dict() for verdict in faults(grouped)],
-            "summary": {status.value: counts[status] for status in Status},
-        }
+        return replace(self, verdicts=(*self.verdicts, *more), counts=Counter(self.counts) + counted(more))
 
 
 def status_of(check: Check) -> Status:

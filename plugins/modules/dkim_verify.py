@@ -161,22 +161,15 @@ from collections.abc import Callable, Mapping
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mailfleet.sending.plugins.module_utils import dkim_deployed, lookup
-from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_judge import Key
-from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import collect, every
+from ansible_collections.mailfleet.sending.plugins.module_utils import lookup
+from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_deployed import KEY, read_keys
+from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import every
 from ansible_collections.mailfleet.sending.plugins.module_utils.programs import Programs
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import as_result
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_dkim import verify_dkim
 from ansible_collections.mailfleet.sending.plugins.module_utils.verifying import answer
 from ansible_collections.mailfleet.sending.plugins.module_utils.waiting import Try
 
-KEY = {
-    "domain": {"type": "str", "required": True},
-    "selector": {"type": "str", "default": ""},
-    "public": {"type": "str", "default": ""},
-    "private_key_path": {"type": "path", "no_log": False},
-    "identity": {"type": "str", "default": ""},
-}
 ARGUMENTS = lookup.OPTIONS | lookup.AUTHORITATIVE | lookup.WAIT | {
     "keys": {"type": "list", "elements": "dict", "required": True, "options": KEY, "no_log": False},
 }
@@ -185,22 +178,12 @@ ARGUMENTS = lookup.OPTIONS | lookup.AUTHORITATIVE | lookup.WAIT | {
 def result(params: Mapping[str, object], run: Programs,
            show: Callable[[Try], None] | None = None) -> dict[str, object]:
     """Return what the module returns. C(show) takes each try as it ends. Raises: ValueError for mistakes."""
-    keys, dns = every(lambda: collect(lambda item: _key(item, run), params["keys"], "keys"),
-                      lambda: lookup.from_options(params))
+    keys, dns = every(lambda: read_keys(params["keys"], run), lambda: lookup.from_options(params))
     with dns:
         found = verify_dkim(dns, keys, params["authoritative"], params["wait"], show=show)
     warnings = [] if keys else ["nothing was verified: keys is empty"]
     return {"changed": False, "warnings": warnings, "seen": list(found.seen), "tries": list(found.tries),
             **as_result(found.verdicts)}
-
-
-def _key(item: Mapping[str, str], run: Programs) -> Key:
-    """Return the key of an option. Raises: ValueError where it cannot be one, or its private half cannot be read."""
-    public, path = item["public"], item["private_key_path"]
-    if public and path:
-        raise ValueError(f"{path}: public and private_key_path are both given for {item['domain']}; expected one")
-    deployed = dkim_deployed.public_half(run, path) if path else public
-    return Key(item["domain"], item["selector"], deployed, item["identity"])
 
 
 def main() -> None:

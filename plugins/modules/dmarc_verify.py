@@ -177,24 +177,19 @@ from collections.abc import Mapping
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import lookup
-from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import collect, every
+from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import every
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import as_result
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_dmarc import (
-    Subject,
-    a_labels,
+    SUBJECT,
     as_policy,
+    read_greetings,
+    read_subjects,
     verify_dmarc,
 )
 from ansible_collections.mailfleet.sending.plugins.module_utils.verifying import answer
 
-DOMAIN = {
-    "domain": {"type": "str", "required": True},
-    "bounce_domain": {"type": "str", "default": ""},
-    "dkim": {"type": "list", "elements": "str"},
-    "dmarc": {"type": "str", "default": ""},
-}
 ARGUMENTS = lookup.OPTIONS | lookup.AUTHORITATIVE | {
-    "domains": {"type": "list", "elements": "dict", "required": True, "options": DOMAIN},
+    "domains": {"type": "list", "elements": "dict", "required": True, "options": SUBJECT},
     "helo": {"type": "list", "elements": "str", "default": []},
 }
 
@@ -202,8 +197,8 @@ ARGUMENTS = lookup.OPTIONS | lookup.AUTHORITATIVE | {
 def result(params: Mapping[str, object]) -> dict[str, object]:
     """Return what the module returns. Raises: ValueError for mistakes."""
     subjects, helo, dns = every(
-        lambda: collect(lambda item: Subject(**item), params["domains"], "domains"),
-        lambda: collect(a_labels, params["helo"], "helo"),
+        lambda: read_subjects(params["domains"], "domains"),
+        lambda: read_greetings(params["helo"]),
         lambda: lookup.from_options(params))
     with dns:
         found = verify_dmarc(dns, subjects, helo, params["authoritative"])

@@ -121,18 +121,13 @@ from collections.abc import Mapping
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import lookup
-from ansible_collections.mailfleet.sending.plugins.module_utils.blocklists import EVERYBODY, KINDS, named
+from ansible_collections.mailfleet.sending.plugins.module_utils.blocklists import BLOCKLIST, EVERYBODY, read_lists
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import collect, every
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import absolute_name, plain_address
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import as_result
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_blocklists import verify_blocklists
 from ansible_collections.mailfleet.sending.plugins.module_utils.verifying import answer
 
-BLOCKLIST = {
-    "name": {"type": "str", "required": True},
-    "zone": {"type": "str", "no_log": True},
-    "kinds": {"type": "list", "elements": "str", "choices": list(KINDS), "default": ["ip4"]},
-}
 ARGUMENTS = lookup.OPTIONS | {
     "addresses": {"type": "list", "elements": "str", "default": []},
     "domains": {"type": "list", "elements": "str", "default": []},
@@ -144,7 +139,7 @@ def result(params: Mapping[str, object]) -> dict[str, object]:
     """Return what the module returns. Raises: ValueError for mistakes."""
     wanted = [{"name": name} for name in EVERYBODY] if params["lists"] is None else params["lists"]
     lists, addresses, domains, dns = every(
-        lambda: collect(lambda item: named(item["name"], item.get("zone"), item.get("kinds")), wanted, "lists"),
+        lambda: read_lists(wanted, "lists"),
         lambda: collect(plain_address, params["addresses"], "addresses"),
         lambda: collect(absolute_name, params["domains"], "domains"),
         lambda: lookup.from_options(params))

@@ -104,27 +104,21 @@ from collections.abc import Mapping
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import lookup
-from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import collect, every
+from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import every
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import as_result
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_inbound import verify_inbound
-from ansible_collections.mailfleet.sending.plugins.module_utils.verify_mx import Receiver, verify_mx
+from ansible_collections.mailfleet.sending.plugins.module_utils.verify_mx import RECEIVER, read_receivers, verify_mx
 from ansible_collections.mailfleet.sending.plugins.module_utils.verifying import answer
 
-DOMAIN = {
-    "domain": {"type": "str", "required": True},
-    "hosts": {"type": "list", "elements": "str", "default": []},
-}
 ARGUMENTS = lookup.OPTIONS | lookup.AUTHORITATIVE | {
-    "domains": {"type": "list", "elements": "dict", "required": True, "options": DOMAIN},
+    "domains": {"type": "list", "elements": "dict", "required": True, "options": RECEIVER},
     "inbound_policies": {"type": "bool", "default": True},
 }
 
 
 def result(params: Mapping[str, object]) -> dict[str, object]:
     """Return what the module returns. Raises: ValueError for mistakes."""
-    receivers, dns = every(
-        lambda: collect(lambda item: Receiver(item["domain"], item["hosts"]), params["domains"], "domains"),
-        lambda: lookup.from_options(params))
+    receivers, dns = every(lambda: read_receivers(params["domains"], "domains"), lambda: lookup.from_options(params))
     with dns:
         verdicts = verify_mx(dns, receivers, params["authoritative"])
         if params["inbound_policies"]:

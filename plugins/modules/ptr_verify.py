@@ -103,9 +103,9 @@ from collections.abc import Mapping
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import lookup
-from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import collect, every
+from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import every
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import as_result
-from ansible_collections.mailfleet.sending.plugins.module_utils.verify_ptr import Address, verify_ptr
+from ansible_collections.mailfleet.sending.plugins.module_utils.verify_ptr import read_addresses, verify_ptr
 from ansible_collections.mailfleet.sending.plugins.module_utils.verifying import SENDING_ADDRESS, answer
 
 ARGUMENTS = lookup.OPTIONS | lookup.AUTHORITATIVE | {
@@ -116,9 +116,7 @@ ARGUMENTS = lookup.OPTIONS | lookup.AUTHORITATIVE | {
 
 def result(params: Mapping[str, object]) -> dict[str, object]:
     """Return what the module returns. Raises: ValueError for mistakes."""
-    addresses, dns = every(
-        lambda: collect(lambda item: Address(item["address"], item["helo"]), params["addresses"], "addresses"),
-        lambda: lookup.from_options(params))
+    addresses, dns = every(lambda: read_addresses(params["addresses"]), lambda: lookup.from_options(params))
     with dns:
         verdicts = verify_ptr(dns, addresses, params["authoritative"], params["helo_must_match"])
     warnings = [] if addresses else ["nothing was verified: addresses is empty"]

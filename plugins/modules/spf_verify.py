@@ -218,10 +218,9 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.spf_fleet import
     of_senders,
     together,
 )
-from ansible_collections.mailfleet.sending.plugins.module_utils.spf_matrix import Matrix
-from ansible_collections.mailfleet.sending.plugins.module_utils.spf_tree import View, read_what_if
-from ansible_collections.mailfleet.sending.plugins.module_utils.verify_spf import verify_spf
-from ansible_collections.mailfleet.sending.plugins.module_utils.verify_spf_record import verify_records
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_tree import read_what_if
+from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import as_result
+from ansible_collections.mailfleet.sending.plugins.module_utils.verify_spf_run import verify_spf_run
 from ansible_collections.mailfleet.sending.plugins.module_utils.verifying import SENDING_ADDRESS, answer
 
 CHECK = {
@@ -249,19 +248,12 @@ def result(params: Mapping[str, object], check_mode: bool) -> dict[str, object]:
         lambda: read_what_if(params["what_if"]),
         lambda: lookup.from_options(params))
     cases = together(fleet, of_senders(senders))
-    domains = list(dict.fromkeys(case.domain for case in cases))
     path = "" if check_mode else params["matrix"] or ""
-    try:
-        with dns, Matrix(path) as matrix:
-            view = View(dns, what_if, params["authoritative"], domains)
-            if params["records"]:
-                view.fetch(domains)  # a record is judged for both families, whichever the addresses are of
-            findings = verify_spf(view, cases, matrix.write)
-            records = verify_records(view.ask, domains, dns.each) if params["records"] else []
-    except OSError as error:
-        raise ValueError(f"matrix {path}: {error.strerror or error}: give a path that can be written") from error
+    with dns:
+        found = verify_spf_run(dns, cases, params["authoritative"], path, what_if, params["records"])
     warnings = [] if cases else ["nothing was verified: addresses and checks are empty"]
-    return {"changed": False, "warnings": warnings, "matrix": path, **findings.as_result(records)}
+    return {"changed": False, "warnings": warnings, "matrix": path,
+            **as_result(found.verdicts, found.counts)}
 
 
 def main() -> None:

@@ -24,7 +24,8 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_deployed im
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_record import record_of
 
 ROOT = Path(__file__).resolve().parents[2]
-MODULES = ("dkim_verify", "dmarc_verify", "dnsbl_verify", "domain_info", "mx_verify", "ptr_verify", "spf_verify")
+MODULES = ("dkim_verify", "dmarc_verify", "dnsbl_verify", "domain_info", "fleet_verify", "mx_verify", "ptr_verify",
+           "spf_verify")
 # The resolvers of the examples, as this test has them.
 RESOLVERS = ('["198.51.100.4", "[2001:db8:61::4]:53"]', "[198.51.100.4]")
 NET4, NET6 = "100.51.198.in-addr.arpa", "1.6.0.0.8.b.d.0.1.0.0.2.ip6.arpa"
@@ -129,6 +130,11 @@ def test_mistakes_are_told_all_at_once_and_never_by_a_traceback(plays):
                          ["domains[0]: 'a..b'", "dmarc 'p=none'", "helo[0]: 'c..d'"]),
         "dnsbl_verify": ({"addresses": ["192.0.2.256"], "domains": ["a..b"], "lists": [{"name": "nobodys"}]},
                          ["addresses[0]: '192.0.2.256'", "domains[0]: 'a..b'", "lists[0]: blocklist 'nobodys'"]),
+        "fleet_verify": ({"addresses": [{"address": "fe80::1%eth0"}], "domains": ["a..b"], "keys": [{"domain": "c..d"}],
+                          "policies": [{"domain": "e..f"}], "receivers": [{"domain": "g..h"}],
+                          "blocklists": [{"name": "nobodys"}]},
+                         ["addresses[0]: 'fe80::1%eth0'", "domains[0]: 'a..b'", "keys[0]: 'c..d'",
+                          "policies[0]: 'e..f'", "receivers[0]: 'g..h'", "blocklists[0]: blocklist 'nobodys'"]),
         "domain_info": ({"domains": [{"domain": "com"}, {"domain": "b.com", "selectors": ["a_b", "-"]}]},
                         ["domains[0]: 'com'", "domains[1]: selector 'a_b'", "selector '-'"]),
     }
@@ -149,8 +155,9 @@ def test_mistakes_are_told_all_at_once_and_never_by_a_traceback(plays):
 
 def test_a_task_that_is_given_nothing_says_so(plays):
     empty = {"dkim_verify": "keys", "dmarc_verify": "domains", "domain_info": "domains", "mx_verify": "domains",
-             "ptr_verify": "addresses", "spf_verify": "addresses", "dnsbl_verify": "domains"}
+             "ptr_verify": "addresses", "spf_verify": "addresses", "dnsbl_verify": "domains", "fleet_verify": "domains"}
     ran = plays.run([{"name": name, f"mailfleet.sending.{name}": {option: []}} for name, option in empty.items()])
     assert ran.returncode == 0, ran.stdout
     said = " ".join(ran.stdout.split())
     assert all(f"{option} is empty" in said for option in empty.values()) and "addresses and domains are empty" in said
+    assert "they are empty: addresses, domains, keys, policies, receivers" in said

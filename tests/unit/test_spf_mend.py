@@ -17,7 +17,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.records import u
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_compose import MAX_ANSWER, answer_size
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_fleet import of_fleet
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_tree import View
-from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status
+from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, faults
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_spf import verify_spf
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_spf_record import verify_records
 
@@ -149,12 +149,13 @@ def test_an_auxiliary_domain_is_mended_by_its_main_one():
 def test_an_auxiliary_domain_whose_main_one_has_no_record_to_evaluate_is_mended_by_that_and_so_are_their_records(main):
     names = {"aux.example": ["v=spf1 include:main.example ~all"], **({"main.example": main} if main else {})}
     domains = ["aux.example", "main.example"]
-    result = check(names, domains, SCATTERED[:3]).as_result(verify_records(Sealed(names).ask, domains))
-    assert {fault["check"] for fault in result["faults"]} == {"spf", "spf record"}
-    (text,) = {fault["mend"] for fault in result["faults"]}
+    found = check(names, domains, SCATTERED[:3]).with_records(verify_records(Sealed(names).ask, domains))
+    assert {fault.check for fault in faults(found.verdicts)} == {"spf", "spf record"}
+    (text,) = {fault.mend for fault in faults(found.verdicts)}
     assert list(published(text)) == ["main.example"]
     mended = publish(names, [text])
-    assert not check(mended, domains, SCATTERED[:3]).as_result(verify_records(Sealed(mended).ask, domains))["faults"]
+    found = check(mended, domains, SCATTERED[:3]).with_records(verify_records(Sealed(mended).ask, domains))
+    assert not faults(found.verdicts)
 
 
 TERMS = st.sampled_from([

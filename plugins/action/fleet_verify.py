@@ -1,0 +1,22 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs the module fleet_verify in Ansible's process, where it starts at once."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.mailfleet.sending.plugins.module_utils.programs import Programs
+from ansible_collections.mailfleet.sending.plugins.modules import fleet_verify
+from ansible_collections.mailfleet.sending.plugins.plugin_utils.at_once import AtOnceAction
+from ansible_collections.mailfleet.sending.plugins.plugin_utils.run_command import run_command
+
+
+class ActionModule(AtOnceAction):
+    """The module."""
+
+    module = fleet_verify
+
+    def result(self, arguments: dict[str, t.Any]) -> dict[str, t.Any]:
+        return fleet_verify.result(arguments, Programs(run_command), self._task.check_mode)
