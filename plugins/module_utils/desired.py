@@ -17,16 +17,23 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.desired_records 
     dmarc_value,
     former_addresses,
 )
-from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import PROBE_LOGIN, Fleet
+from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import PROBE_LOGIN, Fleet, Server
 from ansible_collections.mailfleet.sending.plugins.module_utils.layer_dkim import dkim_layer
+from ansible_collections.mailfleet.sending.plugins.module_utils.layer_lane import lane_layer
 from ansible_collections.mailfleet.sending.plugins.module_utils.layer_postfix import postfix_layer
 from ansible_collections.mailfleet.sending.plugins.module_utils.layer_throttle import throttle_layer
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import Record
+from ansible_collections.mailfleet.sending.plugins.module_utils.shaping import Lane, shape
 from ansible_collections.mailfleet.sending.plugins.module_utils.wanted_keys import KeyState, wanted_keys
 
 
 def desired_state(
-    fleet: Fleet, known: KeyState, published: t.Iterable[Record], date: datetime.date, dns_only: bool = False
+    fleet: Fleet,
+    known: KeyState,
+    published: t.Iterable[Record],
+    date: datetime.date,
+    dns_only: bool = False,
+    hosted: t.Mapping[str, str] | None = None,
 ) -> dict[str, t.Any]:
     """What the fleet should be.
 
@@ -37,6 +44,7 @@ def desired_state(
     :arg date: the date that a key made now gets.
     :arg dns_only: whether only what DNS is verified by is returned: ``domains`` to ``mail_domains``. The layers of all
         servers together grow with servers times domains, and large data is slow in Ansible.
+    :arg hosted: recipient domains that were observed to be hosted at a provider, with its name.
     :returns: plain data: ``fleet_keys`` (the DKIM keys of the whole fleet), ``records`` (those that stay),
         ``additions`` (those that must be there before the first server changes: the same, and SPF lets the former
         addresses pass too), ``servers`` (by name: addresses, hostname, own keys and the layers of
@@ -84,6 +92,7 @@ def desired_state(
     }
     if dns_only:
         return dns
+    shaping = shape(fleet, hosted)
     former = former_addresses(fleet, published)
     additions = desired_records(fleet, live, former) if former else records
     return {
@@ -93,7 +102,10 @@ def desired_state(
         "additions": [record.to_dict() for record in additions],
         "wanted_keys": [{"domain": domain, "selector": selector} for domain, selector in sorted(wanted)],
         "servers": {
-            server.name: {**_server(fleet, server), "keys": held.get(server.name, [])}
+            server.name: {
+                **_server(fleet, server, shaping.of(server.name), hosted or {}),
+                "keys": held.get(server.name, []),
+            }
             for server in fleet.servers
         },
         "logins": {PROBE_LOGIN: ["*"], **{user.name: list(user.domains) for user in fleet.users}},
@@ -112,7 +124,9 @@ def _receivers(fleet: Fleet, records: t.Sequence[Record]) -> list[dict[str, t.An
     return [{"domain": name, "hosts": hosts.get(f"{name}.", [])} for name in names]
 
 
-def _server(fleet: Fleet, server: t.Any) -> dict[str, t.Any]:
+def _server(
+    fleet: Fleet, server: Server, lanes: t.Sequence[Lane], hosted: t.Mapping[str, str]
+) -> dict[str, t.Any]:
     return {
         "hostname": server.hostname,
         "submission": server.submission,
@@ -128,5 +142,12 @@ def _server(fleet: Fleet, server: t.Any) -> dict[str, t.Any]:
             }
             for address in server.addresses
         ],
-        "layers": {"postfix": postfix_layer(fleet, server), "dkim": dkim_layer(), "throttle": throttle_layer(fleet)},
+        "layers": {
+            "postfix": postfix_layer(fleet, server),
+            "dkim": dkim_layer(),
+            "throttle": throttle_layer(fleet, server, lanes, hosted),
+        },
+        "lanes": [
+            {"name": lane.provider.name, "layer": lane_layer(fleet, server, lane)} for lane in lanes
+        ],
     }

@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import dataclasses
+import fractions
 import ipaddress
+import typing as t
 
 # The login that probes use; what it sends chooses its own address.
 PROBE_LOGIN = "probe"
@@ -111,13 +113,67 @@ class Domain:
 
 
 @dataclasses.dataclass(frozen=True)
+class Rate:
+    """So many messages in so many seconds."""
+
+    messages: int
+    seconds: int
+
+    @property
+    def fraction(self) -> fractions.Fraction:
+        """Messages a second."""
+        return fractions.Fraction(self.messages, self.seconds)
+
+    def __str__(self) -> str:
+        unit = {1: "s", 60: "m", 3600: "h", 86400: "d"}[self.seconds]
+        return f"{self.messages}/{unit}"
+
+
+@dataclasses.dataclass(frozen=True)
 class Provider:
-    """A mailbox provider and its limits: connections of one address at a time, and a pause between deliveries."""
+    """A mailbox provider and its limits; 0, None and an empty text stand for no limit.
+
+    ``domains`` are those that the inventory names, ``mx`` the suffixes of MX by which others are known to be hosted
+    there. Of one sending address at a time: ``connections``, and ``messages`` on each; ``rate`` of messages;
+    ``recipients`` of each. ``fleet_connections`` and ``fleet_rate`` hold for all addresses of all servers together.
+    ``family`` is 4 or 6 where only one is used; ``tls`` is Postfix' security level. ``sources`` has for each limit who
+    says so. ``delay`` makes the classic recipe of it: one service in the main Postfix, its pause after each delivery,
+    and nothing else.
+    """
 
     name: str
     domains: tuple[str, ...]
     connections: int = 0
     delay: str = ""
+    mx: tuple[str, ...] = ()
+    messages: int = 0
+    rate: Rate | None = None
+    recipients: int = 0
+    fleet_connections: int = 0
+    fleet_rate: Rate | None = None
+    family: int = 0
+    tls: str = ""
+    path: str = ""
+    sources: t.Mapping[str, str] = dataclasses.field(default_factory=dict, compare=False)
+
+    @property
+    def recipe(self) -> bool:
+        """Whether it is the classic recipe, which needs no lane."""
+        return bool(self.delay)
+
+
+@dataclasses.dataclass(frozen=True)
+class Pool:
+    """Addresses that mail of some senders leaves from, and no other mail.
+
+    ``weights`` has for each of its addresses how much of the pool's mail leaves there, relative to the others.
+    ``senders`` are domains and addresses of MAIL FROM; the pool of all others names none.
+    """
+
+    name: str
+    weights: t.Mapping[str, int]
+    senders: tuple[str, ...] = ()
+    path: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,6 +208,7 @@ class Fleet:
     servers: tuple[Server, ...]
     domains: tuple[Domain, ...]
     providers: tuple[Provider, ...] = ()
+    pools: tuple[Pool, ...] = ()
     networks: tuple[Network, ...] = ()
     users: tuple[User, ...] = ()
     zones: tuple[str, ...] = ()

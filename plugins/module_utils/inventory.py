@@ -12,47 +12,11 @@ import typing as t
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import fleet as model
 from ansible_collections.mailfleet.sending.plugins.module_utils import inventory_access as access
+from ansible_collections.mailfleet.sending.plugins.module_utils import inventory_shaping as shaping
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistakes, nearest
-from ansible_collections.mailfleet.sending.plugins.module_utils.profiles import PROFILES
 from ansible_collections.mailfleet.sending.plugins.module_utils.reading import Reader
 
 SELECTOR = re.compile(r"[a-z0-9]([a-z0-9-]{0,12}[a-z0-9])?\Z")  # with date and server at most 63 octets
-SERVICE = re.compile(r"[a-z][a-z0-9_-]{0,31}\Z")
-RESERVED_SERVICES = (
-    "smtp",
-    "smtps",
-    "submission",
-    "relay",
-    "local",
-    "virtual",
-    "lmtp",
-    "error",
-    "discard",
-    "bounce",
-    "defer",
-    "trace",
-    "verify",
-    "pickup",
-    "cleanup",
-    "qmgr",
-    "rewrite",
-    "showq",
-    "retry",
-    "flush",
-    "tlsmgr",
-    "proxymap",
-    "proxywrite",
-    "anvil",
-    "scache",
-    "postlog",
-    "maildrop",
-    "uucp",
-    "ifmail",
-    "bsmtp",
-    "mailman",
-    "scalemail-backend",
-    "smtpd",
-)
 POLICIES = ("none", "quarantine", "reject")
 
 
@@ -75,10 +39,14 @@ def read_fleet(variables: dict[str, t.Any], hosts: dict[str, dict[str, t.Any]]) 
     if variables.get("sending_domains") in (None, []):
         reader.note("sending_domains", "<nothing>", "at least one domain that mail is sent from", "add - name: DOMAIN")
     names = [domain.name for domain in domains]
+    senders = [name for domain in domains for name in (domain.name, domain.bounce_domain) if name]
+    providers = shaping.providers(reader, variables.get("sending_providers"), _ending_here(servers, domains))
+    pools = shaping.pools(reader, variables.get("sending_pools"), servers, senders, providers)
     fleet = model.Fleet(
         servers=tuple(server for server in servers if server.addresses),
         domains=tuple(domains),
-        providers=tuple(_providers(reader, variables.get("sending_providers"), _ending_here(servers, domains))),
+        providers=tuple(providers),
+        pools=tuple(pools),
         networks=tuple(access.networks(reader, variables.get("sending_networks"), names)),
         users=tuple(access.users(reader, variables.get("sending_users"), names)),
         zones=tuple(access.zones(reader, variables.get("sending_zones"))),
@@ -188,59 +156,6 @@ def _ending_here(servers: list[model.Server], domains: list[model.Domain]) -> di
     here = {server.hostname: f"{server.name}: sending_addresses[0].helo" for server in servers if server.addresses}
     here |= {domain.bounce_domain: f"{domain.path}.bounce_domain" for domain in domains if domain.bounce_domain}
     return {name: path for name, path in here.items() if name not in {domain.name for domain in domains}}
-
-
-def _providers(reader: Reader, value: t.Any, ending_here: dict[str, str]) -> t.Iterator[model.Provider]:
-    taken: dict[str, str] = {}
-    names: dict[str, str] = {}
-    for path, item in reader.items(value, "sending_providers"):
-        shipped = isinstance(item, str)
-        provider = _profile(reader, path, item) if shipped else _own_provider(reader, path, item)
-        if provider is None:
-            continue
-        where = path if shipped else f"{path}.name"
-        if provider.name and provider.name in names:
-            expected = f"a name of its own: {names[provider.name]} has this one"
-            reader.note(where, provider.name, expected, "leave one of them out" if shipped else "give it another name")
-            if shipped:
-                continue
-        names.setdefault(provider.name, where)
-        where = path if shipped else f"{path}.domains"
-        for domain in filter(None, provider.domains):
-            if domain in taken:
-                expected = f"a domain that no other provider has: {taken[domain]} has it"
-                reader.note(where, domain, expected, "name it once")
-            elif domain in ending_here:
-                # Through a transport it would go to the very server that it is on.
-                expected = f"a domain of other people: mail to this one ends here, by {ending_here[domain]}"
-                reader.note(where, domain, expected, "leave it out")
-            taken.setdefault(domain, where)
-        yield provider
-
-
-def _profile(reader: Reader, path: str, name: str) -> model.Provider | None:
-    if name not in PROFILES:
-        mend = nearest(name, PROFILES) or "or describe it: {name, domains, connections, delay}"
-        reader.note(path, name, "a shipped provider: " + ", ".join(PROFILES), mend)
-        return None
-    return PROFILES[name]
-
-
-def _own_provider(reader: Reader, path: str, item: t.Any) -> model.Provider | None:
-    fields = reader.mapping(item, path, ("name", "domains", "connections", "delay"), ("name", "domains"))
-    name = str(fields.get("name") or "")
-    if name and (not SERVICE.match(name) or name in RESERVED_SERVICES or name.startswith("ip-")):
-        expected = (
-            "a name for a Postfix service: a lower-case letter, then at most 31 of them, digits, - and _,"
-            " not one of Postfix' own, and not beginning with ip-"
-        )
-        reader.note(f"{path}.name", name, expected, "choose another, such as slow-orange")
-    domains = [reader.domain(domain, where) for where, domain in reader.items(fields.get("domains"), f"{path}.domains")]
-    connections = reader.integer(fields.get("connections"), f"{path}.connections", 1, 1000, 0)
-    delay = reader.duration(fields.get("delay"), f"{path}.delay") or ""
-    if fields and fields.get("connections") is None and fields.get("delay") is None:
-        reader.note(path, "<no limit>", "connections, delay or both", "add connections: 1, for instance")
-    return model.Provider(name, tuple(domains), connections, delay)
 
 
 def _dkim(reader: Reader, variables: dict[str, t.Any]) -> model.Dkim:

@@ -227,14 +227,19 @@ def _submission(fleet: Fleet, server: Server) -> dict[str, t.Any]:
 
 
 def service(
-    command: str, private: str = "-", chroot: str = "-", maxproc: str = "-", options: dict[str, str] | None = None
+    command: str,
+    private: str = "-",
+    chroot: str = "-",
+    maxproc: str = "-",
+    options: dict[str, str] | None = None,
+    wakeup: str = "-",
 ) -> dict[str, t.Any]:
     """One line of master.cf (master(5)); ``-`` leaves a field to its default."""
     return {
         "private": private,
         "unprivileged": "-",
         "chroot": chroot,
-        "wakeup": "-",
+        "wakeup": wakeup,
         "maxproc": maxproc,
         "command": command,
         "options": options or {},

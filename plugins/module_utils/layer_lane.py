@@ -1,0 +1,212 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A lane: a Postfix of its own for one provider, where that provider's mail waits, and nobody else's behind it.
+
+The main Postfix accepts, signs and passes on at once; so its queue never fills, however long a provider lets wait. In a
+lane all mail has one provider, so the sender alone decides from which pool it leaves. Both Postfix are the same
+programs of the same package; what is said here is in MULTI_INSTANCE_README and postconf(5).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import typing as t
+
+from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import Fleet, Server
+from ansible_collections.mailfleet.sending.plugins.module_utils.layer_dkim import MILTER, dkim_layer
+from ansible_collections.mailfleet.sending.plugins.module_utils.layer_postfix import service
+from ansible_collections.mailfleet.sending.plugins.module_utils.pools import REST, Member, senders, spread
+from ansible_collections.mailfleet.sending.plugins.module_utils.shaping import Lane
+
+PORT = 10025
+# What the main Postfix shows a lane to be let in; the node makes it, and nobody but root can read it.
+IDENTITY = "/var/lib/mailfleet/lanes/identity.pem"
+FINGERPRINT = "{lane:fingerprint}"
+# How many messages a provider with one connection may refuse in a row before all of its mail waits for a while: with
+# Postfix' default of 1 a single 421 does it.
+PATIENCE = "10"
+# Bounces end on the fleet's own servers, where the main Postfix takes them.
+BACK = "back:[127.0.0.1]:25"
+
+
+def instance(provider: str) -> str:
+    """The name of a lane's Postfix instance: that of its folders in /etc, /var/spool and /var/lib, and in the log."""
+    return f"postfix-{provider}"
+
+
+def place(provider: str) -> str:
+    """The loopback address that a lane listens on: of its own, and the same whatever other lanes there are."""
+    digest = hashlib.sha256(provider.encode()).digest()
+    return f"127.{64 + digest[0] % 64}.{digest[1]}.{1 + digest[2] % 254}"
+
+
+def lane_layer(fleet: Fleet, server: Server, lane: Lane) -> dict[str, t.Any]:
+    """The whole configuration of a lane, as a layer.
+
+    :arg fleet: the fleet, whose pools and senders the lane knows.
+    :arg server: the server.
+    :arg lane: its shares.
+    :returns: parameters, services and tables, as ``postfix_config`` takes them.
+    :raises ValueError: where weights need more entries than a table should have.
+    """
+    name = instance(lane.provider.name)
+    routes, tables = sender_routes(fleet, [(share.member, share.names) for share in lane.shares])
+    parameters = {
+        "compatibility_level": "3.6",
+        "multi_instance_name": name,
+        "multi_instance_enable": "yes",
+        "queue_directory": f"/var/spool/{name}",
+        "data_directory": f"/var/lib/{name}",
+        "syslog_name": name,
+        "myhostname": server.hostname,
+        "inet_interfaces": "loopback-only",
+        "inet_protocols": "all",
+        **_taking(fleet),
+        **_leaving(lane, routes),
+    }
+    tables["transport"] = {"type": "hash", "entries": [[domain, BACK] for domain in _ending_here(fleet)]}
+    services = _machinery(lane.provider.name)
+    for share in lane.shares:
+        for each in share.names:
+            services[f"{each}/unix"] = delivery(
+                share.member, lane.provider.family, str(share.processes or "-"), share.messages, f"{name}/{each}"
+            )
+            parameters[f"{each}_destination_concurrency_failed_cohort_limit"] = PATIENCE
+            if share.pause:
+                parameters[f"{each}_transport_rate_delay"] = f"{share.pause}s"
+            elif share.processes:
+                parameters[f"{each}_destination_concurrency_limit"] = str(share.processes)
+                parameters[f"{each}_initial_destination_concurrency"] = str(min(share.processes, 5))
+            if lane.provider.recipients:
+                parameters[f"{each}_destination_recipient_limit"] = str(lane.provider.recipients)
+    return {"parameters": parameters, "services": services, "tables": tables}
+
+
+def sender_routes(
+    fleet: Fleet, outlets: t.Sequence[tuple[Member, t.Sequence[str]]]
+) -> tuple[list[str], dict[str, t.Any]]:
+    """Maps that lead a sender to one of the services of its pool, at random by their weights.
+
+    :arg outlets: the members, each with its delivery services.
+    :returns: the maps, of which one at the most knows a sender, and the tables that they need.
+    """
+    maps, tables = [], {}
+    for pool, names in senders(fleet).items():
+        weights = [(member.weight, services) for member, services in outlets if member.pool == pool]
+        if not weights or not names:
+            continue
+        chosen = ", ".join(f"{name}:" for name in spread(weights))
+        maps.append(f"pipemap:{{{{table:pool_{pool}}}, randmap:{{{chosen}}}}}")
+        # Our own notices have no sender.
+        entries = [[name if "@" in name else f"@{name}", pool] for name in names]
+        entries += [["<>", pool]] if pool == REST else []
+        tables[f"pool_{pool}"] = {"type": "hash", "entries": entries}
+    return maps, tables
+
+
+def _taking(fleet: Fleet) -> dict[str, str]:
+    """From the main Postfix and from nobody else; what comes is signed, so nothing of it is changed any more."""
+    return {
+        "mydestination": "",
+        "mynetworks": "",
+        "alias_maps": "",
+        "alias_database": "",
+        "local_recipient_maps": "",
+        "local_header_rewrite_clients": "",
+        "receive_override_options": "no_address_mappings, no_header_body_checks",
+        "smtpd_banner": "$myhostname ESMTP",
+        "smtpd_tls_security_level": "encrypt",
+        "smtpd_tls_chain_files": IDENTITY,
+        "smtpd_tls_ask_ccert": "yes",
+        "smtpd_tls_fingerprint_digest": "sha256",
+        "relay_clientcerts": f"inline:{{{{{FINGERPRINT} = main}}}}",
+        "smtpd_client_restrictions": "permit_tls_clientcerts, reject",
+        "smtpd_relay_restrictions": "permit_tls_clientcerts, reject",
+        "smtpd_recipient_restrictions": "",
+        # The main Postfix counts connections; here they are all its own.
+        "smtpd_client_connection_count_limit": "0",
+        "smtpd_forbid_bare_newline": "normalize",
+        "smtputf8_enable": "no",
+        "message_size_limit": str(fleet.message_size + 65536),
+        "header_size_limit": "60000",
+        "in_flow_delay": "0",
+    }
+
+
+def _leaving(lane: Lane, routes: t.Sequence[str]) -> dict[str, str]:
+    first = lane.shares[0].names[0] if lane.shares else "error"
+    closed = "error:5.3.5 no address of this server may send to this provider"
+    return {
+        "relayhost": "",
+        # Notices are the lane's own: it has them signed as the main Postfix does.
+        **dkim_layer()["parameters"],
+        "smtpd_milters": "",
+        "non_smtpd_milters": MILTER.replace("unix:", "unix:/var/spool/postfix/"),
+        "transport_maps": "{table:transport}",
+        "sender_dependent_default_transport_maps": ", ".join(routes),
+        "default_transport": first if lane.shares else closed,
+        "smtp_bind_address_enforce": "yes",
+        "smtp_tls_security_level": lane.provider.tls or "may",
+        "smtp_tls_CApath": "/etc/ssl/certs",
+        "smtp_tls_loglevel": "1",
+        # The provider counts a connection until it has seen its end.
+        "smtp_skip_quit_response": "no",
+    }
+
+
+def _machinery(provider: str) -> dict[str, t.Any]:
+    """What every Postfix has besides its delivery services; neither pickup nor local: nothing begins or ends here."""
+    return {
+        f"{place(provider)}:{PORT}/inet": service("smtpd", private="n"),
+        "cleanup/unix": service("cleanup", private="n", maxproc="0"),
+        "qmgr/unix": service("qmgr", private="n", wakeup="300", maxproc="1"),
+        "tlsmgr/unix": service("tlsmgr", wakeup="1000?", maxproc="1"),
+        "tlsproxy/unix": service("tlsproxy", maxproc="0"),
+        "rewrite/unix": service("trivial-rewrite"),
+        "bounce/unix": service("bounce", maxproc="0"),
+        "defer/unix": service("bounce", maxproc="0"),
+        "trace/unix": service("bounce", maxproc="0"),
+        "verify/unix": service("verify", maxproc="1"),
+        "flush/unix": service("flush", private="n", wakeup="1000?", maxproc="0"),
+        "proxymap/unix": service("proxymap"),
+        "showq/unix": service("showq", private="n"),
+        "error/unix": service("error"),
+        "retry/unix": service("error"),
+        "anvil/unix": service("anvil", maxproc="1"),
+        "scache/unix": service("scache", maxproc="1"),
+        "postlog/unix-dgram": service("postlogd", private="n", maxproc="1"),
+        "back/unix": service("smtp", options={"smtp_tls_security_level": "none", "inet_protocols": "ipv4"}),
+    }
+
+
+def delivery(member: Member, family: int, maxproc: str, messages: int, log: str) -> dict[str, t.Any]:
+    """A delivery service that sends from a member's addresses, and from no other.
+
+    :arg family: 4 or 6 where only that one is used, else 0.
+    :arg maxproc: how many deliveries at a time, as master(5) has it.
+    :arg messages: how many messages one connection may carry.
+    :arg log: the service's name in the log.
+    """
+    four, six = (member.address(each) if family in (0, each) else None for each in (4, 6))
+    keep = "yes" if messages > 1 else "no"
+    options = {
+        "syslog_name": log,
+        "inet_protocols": "all" if four and six else "ipv6" if six else "ipv4",
+        "smtp_bind_address": four.bind if four else "",
+        "smtp_bind_address6": six.bind if six else "",
+        "smtp_helo_name": member.helo,
+        "smtp_connection_cache_on_demand": keep,
+        "smtp_tls_connection_reuse": keep,
+    }
+    if messages > 1:
+        # Postfix counts how often a connection is used again (measured).
+        options["smtp_connection_reuse_count_limit"] = str(messages - 1)
+        # One place to connect to, so that there are never more connections than deliveries.
+        options["smtp_randomize_addresses"] = "no"
+    return service("smtp", maxproc=maxproc, options=options)
+
+
+def _ending_here(fleet: Fleet) -> list[str]:
+    return [domain.bounce_domain for domain in fleet.domains if domain.bounce_domain]

@@ -1,0 +1,208 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Limits of providers shared out over the addresses of a fleet, in what Postfix can do.
+
+What Postfix can do was measured (docs/shaping.md): a service with a pause between deliveries carries one delivery at a
+time and pauses after each, whole seconds; so a rate is a number of such services with one pause. A service without a
+pause carries as many deliveries as it may have processes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fractions
+import typing as t
+
+from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import Fleet, Provider
+from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistake, Mistakes
+from ansible_collections.mailfleet.sending.plugins.module_utils.pools import Member, members
+
+# What Postfix takes for a delivery besides the receiver's time and the pause.
+OVERHEAD = 0.035
+LIFETIME = 5 * 86400  # Postfix' maximal_queue_lifetime in seconds, by default
+# How far below what was asked for the nearest rate may be before it is another one.
+NEAR = fractions.Fraction(9, 10)
+LONGEST_PAUSE = 3600  # seconds
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """What one member may do at one provider.
+
+    ``services`` delivery services, each with ``processes`` deliveries at a time and ``pause`` seconds after each (0 for
+    none). Connections are kept for up to ``messages`` of them where that is more than 1.
+    """
+
+    member: Member
+    services: int
+    processes: int
+    pause: int = 0
+    messages: int = 1
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of its services."""
+        first = self.member.service
+        return (first, *(f"{first}-{number}" for number in range(2, self.services + 1)))
+
+    @property
+    def connections(self) -> int:
+        """The most connections at a time."""
+        return self.services * self.processes
+
+    def rate(self, seconds: float = 0.0) -> float | None:
+        """The most messages a second that leave, where the receiver takes some seconds for each; None for no limit."""
+        if self.pause:
+            return self.services / (self.pause + seconds + OVERHEAD)
+        return self.connections / seconds if seconds else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Lane:
+    """A provider on one server: the shares of the server's members that have one."""
+
+    provider: Provider
+    server: str
+    shares: tuple[Share, ...]
+
+    def rate(self, seconds: float = 0.0) -> float | None:
+        """As Share.rate, of all its shares together."""
+        rates = [share.rate(seconds) for share in self.shares]
+        return None if None in rates else sum(t.cast("list[float]", rates))
+
+
+@dataclasses.dataclass(frozen=True)
+class Shaping:
+    """All lanes of a fleet, and what has to be said of them: texts that warn, by provider."""
+
+    lanes: tuple[Lane, ...]
+    warnings: tuple[tuple[str, str], ...] = ()
+
+    def of(self, server: str) -> tuple[Lane, ...]:
+        """The lanes of one server."""
+        return tuple(lane for lane in self.lanes if lane.server == server)
+
+
+def shape(fleet: Fleet, hosted: t.Mapping[str, str] | None = None) -> Shaping:
+    """Share out what the providers stand.
+
+    :arg fleet: the fleet.
+    :arg hosted: recipient domains known to be hosted at a provider, with its name.
+    :returns: a lane for each provider and server that has a share.
+    :raises Mistakes: where Postfix cannot keep to a limit of the inventory, with the nearest that it can.
+    """
+    lanes: list[Lane] = []
+    warnings: list[tuple[str, str]] = []
+    mistakes: list[Mistake] = []
+    everywhere = [member for server in fleet.servers for member in members(fleet, server)]
+    for provider in fleet.providers:
+        if provider.recipe:
+            continue
+        reached = provider.name in set((hosted or {}).values())
+        usable = [member for member in everywhere if _usable(member, provider)]
+        shares = _shares(provider, usable, keep=not reached)
+        wrong, said = _judge(provider, usable, shares)
+        mistakes += wrong
+        warnings += [(provider.name, text) for text in said]
+        for server in fleet.servers:
+            mine = tuple(share for share in shares if share.member.server == server.name)
+            lanes.append(Lane(provider, server.name, mine))
+    if mistakes:
+        raise Mistakes(mistakes)
+    return Shaping(tuple(lanes), tuple(warnings))
+
+
+def pace(rate: fractions.Fraction, connections: int) -> tuple[int, int]:
+    """Services and their pause in seconds that come nearest to a rate, and never above it.
+
+    :arg rate: messages a second.
+    :arg connections: how many services there may be at most, since each holds a connection; 0 for any number.
+    :returns: the number of services and the pause; of those equally near, the fewest services.
+    """
+    best = (1, LONGEST_PAUSE)
+    for pause in range(1, LONGEST_PAUSE + 1):
+        services = int(rate * pause)
+        if connections:
+            services = min(services, connections)
+        if services and fractions.Fraction(services, pause) > fractions.Fraction(*best):
+            best = (services, pause)
+        # More services than these would be nearer by less than anybody sees.
+        if services >= (connections or 20) or fractions.Fraction(*best) == rate:
+            break
+    return best
+
+
+def _usable(member: Member, provider: Provider) -> bool:
+    return not provider.family or member.address(provider.family) is not None
+
+
+def _shares(provider: Provider, usable: t.Sequence[Member], keep: bool) -> list[Share]:
+    """The shares of members in one provider; those for which nothing is left have none."""
+    connections = _parted(provider.fleet_connections, len(usable))
+    found = []
+    senders = len([count for count in connections if count is None or count])
+    for member, part in zip(usable, connections, strict=True):
+        limits = [limit for limit in (provider.connections, part) if limit is not None and limit != 0]
+        if part == 0:
+            continue
+        most = min(limits) if limits else 0
+        wanted = _wanted(provider, senders)
+        if wanted:
+            services, pause = pace(wanted, most)
+            found.append(Share(member, services, 1, pause))
+        else:
+            # A connection that is kept for the next message is open meanwhile. With one place to connect to there are
+            # never more than processes; a domain that is only hosted there may have places of its own.
+            found.append(Share(member, 1, most, messages=provider.messages if keep and provider.messages else 1))
+    return found
+
+
+def _parted(whole: int, parts: int) -> list[int | None]:
+    """A number in as many parts, whose sum it is and which differ by one at the most; None each where there is none."""
+    if not whole:
+        return [None] * parts
+    return [whole // parts + (number < whole % parts) for number in range(parts)]
+
+
+def _judge(
+    provider: Provider, usable: t.Sequence[Member], shares: t.Sequence[Share]
+) -> tuple[list[Mistake], list[str]]:
+    """What cannot be kept of the inventory's limits, and what has to be said of those that are."""
+    path = provider.path or provider.name
+    if not shares:
+        family = f"an IPv{provider.family} address" if provider.family else "an address"
+        return [Mistake(f"{path}.family", str(provider.family or "no address"), f"{family} in a pool",
+                        "leave family out, or give the servers one")], []
+    mistakes, warnings = [], []
+    if len(shares) < len(usable):
+        idle = len(usable) - len(shares)
+        warnings.append(f"{idle} of {len(usable)} addresses have no connection left to them, and send nothing to it")
+    most = provider.connections * len(usable)
+    if provider.connections and provider.fleet_connections > most:
+        mistakes.append(Mistake(
+            f"{path}.fleet.connections", str(provider.fleet_connections),
+            f"at most {most}: {len(usable)} addresses with {provider.connections} connections each", f"say {most}"))
+    wanted = _wanted(provider, len(shares))
+    slowest = min(shares, key=lambda share: fractions.Fraction(share.services, share.pause or 1))
+    reached = fractions.Fraction(slowest.services, slowest.pause or 1)
+    if wanted and reached < wanted * NEAR:
+        nearest = f"{slowest.services}/s" if slowest.pause == 1 else f"{slowest.services} in {slowest.pause} s"
+        over = f"{slowest.services} connection{'s' * (slowest.services > 1)} of an address"
+        text = f"{nearest} is the most that Postfix can keep to over {over}"
+        key = "fleet.rate" if provider.fleet_rate and wanted != (provider.rate and provider.rate.fraction) else "rate"
+        if provider.sources.get(key.replace(".", "_")) == "inventory":
+            found = str(provider.fleet_rate if key == "fleet.rate" else provider.rate)
+            mistakes.append(Mistake(f"{path}.{key}", found, f"a rate that can be reached: {text}",
+                                    "ask for that, or allow more connections"))
+        else:
+            warnings.append(text)
+    return mistakes, warnings
+
+
+def _wanted(provider: Provider, senders: int) -> fractions.Fraction | None:
+    """The messages a second that each of so many addresses may send."""
+    rates = [provider.rate.fraction] if provider.rate else []
+    rates += [provider.fleet_rate.fraction / senders] if provider.fleet_rate else []
+    return min(rates) if rates else None
