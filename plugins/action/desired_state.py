@@ -17,7 +17,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.inventory import
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistake, Mistakes
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import Record, zone_text
 from ansible_collections.mailfleet.sending.plugins.module_utils.signing import Key, register
-from ansible_collections.mailfleet.sending.plugins.module_utils.state import State, StateError
+from ansible_collections.mailfleet.sending.plugins.module_utils.state import State, StateError, today
 
 GROUP = "sending_servers"
 FLEET_WIDE = (
@@ -58,12 +58,12 @@ class ActionModule(ActionBase):
             state = State(arguments["state"], dry=self._task.check_mode)
             known = state.keys()
             published = state.published()
-            date = datetime.date.fromisoformat(arguments["date"]) if arguments["date"] else datetime.date.today()
-            today = date.isoformat()
-            made = [_key(entry, None, today) for entry in arguments["keys"] or []]
-            made += self._keys_of_servers(task_vars, today)
+            date = datetime.date.fromisoformat(arguments["date"]) if arguments["date"] else today()
+            day = date.isoformat()
+            made = [_key(entry, None, day) for entry in arguments["keys"] or []]
+            made += self._keys_of_servers(task_vars, day)
             # Without a public half is what check mode would make: it is shown, and must never be published.
-            known = register(known, [key for key in made if key.public or self._task.check_mode], (), today)
+            known = register(known, [key for key in made if key.public or self._task.check_mode], (), day)
             if arguments["dns_only"]:
                 return {**result, "changed": False, **desired_state(fleet, known, published, date, dns_only=True)}
             desired = desired_state(fleet, known, published, date)
@@ -122,12 +122,12 @@ class ActionModule(ActionBase):
             raise Mistakes(mistakes)
 
     @staticmethod
-    def _keys_of_servers(task_vars: dict[str, t.Any], today: str) -> list[Key]:
+    def _keys_of_servers(task_vars: dict[str, t.Any], day: str) -> list[Key]:
         """With scope ``server`` each server made its own keys and told their public halves."""
         found = []
         for host in task_vars.get("groups", {}).get(GROUP, []):
             made = task_vars["hostvars"][host].get("sending_server_keys") or {}
-            found += [_key(entry, host, today) for entry in made.get("public_keys", [])]
+            found += [_key(entry, host, day) for entry in made.get("public_keys", [])]
         return found
 
 
@@ -136,6 +136,6 @@ def _of_host(values: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     return {name: values.get(name) for name in OF_HOST}
 
 
-def _key(entry: dict[str, t.Any], server: str | None, today: str) -> Key:
+def _key(entry: dict[str, t.Any], server: str | None, day: str) -> Key:
     scope = "server" if server else "fleet"
-    return Key(entry["domain"], entry["selector"], entry["public"] or "", entry["created"] or today, scope, server)
+    return Key(entry["domain"], entry["selector"], entry["public"] or "", entry["created"] or day, scope, server)

@@ -33,7 +33,7 @@ options:
     type: list
     elements: dict
   date:
-    description: The date (C(YYYY-MM-DD)) that a key made now gets. Without it, today.
+    description: The date (C(YYYY-MM-DD)) that a key made now gets. Without it, today in UTC.
     type: str
   dns_only:
     description:
