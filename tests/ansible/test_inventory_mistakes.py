@@ -173,8 +173,18 @@ def test_who_verifies_dns_needs_no_file_of_servers(world):
 
 
 def test_the_role_used_alone_is_checked_by_its_specs(world):
-    del world.hosts[ONE]["sending_addresses"][0]["helo"]
     play = [{"hosts": "sending_servers", "gather_facts": False, "roles": ["mailfleet.sending.sending"]}]
     (world.folder / "alone.json").write_text(json.dumps(play))
+    world.variables |= {
+        "sending_domains": [{"name": "example.com", "dmarc": {"policy": "none", "rua": ["d@example.com"]},
+                             "spf": {"external": ["a.example.net", {"name": "b.example.net", "lookups": 2}]}},
+                            {"name": "example.us", "dmarc": False, "spf": {"redirect": "example.com"}}],
+        "sending_providers": ["google", {"name": "throttle", "domains": ["orange.fr"], "delay": 1}],
+        "sending_zones": [{"name": "example.com", "server": "192.0.2.1", "key": {"name": "k", "secret": "c2VjcmV0"}}],
+    }
+    said = world.play("alone.json")
+    assert said.count(UNREACHED) == 1 and "ok: [mta1.example.com]" in said, said
+
+    del world.hosts[ONE]["sending_addresses"][0]["helo"]
     said = world.play("alone.json")
     assert "missing required arguments: helo found in sending_addresses" in said
