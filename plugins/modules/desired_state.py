@@ -14,7 +14,9 @@ description:
     C(sending_servers), whatever C(--limit) says,
     checks them, and makes what everything further down reads - the keys that are wanted, the DNS records, and for
     each server the layers of Postfix's configuration.
-  - Every mistake of the inventory is told at once, each with its path, and nothing is changed then.
+  - Every mistake of the inventory is told at once, each with its path, and nothing is changed then. Variables that
+    the role does not know are mistakes, and so are files on the controller that cannot be read, such as a certificate's
+    key.
   - Runs on the controller and connects to no host. Gathered facts play no part.
 options:
   state:
@@ -40,7 +42,7 @@ options:
       - Whether only what DNS is verified by is returned, as RV(mail_domains), RV(addresses), RV(public_keys),
         RV(policies), RV(receivers), RV(paths) and RV(domains). The rest of a large fleet is large, and Ansible slow
         with it.
-      - Nothing is written then.
+      - Nothing is written then, and no file that the inventory names is looked into.
     type: bool
     default: false
 extends_documentation_fragment:
