@@ -117,7 +117,6 @@ def _server(fleet: Fleet, server: t.Any) -> dict[str, t.Any]:
         "hostname": server.hostname,
         "submission": server.submission,
         "tls_certificate": server.tls_certificate,
-        "tls_key": server.tls_key,
         "addresses": [
             {
                 "address": address.address,

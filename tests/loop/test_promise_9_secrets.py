@@ -15,6 +15,8 @@ import lab_world as lab
 import pytest
 
 EVERY_SERVER = pytest.mark.parametrize("server", lab.SERVERS)
+GENERATIONS = "/var/lib/mailfleet/postfix"
+KEPT = re.compile(re.escape(GENERATIONS) + r"/generations/\d+/(manifest\.json|tables/smtpd\.[0-9a-f]{16}\.pem)")
 # Everywhere on a server but for what its image brought: /usr, and devices and kernel interfaces.
 PLACES = ("/etc", "/var", "/root", "/home", "/srv", "/opt", "/tmp", "/run", "/dev/shm", "/usr/local")
 
@@ -120,15 +122,20 @@ def test_the_journal_and_syslog_of_a_server_hold_no_secret(server, first, second
 
 @EVERY_SERVER
 def test_a_secret_stands_on_a_server_in_its_one_file_and_in_no_other(server, first, second, secrets):
+    """The certificate's key stands besides in the generations of the configuration that Postfix may go back to."""
     patterns = "\n".join(string for strings in secrets.values() for string in strings)
     listing = lab.ssh(server, "grep", "-rlaF", "-D", "skip", "-f", "-", *PLACES, check=False, stdin=patterns.encode())
     found = [line for line in listing.splitlines() if not line.startswith("grep:")]
     about = lab.ssh(server, "stat", "--format", "%n %a %U:%G", *found) if found else ""
     keys = sorted((lab_runs.SECRETS / "dkim").rglob("*.pem"))
-    assert dict(line.split(" ", 1) for line in about.splitlines()) == {
+    modes = dict(line.split(" ", 1) for line in about.splitlines())
+    kept = {path: modes.pop(path) for path in list(modes) if KEPT.fullmatch(path)}
+    assert set(kept.values()) == {"600 root:root"}
+    assert lab.ssh(server, "stat", "--format", "%a %U:%G", GENERATIONS) == "700 root:root\n"
+    assert modes == {
         **{f"/etc/dkimkeys/{path.parent.name}/{path.name}": "600 opendkim:opendkim" for path in keys},
         "/etc/dovecot/submission-users": "640 root:dovecot",
-        "/etc/ssl/private/mailfleet.key": "600 root:root",
+        lab.ssh(server, "postconf", "-h", "smtpd_tls_chain_files").strip(): "600 root:root",
     }
 
 
