@@ -166,7 +166,7 @@ def unmade(first) -> list[tuple[str, str]]:
 @EVERY_SERVER
 def test_the_logins_that_are_let_in_were_listed_and_what_depends_on_dovecot_was_marked(first, server):
     listed, made = (parts(run, "submission_auth", server) for run in (first.checked, first.done))
-    assert listed == {"/etc/dovecot/submission-users": ("", "app\nprobe\n")}
+    assert listed == {"/etc/dovecot/submission-users": ("", "app\nprobe\nshop\n")}
     marked = " ".join(marks(first.checked, "submission_auth", server))
     assert all(name in marked for name in set(made) - set(listed))
     assert {name: made[name] for name in listed} == listed

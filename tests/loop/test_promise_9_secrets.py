@@ -17,6 +17,7 @@ import pytest
 EVERY_SERVER = pytest.mark.parametrize("server", lab.SERVERS)
 GENERATIONS = "/var/lib/mailfleet/postfix"
 KEPT = re.compile(re.escape(GENERATIONS) + r"/generations/\d+/(manifest\.json|tables/smtpd\.[0-9a-f]{16}\.pem)")
+LOGINS = ("app", "shop")
 # Everywhere on a server but for what its image brought: /usr, and devices and kernel interfaces.
 PLACES = ("/etc", "/var", "/root", "/home", "/srv", "/opt", "/tmp", "/run", "/dev/shm", "/usr/local")
 
@@ -42,8 +43,14 @@ def secrets(first, second) -> dict[str, list[str]]:
             for server in lab.SERVERS
         },
         "TSIG": [(lab.RUN / "tsig.secret").read_text(encoding="utf-8").strip()],
-        "password of app": [(lab.RUN / "app.secret").read_text(encoding="utf-8").strip()],
-        "hash of app": [(lab.RUN / "app.hash").read_text(encoding="utf-8").strip().rpartition("$")[2]],
+        **{
+            f"password of {login}": [(lab.RUN / f"{login}.secret").read_text(encoding="utf-8").strip()]
+            for login in LOGINS
+        },
+        **{
+            f"hash of {login}": [(lab.RUN / f"{login}.hash").read_text(encoding="utf-8").strip().rpartition("$")[2]]
+            for login in LOGINS
+        },
         "password of the probe": probe,
         "hash of the probe": [re.search(r"^probe:(?:\{\S+?\})?([^:\s]+)", hashes, re.MULTILINE).group(1)],
         "password of the mailboxes": [(lab.RUN / "mailbox.secret").read_text(encoding="utf-8").strip()],
@@ -156,7 +163,7 @@ def test_a_server_gets_no_secret_that_it_has_no_use_for(server, first, second, s
     """TSIG and mailboxes' passwords stay on the controller, and so does every password that has a hash."""
     stay = [name for name in secrets if name == "TSIG" or name.startswith("password of ")]
     other = [f"TLS key of {each}" for each in lab.SERVERS if each != server]
-    assert len(stay) == 4
+    assert len(stay) == 5
     patterns = "\n".join(string for name in [*stay, *other] for string in secrets[name])
     listing = lab.ssh(server, "grep", "-rlaF", "-D", "skip", "-f", "-", *PLACES, check=False, stdin=patterns.encode())
     assert [line for line in listing.splitlines() if not line.startswith("grep:")] == []
