@@ -56,12 +56,13 @@ def fleet(resolver: str = ADDRESS, **variables: object) -> worlds.Fleet:
 
 
 def serve(made: worlds.Fleet, address: str = ADDRESS, zones: dict | None = None) -> Served:
-    """Return the name server of a fleet, whose records are as they should be; C(zones) come besides, or instead."""
-    return Served(made.zones(NAMESERVER, address) | (zones or {}), address, PORT)
+    """Return the name server of a fleet, whose records are as they should be, or what C(zones) say."""
+    return Served(zones or made.zones(NAMESERVER, address), address, PORT)
 
 
 def write(made: worlds.Fleet, folder: Path, keys: dict | None) -> Path:
     """Write the fleet's inventory, and the keys that its state knows, None for no state. Return the inventory."""
+    folder.mkdir(exist_ok=True)
     if keys is not None:
         state = folder / ".mailfleet" / "state"
         state.mkdir(parents=True)
