@@ -70,6 +70,9 @@ def desired_state(
         "public_keys": [
             {"domain": domain, "selector": selector, "public": public} for domain, selector, public in live if public
         ],
+        "unknown_keys": [
+            {"domain": key.domain, "server": key.server, "selector": key.instead} for key in keys if not key.public
+        ],
         "paths": [
             {"server": server.name, "transport": address.transport, "address": address.address, "helo": address.helo}
             for server in fleet.servers

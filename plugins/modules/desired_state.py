@@ -40,8 +40,8 @@ options:
   dns_only:
     description:
       - Whether only what DNS is verified by is returned, as RV(mail_domains), RV(addresses), RV(public_keys),
-        RV(policies), RV(receivers), RV(paths) and RV(domains). The rest of a large fleet is large, and Ansible slow
-        with it.
+        RV(unknown_keys), RV(policies), RV(receivers), RV(paths) and RV(domains). The rest of a large fleet is large,
+        and Ansible slow with it.
       - Nothing is written then, and no file that the inventory names is looked into.
     type: bool
     default: false
@@ -82,6 +82,12 @@ public_keys:
   returned: success
   type: list
   elements: dict
+unknown_keys:
+  description: The keys that shall sign and whose public halves the state does not know, with what selectors look like.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{"domain": "example.com", "server": "", "selector": "m[0-9]{8}"}]
 known_keys:
   description:
     - The keys of the state and those that were made since. Those that check mode would make are among them, without a
