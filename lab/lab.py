@@ -34,7 +34,10 @@ def in_parallel(action: Callable[[Node], Any], which: Iterable[Node]) -> list[An
 
 
 def is_well(each: Node, present: dict[str, tuple[str, str]], progress: Progress) -> bool:
-    """Whether the node's container runs as defined; one that merely stopped is started."""
+    """Whether the node's container runs as defined; one that merely stopped is started, once the way to it is proved.
+
+    Raises LabError where the host would reach the lab by another way.
+    """
     state, made_from = present.get(each.container, ("", ""))
     if not state:
         return False
@@ -46,7 +49,7 @@ def is_well(each: Node, present: dict[str, tuple[str, str]], progress: Progress)
         return False
     if state != "running":
         progress.say(f"{each.name}: was {state}, starting it")
-        if attempt([*nodes.PODMAN, "start", each.container]).returncode:
+        if not start_again(each):
             progress.say(f"{each.name}: replaced, it does not start")
             return False
         try:
@@ -57,6 +60,15 @@ def is_well(each: Node, present: dict[str, tuple[str, str]], progress: Progress)
         progress.say(f"{each.name}: replaced, {', '.join(down)}")
         return False
     return True
+
+
+def start_again(each: Node) -> bool:
+    """Start a container that stopped; returns whether it did, raises LabError where the way to it is not the bridge."""
+    # After a reboot no bridge stands before the network of a first container is set up, which `init` does.
+    if attempt([*nodes.PODMAN, "init", each.container]).returncode:
+        return False
+    network.check_route()
+    return attempt([*nodes.PODMAN, "start", each.container]).returncode == 0
 
 
 def make(which: list[Node], progress: Progress) -> None:

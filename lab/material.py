@@ -14,6 +14,7 @@ from shell import RUN, run
 SSH = RUN / "ssh"
 CA = RUN / "ca"
 TLS = RUN / "tls"
+LOGINS = ("app", "shop")   # of the inventory
 NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 
 
@@ -65,10 +66,11 @@ def ensure_all() -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     ensure_secret("tsig.secret", base64.b64encode(secrets.token_bytes(32)).decode())
     ensure_secret("mailbox.secret", secrets.token_urlsafe(18))
-    ensure_secret("app.secret", secrets.token_urlsafe(18))
-    if not (RUN / "app.hash").exists():
-        hashed = run(["openssl", "passwd", "-6", "-stdin"], stdin=(RUN / "app.secret").read_text())
-        ensure_secret("app.hash", "{SHA512-CRYPT}" + hashed.strip())
+    for login in LOGINS:
+        ensure_secret(f"{login}.secret", secrets.token_urlsafe(18))
+        if not (RUN / f"{login}.hash").exists():
+            hashed = run(["openssl", "passwd", "-6", "-stdin"], stdin=(RUN / f"{login}.secret").read_text())
+            ensure_secret(f"{login}.hash", "{SHA512-CRYPT}" + hashed.strip())
     ensure_ca()
     for server, names in SERVER_CERTIFICATES.items():
         ensure_certificate(server, names, next(node.addresses for node in NODES if node.hostname == server))

@@ -26,27 +26,37 @@ def plain(text: str | list[str]) -> str:
     return "\n\n".join(MARKUP.sub(r"`\1`", paragraph.strip()) for paragraph in paragraphs)
 
 
+def terms(option: dict) -> str:
+    """Type, choices and default of an option in one line."""
+    kind = option["type"] + (f" of {option['elements']}" if "elements" in option else "")
+    default = (
+        f"default `{json.dumps(option['default'])}`"
+        if "default" in option
+        else "required"
+        if option.get("required")
+        else "no default"
+    )
+    choices = f", one of {', '.join(f'`{choice}`' for choice in option['choices'])}" if "choices" in option else ""
+    return f"{kind}{choices}; {default}"
+
+
+def items(options: dict, indent: str = "") -> list[str]:
+    """The lines of a list of options, with those in options below them."""
+    lines = []
+    for name, option in options.items():
+        lines.append(f"{indent}- `{name}` ({terms(option)}): {plain(option['description'])}")
+        lines += items(option.get("options", {}), indent + "  ")
+    return lines
+
+
 def readme(role: str) -> str:
     """The text of a role's README.md."""
     folder = ROOT / "roles" / role
     spec = yaml.safe_load((folder / "meta/argument_specs.yml").read_text(encoding="utf-8"))["argument_specs"]["main"]
     parts = [f"# mailfleet.sending.{role}", plain(spec["description"]), "## Variables"]
     for name, option in spec["options"].items():
-        kind = option["type"] + (f" of {option['elements']}" if "elements" in option else "")
-        default = (
-            f"default `{json.dumps(option['default'])}`"
-            if "default" in option
-            else "required"
-            if option.get("required")
-            else "no default"
-        )
-        choices = f", one of {', '.join(f'`{choice}`' for choice in option['choices'])}" if "choices" in option else ""
-        parts += [f"### `{name}`", f"{kind}{choices}; {default}", plain(option["description"])]
-        parts += (
-            ["\n".join(f"- `{key}`: {plain(each['description'])}" for key, each in option["options"].items())]
-            if "options" in option
-            else []
-        )
+        parts += [f"### `{name}`", terms(option), plain(option["description"])]
+        parts += ["\n".join(items(option["options"]))] if "options" in option else []
     notes = folder / "NOTES.md"
     parts += [notes.read_text(encoding="utf-8").strip()] if notes.exists() else []
     return "\n\n".join(parts) + "\n"

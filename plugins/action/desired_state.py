@@ -9,31 +9,18 @@ from __future__ import annotations
 import datetime
 import typing as t
 
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.desired import desired_state
+from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import Fleet
 from ansible_collections.mailfleet.sending.plugins.module_utils.inventory import read_fleet
+from ansible_collections.mailfleet.sending.plugins.module_utils.inventory_names import FLEET_WIDE, GROUP, OF_HOST
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistake, Mistakes
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import Record, zone_text
 from ansible_collections.mailfleet.sending.plugins.module_utils.signing import Key, register
-from ansible_collections.mailfleet.sending.plugins.module_utils.state import State, StateError
-
-GROUP = "sending_servers"
-FLEET_WIDE = (
-    "sending_domains",
-    "sending_providers",
-    "sending_networks",
-    "sending_users",
-    "sending_zones",
-    "sending_dkim_scope",
-    "sending_dkim_selector",
-    "sending_dkim_bits",
-    "sending_unsigned",
-    "sending_message_size",
-    "sending_dns_ttl",
-)
-OF_HOST = ("sending_addresses", "sending_submission", "sending_tls_certificate", "sending_tls_key")
+from ansible_collections.mailfleet.sending.plugins.module_utils.state import State, StateError, today
+from ansible_collections.mailfleet.sending.plugins.plugin_utils.controller_files import ControllerFiles
 
 
 class ActionModule(ActionBase):
@@ -44,6 +31,11 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         result = super().run(tmp, task_vars)
         task_vars = task_vars or {}
+        try:
+            # Before the task's own arguments, which come of the inventory too, so that its mistakes are told together.
+            fleet = self._fleet(task_vars)
+        except ValueError as error:
+            raise AnsibleActionFail(str(error)) from error
         _checked, arguments = self.validate_argument_spec(
             {
                 "state": {"type": "path", "required": True},
@@ -54,16 +46,15 @@ class ActionModule(ActionBase):
             }
         )
         try:
-            fleet = read_fleet(*self._variables(task_vars))
             state = State(arguments["state"], dry=self._task.check_mode)
             known = state.keys()
             published = state.published()
-            date = datetime.date.fromisoformat(arguments["date"]) if arguments["date"] else datetime.date.today()
-            today = date.isoformat()
-            made = [_key(entry, None, today) for entry in arguments["keys"] or []]
-            made += self._keys_of_servers(task_vars, today)
+            date = datetime.date.fromisoformat(arguments["date"]) if arguments["date"] else today()
+            day = date.isoformat()
+            made = [_key(entry, None, day) for entry in arguments["keys"] or []]
+            made += self._keys_of_servers(task_vars, day)
             # Without a public half is what check mode would make: it is shown, and must never be published.
-            known = register(known, [key for key in made if key.public or self._task.check_mode], (), today)
+            known = register(known, [key for key in made if key.public or self._task.check_mode], (), day)
             if arguments["dns_only"]:
                 return {**result, "changed": False, **desired_state(fleet, known, published, date, dns_only=True)}
             desired = desired_state(fleet, known, published, date)
@@ -95,47 +86,51 @@ class ActionModule(ActionBase):
             if server["submission"]
         ]
 
-    def _variables(self, task_vars: dict[str, t.Any]) -> tuple[dict[str, t.Any], dict[str, dict[str, t.Any]]]:
-        hosts = task_vars.get("groups", {}).get(GROUP, [])
-        self._agree(task_vars["hostvars"], hosts)
-        variables = {name: self._templar.template(task_vars[name]) for name in FLEET_WIDE if name in task_vars}
-        return variables, {host: _of_host(task_vars["hostvars"][host]) for host in hosts}
+    def _fleet(self, task_vars: dict[str, t.Any]) -> Fleet:
+        """The fleet; raises Mistakes."""
+        hosts, hostvars = task_vars.get("groups", {}).get(GROUP, []), task_vars["hostvars"]
+        # What only DNS is verified by needs none of the files that servers or probes get.
+        files = None if self._task.args.get("dns_only") else ControllerFiles(self._loader)
+        unfilled: dict[str, Mistake] = {}
+
+        def filled(path: str, fill: t.Callable[[], t.Any]) -> t.Any:
+            try:
+                return fill()
+            except AnsibleError as error:
+                unfilled[path] = Mistake(path, f"cannot be filled in: {' '.join(str(error).split())}", "")
+                return None
+
+        variables = {
+            name: filled(name, lambda name=name: self._templar.template(task_vars[name]))
+            for name in FLEET_WIDE
+            if name in task_vars
+        }
+        # Ansible puts the variables of a host together anew for each time that the host is named.
+        of_host = {host: (hostvars[host], hostvars.raw_get(host)) for host in hosts}
+        own = {
+            host: {name: filled(f"{host}: {name}", lambda of=of, name=name: of.get(name)) for name in OF_HOST}
+            for host, (of, _raw) in of_host.items()
+        }
+        try:
+            fleet = read_fleet(variables, own, {host: raw for host, (_of, raw) in of_host.items()}, files)
+            mistakes: tuple[Mistake, ...] = ()
+        except Mistakes as error:
+            # What no value could be made of was read as nothing, which is not the mistake.
+            mistakes = tuple(mistake for mistake in error.mistakes if mistake.path not in unfilled)
+        if unfilled or mistakes:
+            raise Mistakes([*unfilled.values(), *mistakes])
+        return fleet
 
     @staticmethod
-    def _agree(hostvars: t.Any, hosts: list[str]) -> None:
-        """A fleet-wide variable that differs from server to server would make the records depend on who is asked."""
-        mistakes = []
-        raw = {host: hostvars.raw_get(host) for host in hosts}
-        for name in FLEET_WIDE:
-            first = next((host for host in hosts if name in raw[host]), None)
-            other = next((host for host in hosts if first and raw[host].get(name) != raw[first].get(name)), None)
-            if other:
-                mistakes.append(
-                    Mistake(
-                        f"{other}: {name}",
-                        "a value of its own",
-                        f"the value that {first} has",
-                        f"set it once, in group_vars/{GROUP}.yml",
-                    )
-                )
-        if mistakes:
-            raise Mistakes(mistakes)
-
-    @staticmethod
-    def _keys_of_servers(task_vars: dict[str, t.Any], today: str) -> list[Key]:
+    def _keys_of_servers(task_vars: dict[str, t.Any], day: str) -> list[Key]:
         """With scope ``server`` each server made its own keys and told their public halves."""
         found = []
         for host in task_vars.get("groups", {}).get(GROUP, []):
             made = task_vars["hostvars"][host].get("sending_server_keys") or {}
-            found += [_key(entry, host, today) for entry in made.get("public_keys", [])]
+            found += [_key(entry, host, day) for entry in made.get("public_keys", [])]
         return found
 
 
-def _of_host(values: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """The variables of one host, which Ansible puts together anew for each time that the host is named."""
-    return {name: values.get(name) for name in OF_HOST}
-
-
-def _key(entry: dict[str, t.Any], server: str | None, today: str) -> Key:
+def _key(entry: dict[str, t.Any], server: str | None, day: str) -> Key:
     scope = "server" if server else "fleet"
-    return Key(entry["domain"], entry["selector"], entry["public"] or "", entry["created"] or today, scope, server)
+    return Key(entry["domain"], entry["selector"], entry["public"] or "", entry["created"] or day, scope, server)

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import datetime
 import typing as t
 
 from ansible.errors import AnsibleActionFail
@@ -22,7 +21,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.signing import (
     taken,
     verdicts,
 )
-from ansible_collections.mailfleet.sending.plugins.module_utils.state import State, StateError
+from ansible_collections.mailfleet.sending.plugins.module_utils.state import State, StateError, today
 
 
 class ActionModule(ActionBase):
@@ -45,7 +44,7 @@ class ActionModule(ActionBase):
                 "date": {"type": "str"},
             }
         )
-        today = arguments["date"] or datetime.date.today().isoformat()
+        day = arguments["date"] or today().isoformat()
         try:
             state = State(arguments["state"], dry=self._task.check_mode)
             known = arguments["keys"]
@@ -59,7 +58,7 @@ class ActionModule(ActionBase):
             if self._task.check_mode:
                 # What a run would make and publish: the answer that the run then gives where DNS serves it.
                 seen |= wanted & {(key.domain, key.selector) for key in keys if key.owner not in others}
-            known = register(known, keys, seen, today)
+            known = register(known, keys, seen, day)
             state.write_json("keys.json", known)
             decisions = decide(
                 keys,

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import PROBE_LOGIN
 from ansible_collections.mailfleet.sending.plugins.plugin_utils import probe_login
+from ansible_collections.mailfleet.sending.plugins.plugin_utils.controller_files import ControllerFiles
 
 
 class ActionModule(ActionBase):
@@ -34,9 +35,8 @@ class ActionModule(ActionBase):
         imap = mailbox.get("imap") or {}
         if imap.get("password") or not imap.get("password_file"):
             return mailbox
-        path = self._loader.path_dwim(imap["password_file"])
         try:
-            password = self._loader.get_text_file_contents(path).strip()
-        except AnsibleError as error:
+            password = ControllerFiles(self._loader)(imap["password_file"], vaulted=True).strip()
+        except (OSError, ValueError) as error:
             raise AnsibleActionFail(f"the password of {mailbox.get('address')} cannot be read: {error}") from error
         return {**mailbox, "imap": {**imap, "password": password}}

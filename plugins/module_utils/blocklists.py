@@ -10,7 +10,7 @@ import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import collect
+from ansible_collections.mailfleet.sending.plugins.module_utils.reading import Reader, required
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import absolute_name
 
 KINDS = ("ip4", "ip6", "domain")
@@ -143,4 +143,20 @@ def named(name: str, zone: str | None = None, kinds: Sequence[str] | None = None
 
 def read_lists(items: Iterable[Mapping[str, object]], path: str) -> list[Blocklist]:
     """Return the lists of a module's option (BLOCKLIST), which C(path) names. Raises: ValueError with all mistakes."""
-    return collect(lambda item: named(item["name"], item.get("zone"), item.get("kinds")), items, path)
+    reader = Reader()
+    lists = read_blocklists(reader, items, path)
+    if reader.mistakes:
+        raise ValueError("; ".join(map(str, reader.mistakes)))
+    return lists
+
+
+def read_blocklists(reader: Reader, value: object, path: str) -> list[Blocklist]:
+    """Return the lists of what stands at C(path); C(reader) notes the mistakes. No zone shows: it may hold a key."""
+    found = []
+    for where, item in reader.items(value, path, secret=True):
+        fields = reader.mapping(item, where, BLOCKLIST, required(BLOCKLIST), secret=True)
+        name = reader.text(fields["name"], f"{where}.name") if fields.get("name") else ""
+        kinds = [reader.choice(kind, at, KINDS, "") for at, kind in reader.items(fields.get("kinds"), f"{where}.kinds")]
+        if name:
+            found.append(reader.made(where, named, name, fields.get("zone"), kinds))
+    return found

@@ -4,17 +4,21 @@
 
 """As much of ASN.1 DER (X.690) as public keys need: nested elements, integers, the two forms of an RSA key.
 
-Besides: what something is that is no public key at all, and how much of it is missing where it was cut off.
+Besides: what something is that is no public key at all, how much of it is missing where it was cut off, and the dates
+of a certificate.
 """
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 INTEGER = 0x02
 BIT_STRING = 0x03
 NULL = 0x05
 OBJECT_ID = 0x06
+UTC_TIME = 0x17
+GENERALIZED_TIME = 0x18
 SEQUENCE = 0x30
 
 RSA_ENCRYPTION = bytes.fromhex("2a864886f70d010101")  # 1.2.840.113549.1.1.1
@@ -145,6 +149,35 @@ def is_certificate(data: bytes) -> bool:
         return [tag for tag, _content in _one_sequence(data)] == [SEQUENCE, SEQUENCE, BIT_STRING]
     except DerError:
         return False
+
+
+def validity(data: bytes) -> tuple[datetime, datetime]:
+    """Return from when until when an X.509 certificate is valid (RFC 5280, 4.1.2.5), in UTC.
+
+    Raises: DerError where data is no certificate.
+    """
+    if not is_certificate(data):
+        raise DerError("not a certificate")
+    # The version has a tag of its own, and there is none in version 1; serial number, algorithm and issuer follow.
+    inner = elements(_one_sequence(data)[0][1])
+    inner = [content for tag, content in inner if tag in (INTEGER, SEQUENCE)]
+    dates = [_time(tag, content) for tag, content in elements(inner[3])] if len(inner) > 3 else []
+    if len(dates) != 2:
+        raise DerError("a certificate without the two dates of its validity")
+    return dates[0], dates[1]
+
+
+def _time(tag: int, content: bytes) -> datetime:
+    """Return a time; the years of two digits are those from 1950 to 2049 (RFC 5280, 4.1.2.5.1)."""
+    text = content.decode("ascii", "replace")
+    if tag == UTC_TIME:
+        text = ("19" if text[:2] >= "50" else "20") + text
+    try:
+        if tag not in (UTC_TIME, GENERALIZED_TIME):
+            raise ValueError(f"tag {tag}")
+        return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
+    except ValueError as error:
+        raise DerError("a date that is none") from error
 
 
 def missing(data: bytes) -> int:

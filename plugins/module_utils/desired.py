@@ -78,6 +78,9 @@ def desired_state(
         "public_keys": [
             {"domain": domain, "selector": selector, "public": public} for domain, selector, public in live if public
         ],
+        "unknown_keys": [
+            {"domain": key.domain, "server": key.server, "selector": key.instead} for key in keys if not key.public
+        ],
         "paths": [
             {"server": server.name, "transport": address.transport, "address": address.address, "helo": address.helo}
             for server in fleet.servers
@@ -131,7 +134,6 @@ def _server(
         "hostname": server.hostname,
         "submission": server.submission,
         "tls_certificate": server.tls_certificate,
-        "tls_key": server.tls_key,
         "addresses": [
             {
                 "address": address.address,

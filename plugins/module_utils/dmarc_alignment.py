@@ -9,9 +9,10 @@ One aligned identifier is enough for DMARC; Microsoft and Orange want both, so t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
+from ansible_collections.mailfleet.sending.plugins.module_utils import dkim_unknown
 from ansible_collections.mailfleet.sending.plugins.module_utils.dmarc_greetings import Greetings
 from ansible_collections.mailfleet.sending.plugins.module_utils.dmarc_record import amended
 from ansible_collections.mailfleet.sending.plugins.module_utils.dmarc_walk import Ask, Discovery, Walk, walk
@@ -32,7 +33,10 @@ class Identifier:
 
 @dataclass(frozen=True)
 class Alignment:
-    """Whether an identifier is aligned: None where DNS did not say, and C(walk) then has who; C(strict) the mode."""
+    """Whether an identifier is aligned; C(strict) the mode.
+
+    None where that is not known: DNS did not say, and C(walk) has who, or without one nobody knows the key.
+    """
 
     identifier: Identifier
     strict: bool
@@ -64,15 +68,17 @@ def align(ask: Ask, found: Discovery, identifier: Identifier) -> Alignment:
 
 
 def verify_alignment(ask: Ask, found: Discovery, bounce_domain: str, dkim: Iterable[str],
-                     helo: Greetings | None = None) -> Verdict:
+                     helo: Greetings | None = None, keyless: Container[str] = ()) -> Verdict:
     """Return the verdict on mail from a domain to which a policy applies.
 
     Arguments: C(bounce_domain) the domain of MAIL FROM; C(dkim) the d= of all signatures of a message; C(helo) the
-    HELO names, which SPF judges where MAIL FROM is empty (RFC 7208, 2.4). Domains are A-labels in lower case.
+    HELO names, which SPF judges where MAIL FROM is empty (RFC 7208, 2.4); C(keyless) those of C(dkim) whose keys nobody
+    knows, so that it is not known whether mail bears their signatures. Domains are A-labels in lower case.
     """
     domain = found.walk.domain
     spf = align(ask, found, Identifier("SPF", bounce_domain))
-    signed = [align(ask, found, Identifier("DKIM", name)) for name in dict.fromkeys(dkim)]
+    signed = [Alignment(Identifier("DKIM", name), found.record.strict_dkim, None) if name in keyless
+              else align(ask, found, Identifier("DKIM", name)) for name in dict.fromkeys(dkim)]
     by_dkim = _any(signed)
     words = [str(spf), *(map(str, signed) if signed else ["no DKIM signature"])]
     astray, count = helo.astray(found) if helo else ([], 0)
@@ -93,10 +99,13 @@ def verify_alignment(ask: Ask, found: Discovery, bounce_domain: str, dkim: Itera
     mends = [mend for item, aligned in ((spf, spf.aligned), (signed[0] if signed else None, by_dkim))
              if aligned is False for mend in [_mend(found, item)]]
     if None in (spf.aligned, by_dkim):
-        silent = [item.walk.silent for item in (spf, *signed) if item.aligned is None]
+        doubtful = [item for item in (spf, *signed) if item.aligned is None]
+        silent = [item.walk.silent for item in doubtful if item.walk]
+        causes = [*map(str, silent), *(dkim_unknown.CAUSE for item in doubtful if not item.walk)]
         servers = ", ".join(dict.fromkeys(outcome.server for outcome in silent))
-        return verdict(Status.UNKNOWN, "; ".join(dict.fromkeys(map(str, silent))),
-                       "; ".join([f"make {servers} answer, then check again", *mends]))
+        first = [f"make {servers} answer, then check again"] if servers else []
+        first += [dkim_unknown.MEND] if len(silent) < len(doubtful) else []
+        return verdict(Status.UNKNOWN, "; ".join(dict.fromkeys(causes)), "; ".join([*first, *mends]))
     causes = [_cause(found, item) for item in (spf, *signed) if item.aligned is False]
     causes += [] if signed else ["the mail is not signed"]
     if spf.aligned or by_dkim:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from ansible_collections.mailfleet.sending.plugins.module_utils import dns_update
 from ansible_collections.mailfleet.sending.plugins.module_utils.dns_plan import Key, Plan, RRset, plan, questions
 from ansible_collections.mailfleet.sending.plugins.module_utils.dns_update import DnsError, Unreachable, Zone
+from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Server
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import (
     Record,
     absolute_name,
@@ -95,7 +96,7 @@ def _arguments(params: Mapping) -> tuple[dict[str, Zone | None], list[Record], l
     each("zones", zone)
     wanted, published = each("records", Record.from_dict), each("published", Record.from_dict)
     adopt = frozenset(each("adopt", absolute_name))
-    each("resolvers", dns_update.endpoint)
+    each("resolvers", Server.parse)
     try:
         plan({}, wanted)
     except ValueError as error:

@@ -8,7 +8,6 @@ and planned anew. Reading is signed with the same key, so that a server with vie
 """
 from __future__ import annotations
 
-import ipaddress
 import socket
 import traceback
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -24,6 +23,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.dns_plan import 
     plan,
     questions,
 )
+from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Server
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import Record, absolute_name
 from ansible_collections.mailfleet.sending.plugins.module_utils.tsig import ALGORITHMS, secret_fault
 
@@ -202,10 +202,10 @@ def resolve(servers: Sequence[str], keys: Iterable[Key], timeout: float = 5.0) -
     """
 
     def ask(server: str, key: Key) -> dns.message.Message | None:
-        address, port = endpoint(server)
-        asked = Zone(".", address, port, timeout=timeout)
+        place = Server.parse(server)
+        asked = Zone(".", place.address, place.port, timeout=timeout)
         try:
-            return _exchange(asked, _query(asked, *key, recursive=True), address, udp=True)
+            return _exchange(asked, _query(asked, *key, recursive=True), place.address, udp=True)
         except DnsError:
             return None
 
@@ -221,23 +221,6 @@ def resolve(servers: Sequence[str], keys: Iterable[Key], timeout: float = 5.0) -
         # One that is down is asked once, not once for each name.
         alive = [server for server, up in zip(servers, pool.map(ask, servers, repeat((".", "NS"))), strict=True) if up]
         return dict(pool.map(ask_all, list(keys)))
-
-
-def endpoint(server: str) -> tuple[str, int]:
-    """Address and port of `198.51.100.4`, `198.51.100.4:5353`, `2001:db8::4` or `[2001:db8::4]:5353`."""
-    text, port = server, "53"
-    if server.startswith("["):
-        text, _bracket, rest = server[1:].partition("]")
-        port = rest.removeprefix(":") or "53"
-    elif server.count(":") == 1:
-        text, _colon, port = server.partition(":")
-    try:
-        address = str(ipaddress.ip_address(text))
-    except ValueError:
-        raise ValueError(f"resolver {server!r}: an IP address, with :port where it is not 53, is expected") from None
-    if not port.isdecimal() or not 0 < int(port) < 65536:
-        raise ValueError(f"resolver {server!r}: {port!r} is not a port")
-    return address, int(port)
 
 
 def _parents(zone: Zone, owner: str) -> list[str]:

@@ -13,6 +13,9 @@ import typing as t
 from ansible_collections.mailfleet.sending.plugins.module_utils import fleet as model
 from ansible_collections.mailfleet.sending.plugins.module_utils import inventory_access as access
 from ansible_collections.mailfleet.sending.plugins.module_utils import inventory_shaping as shaping
+from ansible_collections.mailfleet.sending.plugins.module_utils.inventory_controller import check_controller, dns_ttl
+from ansible_collections.mailfleet.sending.plugins.module_utils.inventory_files import CHAIN, KEY, Files, check_file
+from ansible_collections.mailfleet.sending.plugins.module_utils.inventory_names import check_names
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistakes, nearest
 from ansible_collections.mailfleet.sending.plugins.module_utils.reading import Reader
 
@@ -20,17 +23,25 @@ SELECTOR = re.compile(r"[a-z0-9]([a-z0-9-]{0,12}[a-z0-9])?\Z")  # with date and 
 POLICIES = ("none", "quarantine", "reject")
 
 
-def read_fleet(variables: dict[str, t.Any], hosts: dict[str, dict[str, t.Any]]) -> model.Fleet:
+def read_fleet(
+    variables: dict[str, t.Any],
+    hosts: dict[str, dict[str, t.Any]],
+    inventory: t.Mapping[str, t.Mapping[str, t.Any]] | None = None,
+    files: Files | None = None,
+) -> model.Fleet:
     """Read the fleet out of the inventory.
 
-    :arg variables: the fleet-wide variables (``sending_domains`` and so on) by name.
-    :arg hosts: for each host of the group ``sending_servers`` its own variables (``sending_addresses`` and so on).
+    :arg variables: the fleet-wide variables (FLEET_WIDE of inventory_names.py) by name.
+    :arg hosts: for each host of the group ``sending_servers`` its own variables (OF_HOST).
+    :arg inventory: for each host all variables as the inventory has them, to check their names.
+    :arg files: looks at the controller's disk; without it, no file is looked into.
     :returns: the fleet, in which every reference is known to lead somewhere.
     :raises Mistakes: with every mistake, each with its path in the inventory.
     """
     reader = Reader()
+    check_names(reader, inventory or {})
     taken: dict[str, str] = {}
-    servers = [_server(reader, name, values, taken) for name, values in sorted(hosts.items())]
+    servers = [_server(reader, name, values, taken, files) for name, values in sorted(hosts.items())]
     if not hosts:
         reader.note("sending_servers", "<an empty group>", "at least one host", "add the hosts that send mail to it")
     domains = [
@@ -55,15 +66,18 @@ def read_fleet(variables: dict[str, t.Any], hosts: dict[str, dict[str, t.Any]]) 
         message_size=reader.integer(
             variables.get("sending_message_size"), "sending_message_size", 65536, 2**30, 26214400
         ),
-        ttl=reader.integer(variables.get("sending_dns_ttl"), "sending_dns_ttl", 0, 2**31 - 1, 3600),
+        ttl=dns_ttl(reader, variables),
     )
     _check_domains(reader, fleet)
+    check_controller(reader, variables, files)
     if reader.mistakes:
         raise Mistakes(reader.mistakes)
     return fleet
 
 
-def _server(reader: Reader, name: str, values: dict[str, t.Any], taken: dict[str, str]) -> model.Server:
+def _server(
+    reader: Reader, name: str, values: dict[str, t.Any], taken: dict[str, str], files: Files | None
+) -> model.Server:
     """Read a server; ``taken`` says where each address stands that another server, or this one, has."""
     addresses = []
     for path, item in reader.items(values.get("sending_addresses"), f"{name}: sending_addresses"):
@@ -85,14 +99,13 @@ def _server(reader: Reader, name: str, values: dict[str, t.Any], taken: dict[str
         reader.note(
             f"{name}: sending_addresses", "<nothing>", "a list of {address, helo}", "add it to this host's variables"
         )
-    halves = {half: values.get(half) or "" for half in ("sending_tls_certificate", "sending_tls_key")}
-    for half, value in halves.items():
-        if value:
-            reader.text(value, f"{name}: {half}", "a path on the controller, on one line")
-        elif any(halves.values()):
-            reader.note(f"{name}: {half}", "<nothing>", "a path, as the other half is given", f"set {half} too")
+    halves = {"sending_tls_certificate": CHAIN, "sending_tls_key": KEY}
+    given = [half for half in halves if values.get(half) not in (None, "")]
+    for half in set(halves) - set(given) if given else ():
+        reader.note(f"{name}: {half}", "<nothing>", "a path, as the other half is given", f"set {half} too")
+    places = [check_file(reader, values.get(half), f"{name}: {half}", holds, files) for half, holds in halves.items()]
     submission = reader.flag(values.get("sending_submission"), f"{name}: sending_submission", True)
-    return model.Server(name, tuple(addresses), submission, *halves.values())
+    return model.Server(name, tuple(addresses), submission, *places)
 
 
 def _domain(reader: Reader, path: str, item: t.Any) -> model.Domain:

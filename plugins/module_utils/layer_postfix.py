@@ -22,7 +22,8 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import (
 
 LOOPBACK = "127.0.0.0/8 [::1]/128"
 SNAKEOIL = ("/etc/ssl/certs/ssl-cert-snakeoil.pem", "/etc/ssl/private/ssl-cert-snakeoil.key")
-INSTALLED = ("/etc/ssl/certs/mailfleet.pem", "/etc/ssl/private/mailfleet.key")
+# The name of the certificate that the inventory gives a server.
+CERTIFICATE = "smtpd"
 
 # A relay that must break a line or convert a body does so after we signed it, and the signature dies (RFC 6376 5.3).
 LONG_LINE = (
@@ -41,12 +42,13 @@ def postfix_layer(fleet: Fleet, server: Server) -> dict[str, t.Any]:
 
     :arg fleet: the whole fleet: what its logins and networks may send does not differ between servers.
     :arg server: the server.
-    :returns: parameters, services and tables, as ``postfix_config`` takes them.
+    :returns: parameters, services, tables and certificates, as ``postfix_config`` takes them.
     """
-    layer: dict[str, t.Any] = {"parameters": {}, "services": {}, "tables": {}}
+    layer: dict[str, t.Any] = {"parameters": {}, "services": {}, "tables": {}, "certificates": {}}
     for part in (
         _identity(fleet, server),
         _inbound(fleet, server),
+        _tls(server),
         _final_form(fleet),
         _outbound(server),
         _submission(fleet, server),
@@ -111,13 +113,16 @@ def _inbound(fleet: Fleet, server: Server) -> dict[str, t.Any]:
     entries = sorted(rules, key=lambda rule: -ipaddress.ip_network(rule[0]).prefixlen)
     parameters["smtpd_restriction_classes"] = ", ".join(classes)
     tables["networks"] = {"type": "cidr", "entries": entries}
-    parameters.update(_tls(server))
     return {"parameters": parameters, "tables": tables}
 
 
-def _tls(server: Server) -> dict[str, str]:
-    certificate, key = INSTALLED if server.tls_certificate else SNAKEOIL
-    return {
+def _tls(server: Server) -> dict[str, t.Any]:
+    """TLS in and out; without a certificate of the inventory's, Debian's self-made one."""
+    given = bool(server.tls_certificate)
+    certificate, key = ("", "") if given else SNAKEOIL
+    parameters = {
+        # Where it has something, Postfix ignores the two below, and says so in its log where they have something, too.
+        "smtpd_tls_chain_files": f"{{certificate:{CERTIFICATE}}}" if given else "",
         "smtpd_tls_cert_file": certificate,
         "smtpd_tls_key_file": key,
         "smtpd_tls_security_level": "may",
@@ -127,6 +132,8 @@ def _tls(server: Server) -> dict[str, str]:
         "smtp_tls_CApath": "/etc/ssl/certs",
         "smtp_tls_loglevel": "1",
     }
+    pair = {"certificate": server.tls_certificate, "key": server.tls_key}
+    return {"parameters": parameters, "certificates": {CERTIFICATE: pair} if given else {}}
 
 
 def _final_form(fleet: Fleet) -> dict[str, t.Any]:

@@ -20,6 +20,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.lookup_authoriti
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup_silence import Silences
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import collect, every
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Held, Kind, Outcome, Server
+from ansible_collections.mailfleet.sending.plugins.module_utils.reading import LONGEST
 
 try:
     import dns.exception
@@ -32,7 +33,6 @@ else:
 WORKERS = 64
 # Seconds. One run is one view of DNS: a TTL of 0 would otherwise cost a question for every address of the fleet.
 MINIMUM_HOLD = 5
-LONGEST = 86400  # that a module may be told to take
 SILENCE_HOLD = 30  # what was not said costs the whole timeout again (RFC 2308, 7, allows 300)
 # What a module that asks DNS takes: documented by the fragment mailfleet.sending.lookup.
 OPTIONS = {

@@ -13,7 +13,10 @@ import typing as t
 
 @dataclasses.dataclass(frozen=True)
 class Mistake:
-    """One mistake: where it stands, what was found, what was expected, and the smallest mend."""
+    """One mistake: where it stands, what was found, what was expected, and the smallest mend.
+
+    Where nothing is ``expected``, ``found`` are whole words on it.
+    """
 
     path: str
     found: str
@@ -22,7 +25,8 @@ class Mistake:
 
     def __str__(self) -> str:
         mend = f"; {self.mend}" if self.mend else ""
-        return f"{self.path}: found {self.found}, expected {self.expected}{mend}"
+        said = f"found {self.found}, expected {self.expected}" if self.expected else self.found
+        return f"{self.path}: {said}{mend}"
 
 
 class Mistakes(ValueError):
@@ -65,12 +69,14 @@ def every(*makers: t.Callable[[], t.Any]) -> list[t.Any]:
     return collect(lambda make: make(), makers)
 
 
-def nearest(name: str, known: t.Iterable[str]) -> str:
+def nearest(name: str, known: t.Iterable[str], prefix: str = "") -> str:
     """A mend that names the known word nearest to a misspelt one.
 
     :arg name: the word that was found.
     :arg known: the words that would have been right.
+    :arg prefix: what all of them begin with, so that it makes none nearer.
     :returns: ``did you mean X?``, or an empty string where nothing is near.
     """
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"did you mean {close[0]}?" if close else ""
+    words = [word.removeprefix(prefix) for word in known]
+    close = difflib.get_close_matches(name.removeprefix(prefix), words, n=1)
+    return f"did you mean {prefix}{close[0]}?" if close else ""

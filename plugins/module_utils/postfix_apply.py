@@ -19,6 +19,7 @@ import typing as t
 from ansible_collections.mailfleet.sending.plugins.module_utils import postfix_listeners, postfix_proof
 from ansible_collections.mailfleet.sending.plugins.module_utils.master_cf import MasterCf
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistake
+from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_certificates import date_mistakes
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_control import (
     Control,
     ControlError,
@@ -39,7 +40,12 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_layers i
 )
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_plan import Files, diff, files, table_files
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_proof import ProofError
-from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_stage import Judgement, judge, write
+from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_stage import (
+    Judgement,
+    judge,
+    judge_certificates,
+    write,
+)
 from ansible_collections.mailfleet.sending.plugins.module_utils.programs import Programs
 
 STATE = "/var/lib/mailfleet/postfix"
@@ -130,10 +136,14 @@ class Run:
             raise Failed(f"found no Postfix (no postconf, or no {self._path('main.cf')}), expected one: install the "
                          "package postfix before this task")
         wanted = resolve(passed, None, self.tables)
+        with self._stage(check) as stage:
+            if mistakes := judge_certificates(stage, wanted):
+                raise Refused(mistakes)
         plan = files("", "", nothing_owned(), wanted)
         shown = diff(self.directory, ("", plan.main), ("", str(plan.master)), (), table_files(wanted))
         return {"changed": True, "diff": shown, "postfix_version": "", "generation": 0, "unused": list(wanted.unused),
-                "unverified": [*UNVERIFIED, *wanted.unverified], "proof": {}, **self.did}
+                "unverified": [*UNVERIFIED, *wanted.unverified], "proof": {},
+                "warnings": date_mistakes(wanted.certificates.values())[1], **self.did}
 
     def _apply(self, passed: t.Mapping[str, t.Any], version: str, check: bool) -> dict[str, t.Any]:
         current = self.store.current()
@@ -147,9 +157,12 @@ class Run:
         shown = diff(self.directory, (main, plan.main), (master, str(plan.master)), old, tables)
         whole = all(self._stands(table, wanted) for table in tables)
         control = Control(self.programs, self.directory, self._queue(main))
+        out_of_date, warnings = date_mistakes(wanted.certificates.values())
         result = {"changed": True, "diff": shown, "generation": current.number if current else 0, "proof": {},
-                  "unused": list(wanted.unused), "unverified": [], **self.did}
+                  "unused": list(wanted.unused), "unverified": [], "warnings": warnings, **self.did}
         if current and not shown and whole and layers == stored:
+            if out_of_date:
+                raise Refused(out_of_date)
             if control.master():
                 return {**result, "changed": bool(self.did["recovered"])}
             if check:
@@ -175,11 +188,11 @@ class Run:
         return {**result, **self.did, "generation": number, "proof": proof}
 
     def _stands(self, table: TableFile, wanted: Wanted) -> bool:
-        """Whether a table's file is there as it was installed."""
+        """Whether a file of a table or certificate is there as it was installed."""
         path = os.path.join(self.tables, table.name)
         try:
             mode = os.stat(path).st_mode & 0o777
-            text = next((known.text for known in wanted.tables.values() if known.file == table.name), None)
+            text = next((known.text for known in wanted.files if known.file == table.name), None)
             if text is None:
                 return mode == table.mode
             with open(path, encoding="utf-8") as file:
@@ -252,7 +265,8 @@ class Run:
         """Prove that Postfix is up; without `asked` where it listens by itself, not where the user said so."""
         if not self.proving.enabled:
             return {}
-        places = (self.proving.listeners if asked else ()) or postfix_listeners.listeners(values, services)
+        known = postfix_listeners.listeners(values, services, self.tables)
+        places = (self.proving.listeners if asked else ()) or known
         plan = postfix_proof.Plan(places, self.proving.queue, self.proving.timeout)
         return postfix_proof.prove(control, plan, postfix_listeners.literal(values))
 
@@ -329,14 +343,15 @@ class Run:
         sync(self.directory)
 
     def _put_tables(self, generation: Generation) -> None:
-        """Put a generation's tables in place: nothing reads them under their names before main.cf does."""
+        """Put a generation's tables and certificates in place: nothing reads them under their names before main.cf."""
         os.makedirs(self.tables, mode=0o755, exist_ok=True)
         group = grp.getgrnam("postfix").gr_gid
         for table in generation.tables:
             with open(os.path.join(self.store.folder(generation.number), "tables", table.name), "rb") as file:
                 content = file.read()
             beside = os.path.join(self.tables, f".{table.name}.mailfleet")
-            write(beside, content, table.mode, group if table.mode & 0o004 == 0 else 0)
+            # A secret table is for the group of proxymap(8), too; a key is for root alone.
+            write(beside, content, table.mode, group if table.mode & 0o044 == 0o040 else 0)
             os.rename(beside, os.path.join(self.tables, table.name))
         sync(self.tables)
 

@@ -45,8 +45,9 @@ def reference_mistakes(view: View, known_types: t.Collection[str]) -> list[Mista
                 mend = f"install the package postfix-{kind}"
                 found.append(Mistake(path, f"table type {kind}", "a type that postconf -m lists", mend))
         if FILE.fullmatch(name):
+            others = [word for word in words(value) if word.startswith("/") and word not in view.certificates]
             found += [Mistake(path, f"{word}, {wrong}", "a file that can be read")
-                      for word in words(value) if word.startswith("/") and (wrong := _unreadable(word))]
+                      for word in others if (wrong := _unreadable(word))]
     return found
 
 

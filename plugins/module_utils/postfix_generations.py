@@ -24,7 +24,8 @@ STEPS = ("tables", "services", "switch", "reload", "restart", "prove", "commit",
 
 @dataclasses.dataclass(frozen=True)
 class TableFile:
-    """A file of a table: its name, its mode, and what of its content may be shown (built files show nothing)."""
+    """A file under a name of its content, of a table or of a certificate with its key: this name, its mode, and what of
+    it may be shown (built files show nothing)."""
 
     name: str
     mode: int

@@ -14,6 +14,7 @@ import typing as t
 from ansible_collections.mailfleet.sending.plugins.module_utils import master_cf
 from ansible_collections.mailfleet.sending.plugins.module_utils.main_cf import fold
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistake, Mistakes, nearest
+from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_certificates import Certificate
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_tables import (
     Table,
     folded,
@@ -21,8 +22,8 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_tables i
 )
 
 ORDER = ("postfix", "dkim", "throttle")
-KINDS = ("parameters", "services", "tables")
-REFERENCE = re.compile(r"\{table:([^{}]*)\}")
+KINDS = ("parameters", "services", "tables", "certificates")
+REFERENCE = re.compile(r"\{(table|certificate):([^{}]*)\}")
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
@@ -38,8 +39,8 @@ class Wanted:
     """What the layers want of one Postfix.
 
     `parameters` and `services` are the texts for main.cf and master.cf, `source` says which layer wants what (by
-    ``parameters.NAME``, ``services.KEY``, ``tables.NAME``), `unused` are tables that nothing refers to, `unverified`
-    is what cannot be told before Postfix is installed.
+    ``parameters.NAME``, ``services.KEY``, ``tables.NAME``, ``certificates.NAME``), `unused` are tables and certificates
+    that nothing refers to, `unverified` is what cannot be told before Postfix is installed.
     """
 
     parameters: dict[str, str]
@@ -48,6 +49,12 @@ class Wanted:
     source: dict[str, str]
     unused: tuple[str, ...] = ()
     unverified: tuple[str, ...] = ()
+    certificates: dict[str, Certificate] = dataclasses.field(default_factory=dict)
+
+    @property
+    def files(self) -> tuple[Table | Certificate, ...]:
+        """What becomes files under names of their content."""
+        return (*self.tables.values(), *self.certificates.values())
 
 
 def ordered(layers: t.Iterable[str]) -> list[str]:
@@ -61,7 +68,7 @@ def resolve(layers: t.Mapping[str, t.Any], version: tuple[int, ...] | None, dire
     :arg layers: the layers by name, as ``postfix_config`` takes them.
     :arg version: the installed Postfix, such as (3, 7, 11); None where there is none yet: what depends on the version
         is then left out and told in `unverified`.
-    :arg directory: where the table files stand.
+    :arg directory: where the files of tables and certificates stand.
     :returns: what is wanted.
     :raises Refused: with all mistakes, each naming its layer.
     """
@@ -71,19 +78,28 @@ def resolve(layers: t.Mapping[str, t.Any], version: tuple[int, ...] | None, dire
     return merge.result(directory)
 
 
-def with_secrets(layers: t.Mapping[str, t.Any], entries: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """Put the entries of secret tables, which travel apart from the layers, into the layers.
+def with_secrets(layers: t.Mapping[str, t.Any], entries: t.Mapping[str, t.Any],
+                 pairs: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Put the entries of secret tables and the certificates, which travel apart from the layers, into the layers.
 
-    :arg layers: the layers as they were passed; a secret table has no entries there.
+    :arg layers: the layers as they were passed; a secret table has no entries there, a certificate nothing.
     :arg entries: entries by the name of their table.
+    :arg pairs: keys with their chains, in PEM, by the name of their certificate.
     :returns: the layers, whole.
-    :raises Refused: where a secret stands in a layer, or entries belong to no secret table.
+    :raises Refused: where a secret stands in a layer, or what was passed belongs to no secret table or certificate.
     """
     whole = copy.deepcopy(dict(layers))
-    mistakes, left = [], set(entries)
+    mistakes, left, strays = [], set(entries), set(pairs)
     for layer, content in whole.items():
-        tables = content.get("tables") if isinstance(content, dict) else None
-        for name, table in (tables if isinstance(tables, dict) else {}).items():
+        for name, certificate in _named(content, "certificates").items():
+            if certificate:
+                mistakes.append(Mistake(f"layers.{layer}.certificates.{name}", "something that may be a secret",
+                                        "the files `certificate` and `key` on the controller, or an empty dictionary "
+                                        "and the pair in secret_certificates"))
+            elif name in strays:
+                _named(content, "certificates")[name] = {"pem": pairs[name]}
+                strays.discard(name)
+        for name, table in _named(content, "tables").items():
             if not isinstance(table, dict) or not table.get("secret"):
                 continue
             if table.get("entries"):
@@ -94,9 +110,17 @@ def with_secrets(layers: t.Mapping[str, t.Any], entries: t.Mapping[str, t.Any]) 
                 left.discard(name)
     mistakes += [Mistake(f"secret_entries.{name}", "entries without a table", "a table with secret true in a layer")
                  for name in sorted(left)]
+    mistakes += [Mistake(f"secret_certificates.{name}", "a pair without a place", "a layer's certificate of this name")
+                 for name in sorted(strays)]
     if mistakes:
         raise Refused(mistakes)
     return whole
+
+
+def _named(layer: t.Any, kind: str) -> dict[str, t.Any]:
+    """Return the part of a layer that has the things of a kind by name; nothing where it is no such part."""
+    part = layer.get(kind) if isinstance(layer, dict) else None
+    return part if isinstance(part, dict) else {}
 
 
 class _Merge:
@@ -223,20 +247,40 @@ class _Merge:
                 shown = "an entry" if known["secret"] else repr(key)
                 self.wrong(here, f"another value for {shown}", f"the one of {there}", "leave it to one of the two")
 
+    def _certificates(self, layer: str, path: str, name: str, entry: t.Any) -> None:
+        if not NAME.fullmatch(name):
+            self.wrong(path, repr(name), "a certificate's name: letters, digits, underscores, dots, dashes")
+            return
+        other = self.source.setdefault(f"certificates.{name}", layer)
+        text = entry.get("pem") if isinstance(entry, dict) else None
+        if not isinstance(text, str):
+            self.wrong(path, "no pair", "the files `certificate` and `key` on the controller")
+            return
+        try:
+            pair = Certificate.read(name, text, path)
+        except Mistakes as error:
+            self.mistakes += error.mistakes
+        else:
+            if self.content["certificates"].setdefault(name, pair).text != pair.text:
+                self.wrong(path, "another certificate", f"the one of layer {other}", "leave it to one of the two")
+
     def result(self, directory: str) -> Wanted:
-        """Put the tables' files in the place of their names, and raise what was seen."""
-        tables = {
-            name: _table(name, table)
-            for name, table in self.content["tables"].items()
+        """Put the files of tables and certificates in the place of their names, and raise what was seen."""
+        known: dict[str, dict[str, t.Any]] = {
+            "table": {name: _table(name, table) for name, table in self.content["tables"].items()},
+            "certificate": self.content["certificates"],
         }
-        used: set[str] = set()
+        used: set[tuple[str, str]] = set()
 
         def filled(path: str, value: str) -> str:
             def reference(match: re.Match[str]) -> str:
-                if match[1] in tables:
-                    used.add(match[1])
-                    return tables[match[1]].reference(directory)
-                self.wrong(path, match[0], "a table of some layer", nearest(match[1], tables))
+                kind, name = match.groups()
+                if name in known[kind]:
+                    used.add((kind, name))
+                    return known[kind][name].reference(directory)
+                # One that is there and wrong is told where it stands.
+                if f"{kind}s.{name}" not in self.source:
+                    self.wrong(path, match[0], f"a {kind} of some layer", nearest(name, known[kind]))
                 return match[0]
 
             return REFERENCE.sub(reference, value)
@@ -253,9 +297,11 @@ class _Merge:
                 self.wrong(path, str(error), "a service that master.cf can hold")
         if self.mistakes:
             raise Refused(self.mistakes)
-        idle = tuple(sorted(f"table {name}: nothing refers to it" for name in set(tables) - used))
-        return Wanted(parameters, services, {name: tables[name] for name in tables if name in used}, self.source,
-                      idle, tuple(self.unverified))
+        there = {(kind, name) for kind, named in known.items() for name in named}
+        idle = tuple(f"{kind} {name}: nothing refers to it" for kind, name in sorted(there - used))
+        tables, pairs = ({name: each for name, each in named.items() if (kind, name) in used}
+                         for kind, named in known.items())
+        return Wanted(parameters, services, tables, self.source, idle, tuple(self.unverified), pairs)
 
     def _path(self, kind: str, name: str) -> str:
         return f"layers.{self.source[f'{kind}.{name}']}.{kind}.{name}"

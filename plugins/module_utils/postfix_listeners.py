@@ -20,11 +20,15 @@ PORTS = {"smtp": 25, "submission": 587, "smtps": 465, "submissions": 465}
 
 @dataclasses.dataclass(frozen=True)
 class Listener:
-    """A place where Postfix answers with 220; `wrapped` where TLS comes before the banner."""
+    """A place where Postfix answers with 220; `wrapped` where TLS comes before the banner.
+
+    `certificates` are the files of ours with the certificates of which it shows one; empty where it shows none of ours.
+    """
 
     address: str
     port: int
     wrapped: bool = False
+    certificates: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
@@ -47,19 +51,27 @@ def literal(values: t.Mapping[str, str]) -> str:
     return next(iter(interfaces(values)), loopback)
 
 
-def listeners(values: t.Mapping[str, str], services: t.Mapping[str, Service]) -> tuple[Listener, ...]:
+def listeners(values: t.Mapping[str, str], services: t.Mapping[str, Service],
+              folder: str) -> tuple[Listener, ...]:
     """Return where a configuration answers with 220.
 
     :arg values: effective parameters.
     :arg services: the services of master.cf.
+    :arg folder: where certificates of ours stand.
     :raises ValueError: where a port has a name that nobody knows.
     """
     found = []
     for service in services.values() if values.get("inet_interfaces") else ():
         if service.type == "inet" and service.command in ("smtpd", "postscreen"):
             host, port = _place(service)
-            wrapped = dict(service.options).get("smtpd_tls_wrappermode", values.get("smtpd_tls_wrappermode")) == "yes"
-            found.append(Listener(host or literal(values), port, wrapped))
+            own = {**values, **dict(service.options)}
+            wrapped = own.get("smtpd_tls_wrappermode") == "yes"
+            certificates = ()
+            # postscreen lets a client begin TLS only once it has waited.
+            if service.command == "smtpd" and (wrapped or own.get("smtpd_tls_security_level") in ("may", "encrypt")):
+                shown = words(own.get("smtpd_tls_chain_files", ""))
+                certificates = tuple(file for file in shown if file.startswith(folder + "/"))
+            found.append(Listener(host or literal(values), port, wrapped, certificates))
     return tuple(dict.fromkeys(found))
 
 

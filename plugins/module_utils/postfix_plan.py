@@ -13,6 +13,7 @@ import typing as t
 from ansible_collections.mailfleet.sending.plugins.module_utils.main_cf import MainCf, line
 from ansible_collections.mailfleet.sending.plugins.module_utils.master_cf import MasterCf
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistake
+from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_certificates import ENDING
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_generations import TableFile
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_layers import Refused, Wanted
 
@@ -65,18 +66,19 @@ def files(main: str, master: str, owned: t.Mapping[str, t.Mapping[str, str | Non
 
 
 def table_files(wanted: Wanted) -> tuple[TableFile, ...]:
-    """Return the files of all tables that are wanted; the text of each carries what may be shown of it."""
-    return tuple(TableFile(name, table.mode, table.shown if name == table.file else "")
-                 for table in wanted.tables.values() for name in table.files)
+    """Return the files of all tables and certificates that are wanted; each text carries what may be shown of it."""
+    return tuple(TableFile(name, each.mode, each.shown if name == each.file else "")
+                 for each in wanted.files for name in each.files)
 
 
 def diff(directory: str, main: tuple[str, str], master: tuple[str, str], old: t.Iterable[TableFile],
          new: t.Iterable[TableFile]) -> list[dict[str, str]]:
-    """Return what changes, in the form that Ansible shows: main.cf, master.cf, then each table under its plain name."""
+    """Return what changes, in the form that Ansible shows: main.cf, master.cf, then tables and certificates by their
+    plain names."""
     pairs = [(os.path.join(directory, "main.cf"), main), (os.path.join(directory, "master.cf"), master)]
     before, after = ({_plain(table.name): table.shown for table in side if _is_text(table)} for side in (old, new))
     for name in sorted({*before, *after}):
-        pairs.append((f"table {name}", (before.get(name, ""), after.get(name, ""))))
+        pairs.append((name, (before.get(name, ""), after.get(name, ""))))
     return [{"before_header": name, "after_header": name, "before": texts[0], "after": texts[1]}
             for name, texts in pairs if texts[0] != texts[1]]
 
@@ -86,5 +88,6 @@ def _is_text(table: TableFile) -> bool:
 
 
 def _plain(name: str) -> str:
-    """Return a table's name from that of its text file."""
-    return name.rpartition(".")[0]
+    """Return what a file is, and its name in the layers, from the name of its text file."""
+    kind = "certificate" if name.endswith(ENDING) else "table"
+    return f"{kind} {name.removesuffix(ENDING).rpartition('.')[0]}"

@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Proof that a Postfix is up: a 220 on every address where it listens, and a message through its queue.
+"""Proof that a Postfix is up: a 220 on every address where it listens, TLS with our certificates, and a message through
+its queue.
 
 The message is a verification request (``sendmail -bv``): it passes pickup, cleanup with its milters, the queue manager
 and a delivery agent as any other, to an address literal of this server, and nothing is delivered. So the proof needs
@@ -16,11 +17,13 @@ import dataclasses
 import os
 import re
 import secrets
+import smtplib
 import socket
 import ssl
 import time
 import typing as t
 
+from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_certificates import chain_der, fingerprint
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_control import Control
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_listeners import Listener
 
@@ -34,7 +37,7 @@ class ProofError(RuntimeError):
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What is to be proved, within how many seconds: banners, and whether a message passes the queue."""
+    """What is to be proved, within how many seconds: banners, certificates, and whether a message passes the queue."""
 
     listeners: tuple[Listener, ...]
     queue: bool
@@ -47,10 +50,13 @@ def prove(control: Control, plan: Plan, address: str) -> dict[str, t.Any]:
     :arg control: the Postfix.
     :arg plan: what to prove.
     :arg address: an address that the server takes for its own (see postfix_listeners.literal).
-    :returns: `banners` by listener, and what became of the message in `queue`.
+    :returns: `banners` by listener, fingerprints of the `certificates` that were shown, and what became of the message
+        in `queue`.
     :raises ProofError: with what failed.
     """
     proof: dict[str, t.Any] = {"banners": {str(place): _banner(place, plan.timeout) for place in plan.listeners}}
+    proof["certificates"] = {str(place): _certificate(place, plan.timeout)
+                             for place in plan.listeners if place.certificates}
     if plan.queue:
         proof["queue"] = _message(control, address, plan.timeout)
     return proof
@@ -72,14 +78,59 @@ def _banner(place: Listener, timeout: float) -> str:
 
 
 def _greeting(place: Listener, timeout: float) -> str:
-    with socket.create_connection((place.address, place.port), timeout) as plain:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        # Whether the certificate is right is not the question here: Postfix's own name may be known to nobody yet.
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        with context.wrap_socket(plain) if place.wrapped else contextlib.nullcontext(plain) as connection:
-            line = connection.makefile("rb").readline(1000).decode("utf-8", "replace").strip()
-            connection.sendall(b"QUIT\r\n")
-            return line
+    with (
+        _connected(place, timeout) as plain,
+        _context().wrap_socket(plain) if place.wrapped else contextlib.nullcontext(plain) as connection,
+    ):
+        line = connection.makefile("rb").readline(1000).decode("utf-8", "replace").strip()
+        connection.sendall(b"QUIT\r\n")
+        return line
+
+
+def _certificate(place: Listener, timeout: float) -> str:
+    """Return the fingerprint of the certificate that a listener shows, asking until it is one of those it should show.
+
+    A process that had begun before a reload may take one more client, and shows it the certificate of before.
+    """
+    expected = set()
+    for file in place.certificates:
+        with open(file, encoding="ascii") as stream:
+            expected.add(chain_der(stream.read())[0])
+    end = time.monotonic() + timeout
+    while True:
+        try:
+            shown = _shown(place, max(1.0, end - time.monotonic()))
+            if shown in expected:
+                return fingerprint(shown)
+            said = f"it shows the one with the fingerprint {fingerprint(shown)}"
+        except (OSError, ValueError) as error:
+            said = str(error)
+        if time.monotonic() > end:
+            files = ", ".join(place.certificates)
+            raise ProofError(f"no TLS with the certificate of {files} on {place} within {timeout:g} s: {said}")
+        time.sleep(0.2)
+
+
+def _shown(place: Listener, timeout: float) -> bytes:
+    """Return the certificate that a listener shows, in DER."""
+    if place.wrapped:
+        with _connected(place, timeout) as plain, _context().wrap_socket(plain) as connection:
+            return connection.getpeercert(binary_form=True) or b""
+    # A name of our own, or smtplib would ask DNS for one.
+    with smtplib.SMTP(place.address, place.port, "localhost", timeout) as connection:
+        connection.starttls(context=_context())
+        return connection.sock.getpeercert(binary_form=True) or b""
+
+
+def _connected(place: Listener, timeout: float) -> socket.socket:
+    return socket.create_connection((place.address, place.port), timeout)
+
+
+def _context() -> ssl.SSLContext:
+    """Return a context that takes any certificate: its name, and who signed it, may be known to nobody yet."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 def _message(control: Control, address: str, timeout: float) -> str:

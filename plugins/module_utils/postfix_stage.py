@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.master_cf import MasterCf, Service
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistake, nearest
+from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_certificates import date_mistakes, pair_mistakes
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_checks import (
     reference_mistakes,
     transport_mistakes,
@@ -68,20 +69,19 @@ def judge(run: Programs, stage: str, main: str, master: MasterCf, wanted: Wanted
     """Write a configuration to a folder and let Postfix judge it.
 
     :arg run: runs Postfix's programs.
-    :arg stage: an empty folder, mode 0700; its `tables` holds the built tables afterwards.
+    :arg stage: an empty folder, mode 0700; its `tables` holds the built tables and the certificates afterwards.
     :arg main: the text of main.cf.
     :arg master: master.cf.
     :arg wanted: what the layers want.
-    :arg tables: the folder that the tables will stand in.
+    :arg tables: the folder that tables and certificates will stand in.
     :arg held: the ports that the running Postfix holds.
     :returns: the judgement.
     :raises Refused: with everything that is wrong.
     """
     write(os.path.join(stage, "main.cf"), main)
     write(os.path.join(stage, "master.cf"), str(master))
-    os.mkdir(os.path.join(stage, "tables"), 0o700)
+    mistakes = judge_certificates(stage, wanted)
     types = run(["postconf", "-c", stage, "-m"]).out.split()
-    mistakes: list[Mistake] = []
     for table in wanted.tables.values():
         if table.type in types:
             mistakes += _build(run, stage, table, wanted.source[f"tables.{table.name}"])
@@ -92,13 +92,30 @@ def judge(run: Programs, stage: str, main: str, master: MasterCf, wanted: Wanted
     values = dict(line.partition(" =")[::2] for line in shown.out.splitlines())
     values = {name: value.strip() for name, value in values.items()}
     references = {table.reference(tables): table for table in wanted.tables.values()}
-    view = View(values, master.services, references, wanted.source)
+    certificates = [pair.reference(tables) for pair in wanted.certificates.values()]
+    view = View(values, master.services, references, wanted.source, certificates)
     wrong, unused = _warnings(shown.err, view, wanted)
     mistakes += [*wrong, *_daemons(run, stage, view), *reference_mistakes(view, types), *transport_mistakes(view)]
     mistakes += [*word_mistakes(view), *relay_mistakes(view), *listener_mistakes(view, held)]
     if mistakes:
         raise Refused(mistakes)
     return Judgement(values, tuple(unused))
+
+
+def judge_certificates(stage: str, wanted: Wanted) -> list[Mistake]:
+    """Write the certificates with their keys to a folder, for root only, load each, and look at its dates.
+
+    :arg stage: an empty folder, mode 0700; it has a folder `tables` afterwards.
+    :arg wanted: what the layers want.
+    :returns: what is wrong with them.
+    """
+    folder = os.path.join(stage, "tables")
+    os.mkdir(folder, 0o700)
+    mistakes = date_mistakes(wanted.certificates.values())[0]
+    for pair in wanted.certificates.values():
+        write(os.path.join(folder, pair.file), pair.text)
+        mistakes += pair_mistakes(os.path.join(folder, pair.file), pair)
+    return mistakes
 
 
 def _build(run: Programs, stage: str, table: Table, layer: str) -> list[Mistake]:

@@ -21,13 +21,15 @@ EXPANSION = re.compile(r"\$(?:\{(\w+)\}|\((\w+)\)|(\w+))")
 class View:
     """A configuration: all parameters with their defaults, all services, and our tables by their references.
 
-    `source` is where a setting of ours comes from, as in :class:`postfix_layers.Wanted`.
+    `source` is where a setting of ours comes from, as in :class:`postfix_layers.Wanted`; `certificates` are the files
+    of ours that settings refer to and that are yet to be installed.
     """
 
     values: t.Mapping[str, str]
     services: t.Mapping[str, Service]
     tables: t.Mapping[str, Table]
     source: t.Mapping[str, str]
+    certificates: t.Collection[str] = ()
 
     def value(self, name: str, service: Service | None = None) -> str:
         """Return what a parameter is for a service, its references to others expanded."""

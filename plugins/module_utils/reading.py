@@ -21,6 +21,8 @@ HOST_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
 DURATION = re.compile(r"([0-9]+)(s|m|h|d)?\Z")
 # Letters that IDNA 2003, which Python has, turns into others and IDNA 2008 does not: two domains, maybe of two owners.
 AMBIGUOUS = re.compile("[\u00df\u03c2\u200c\u200d]")
+LONGEST = 86400  # seconds that anything may be told to wait
+WORDS = {"true": True, "yes": True, "false": False, "no": False}
 MAILBOX = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@(.+)\Z")
 
 
@@ -59,6 +61,11 @@ def domain_name(text: str, label: re.Pattern[str] = LABEL) -> str | None:
     if labels[-1].isdigit():
         return None
     return name
+
+
+def required(options: t.Mapping[str, t.Mapping[str, t.Any]]) -> tuple[str, ...]:
+    """The names of the options that a module's argument_spec requires."""
+    return tuple(name for name, option in options.items() if option.get("required"))
 
 
 class Reader:
@@ -108,12 +115,30 @@ class Reader:
             return []
         return [(f"{path}[{index}]", item) for index, item in enumerate(value)]
 
-    def text(self, value: t.Any, path: str, expected: str = "a text on one line") -> str:
+    def made(self, path: str, make: t.Callable[..., t.Any], *values: t.Any) -> t.Any:
+        """What another part makes of values; the ValueError that it raises is the mistake, and None comes of it."""
+        try:
+            return make(*values)
+        except ValueError as error:
+            self.mistakes.append(Mistake(path, str(error), ""))
+            return None
+
+    def text(self, value: t.Any, path: str, expected: str = "a text on one line", secret: bool = False) -> str:
         """A text that is not empty and holds no control character (one could smuggle a line into a file)."""
         if not isinstance(value, str) or not value or any(ord(c) < 32 or ord(c) == 127 for c in value):
-            self.note(path, value, expected)
+            mend = "put it in quotes" if isinstance(value, (int, float)) else ""
+            self.note(path, f"<{show_nothing_of(value)}>" if secret else value, expected, mend)
             return ""
         return value
+
+    def place(self, value: t.Any, path: str) -> str:
+        """A path on the controller that does not depend on where, or by which playbook, Ansible runs."""
+        place = self.text(value, path, "a path on the controller, on one line")
+        if place and place[0] not in "/~":
+            expected = "a path from the root: a relative one leads elsewhere with every playbook"
+            self.note(path, place, expected, f'write "{{{{ inventory_dir }}}}/{place}"')
+            return ""
+        return place
 
     def choice(self, value: t.Any, path: str, choices: t.Collection[t.Any], default: t.Any) -> t.Any:
         """One of some words or numbers."""
@@ -142,6 +167,8 @@ class Reader:
         """True or false."""
         if value is None:
             return default
+        if isinstance(value, str) and value.lower() in WORDS:
+            return WORDS[value.lower()]  # as --extra-vars name=true gives it
         if not isinstance(value, bool):
             self.note(path, value, "true or false")
             return default

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind, Outcome
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_check import MAXIMUM_TERMS, Ask
-from ansible_collections.mailfleet.sending.plugins.module_utils.spf_nodes import Node, Term, read_tree
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_nodes import Node, Term, read_tree, with_text
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_record import is_spf
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_walk import Walk, walk
 
@@ -138,6 +138,20 @@ def audit(domain: str, ask: Ask, each: Each | None = None) -> Audit:
     return Audit(domain, nodes, costs, loops, walk(nodes, domain, 4), walk(nodes, domain, 6), type99)
 
 
+def audit_with(found: Audit, text: str, ask: Ask) -> Audit:
+    """Return the audit that there would be with another record at the domain.
+
+    It reads nothing again where that record only leaves terms out, or looks up nothing in place of them.
+    """
+    node = with_text(found.node, text)
+    if not node:
+        return audit(found.domain, published(ask, {found.domain: text}))
+    nodes = {**found.nodes, found.domain: node}
+    costs, loops = _costs(found.domain, nodes)
+    nodes = {name: each for name, each in nodes.items() if name in costs}
+    return Audit(found.domain, nodes, costs, loops, walk(nodes, found.domain, 4), walk(nodes, found.domain, 6))
+
+
 def published(ask: Ask, texts: Mapping[str, str]) -> Ask:
     """Return the C(ask) that there would be if these records were published (what_if).
 
@@ -187,7 +201,7 @@ def _costs(root: str, nodes: Mapping[str, Node]) -> tuple[dict[str, Cost], froze
         return costs[name]
 
     cost(root)
-    return {name: costs[name] for name in nodes}, frozenset(loops)
+    return {name: costs[name] for name in nodes if name in costs}, frozenset(loops)
 
 
 def _count(terms: int, loop: bool) -> str:

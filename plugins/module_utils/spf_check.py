@@ -159,7 +159,7 @@ class _Evaluation:
         return self.terms_of(record, domain, chain)
 
     def terms_of(self, record: SpfRecord, domain: str, chain: tuple[Step, ...]) -> _End:
-        for mechanism in record.mechanisms:
+        for mechanism in record.candidates(self.message.ip):
             step = (*chain, Step(domain, mechanism.text))
             if inner := self.matches(mechanism, domain, step):
                 result = QUALIFIERS[mechanism.qualifier]

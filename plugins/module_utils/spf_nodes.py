@@ -153,11 +153,28 @@ def _record(domain: str, outcome: Outcome, root: str) -> Node:
         trouble = f"{domain} has {len(texts)} SPF records, one is allowed"
     if trouble or not record:
         return Node(domain, outcome, texts, record, problems, trouble=trouble)
+    read, unread = _read(record)
+    return Node(domain, outcome, texts, record, (), tuple(_term(term, domain, root) for term in read), unread)
+
+
+def _read(record: SpfRecord) -> tuple[tuple[Mechanism | Modifier, ...], tuple[Mechanism, ...]]:
+    """Return the terms of a record that are read when nothing matches, and those that nobody reads."""
     end = next((at for at, each in enumerate(record.mechanisms, 1) if each.name == "all"), len(record.mechanisms))
-    terms = tuple(_term(mechanism, domain, root) for mechanism in record.mechanisms[:end])
-    if record.redirect:
-        terms += (_term(record.redirect, domain, root),)
-    return Node(domain, outcome, texts, record, (), terms, record.mechanisms[end:])
+    return (*record.mechanisms[:end], *([record.redirect] if record.redirect else ())), record.mechanisms[end:]
+
+
+def with_text(node: Node, text: str) -> Node | None:
+    """Return the node with another record, or None where that is wrong or looks up what the one there does not."""
+    try:
+        record = parse_record(text)
+    except SpfSyntaxError:
+        return None
+    read, unread = _read(record)
+    known = {term.text: term for term in node.terms}
+    if any(term.name in LOOKING_UP and term.text not in known for term in read):
+        return None
+    terms = tuple(replace(known.get(term.text, Term(term)), source=term) for term in read)
+    return replace(node, texts=(text,), record=record, problems=(), terms=terms, unread=unread, trouble="")
 
 
 def _term(source: Mechanism | Modifier, domain: str, root: str) -> Term:

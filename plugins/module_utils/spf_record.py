@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 VERSION = "v=spf1"
@@ -104,6 +105,39 @@ class SpfRecord:
         """Return the terms that count against the limit of 10."""
         terms = tuple(term for term in self.mechanisms if term.name in LOOKING_UP)
         return terms + ((self.redirect,) if self.redirect else ())
+
+    def candidates(self, ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> Iterator[Mechanism]:
+        """Yield the mechanisms that may match a client, in their order: the networks that hold it not are left out.
+
+        A record of 64 kB has thousands of networks, and is read for every address of a fleet.
+        """
+        at = self._first_network(ip)
+        for place, mechanism in self._no_networks:
+            if place > at:
+                break
+            yield mechanism
+        if at < len(self.mechanisms):
+            yield self.mechanisms[at]
+
+    def _first_network(self, ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int:
+        """Return the place of the first network that holds the address, that behind the last term without one."""
+        number, size = int(ip), ip.max_prefixlen
+        found = (places.get(number >> size - length) for length, places in self._networks[ip.version].items())
+        return min((place for place in found if place is not None), default=len(self.mechanisms))
+
+    @cached_property
+    def _no_networks(self) -> tuple[tuple[int, Mechanism], ...]:
+        return tuple((place, term) for place, term in enumerate(self.mechanisms) if not term.network)
+
+    @cached_property
+    def _networks(self) -> dict[int, dict[int, dict[int, int]]]:
+        """Return the first place of each network by family, length, and the bits of that length."""
+        found: dict[int, dict[int, dict[int, int]]] = {4: {}, 6: {}}
+        for place, term in enumerate(self.mechanisms):
+            if network := term.network:
+                bits = int(network.network_address) >> network.max_prefixlen - network.prefixlen
+                found[network.version].setdefault(network.prefixlen, {}).setdefault(bits, place)
+        return found
 
 
 def is_spf(text: str) -> bool:

@@ -21,6 +21,11 @@ class StateError(ValueError):
     """A file of the state cannot be read; the message names it and the mend."""
 
 
+def today() -> datetime.date:
+    """The date in UTC, as that of a key's file is: a fleet has one, whatever time zones its controllers are in."""
+    return datetime.datetime.now(datetime.UTC).date()
+
+
 class State:
     """The folder. Files are written atomically; ``dry`` writes nothing and still says what would change."""
 

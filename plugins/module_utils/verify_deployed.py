@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ansible_collections.mailfleet.sending.plugins.module_utils import dkim_unknown
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_record import owner, parse_record, record_of
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_store import NEVER_REPLACED
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict
@@ -45,7 +46,7 @@ def _of_server(desired: Mapping[str, Any], server: str, result: Mapping[str, Any
                 yield Verdict(CHECK, (subject,), Status.OK, _words(key), _words(key), source=source)
             else:
                 yield Verdict(CHECK, (subject,), Status.UNKNOWN, "", "", "the state knows no key of this name",
-                              "run site.yml, which takes it up or makes it", source)
+                              dkim_unknown.MEND, source)
 
 
 def _words(key: Mapping[str, Any]) -> str:

@@ -56,7 +56,8 @@ class Subject:
 
     Attributes: C(domain) that of From; C(bounce_domain) that of MAIL FROM, the domain where it is left out; C(dkim)
     the d= of the signatures of one message, the domain where it is None; C(dmarc) the record that the domain should
-    have, where one is wanted. Names become A-labels in lower case without their last dot.
+    have, where one is wanted; C(keyless) those of C(dkim) whose keys nobody knows. Names become A-labels in lower case
+    without their last dot.
     Raises: ValueError where a name or the wanted record cannot be one.
     """
 
@@ -64,6 +65,7 @@ class Subject:
     bounce_domain: str = ""
     dkim: tuple[str, ...] | None = None
     dmarc: str = ""
+    keyless: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         domain, bounce_domain, dkim, _wanted = every(
@@ -257,7 +259,9 @@ class _Check:
         """Return the verdict on alignment; none where no policy applies, which the policy's verdict says."""
         if not self.found.record:
             return []
-        return [verify_alignment(self.lookup.ask, self.found, self.subject.bounce_domain, self.subject.dkim, helo)]
+        subject = self.subject
+        return [verify_alignment(self.lookup.ask, self.found, subject.bounce_domain, subject.dkim, helo,
+                                 subject.keyless)]
 
     def reports(self, ours: set[str]) -> list[Verdict]:
         """Return the verdicts on those whom the record sends reports to."""

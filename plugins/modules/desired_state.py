@@ -14,7 +14,9 @@ description:
     C(sending_servers), whatever C(--limit) says,
     checks them, and makes what everything further down reads - the keys that are wanted, the DNS records, and for
     each server the layers of Postfix's configuration.
-  - Every mistake of the inventory is told at once, each with its path, and nothing is changed then.
+  - Every mistake of the inventory is told at once, each with its path, and nothing is changed then. Variables that
+    the role does not know are mistakes, and so are files on the controller that cannot be read, such as a certificate's
+    key.
   - Runs on the controller and connects to no host. Gathered facts play no part.
 options:
   state:
@@ -33,14 +35,14 @@ options:
     type: list
     elements: dict
   date:
-    description: The date (C(YYYY-MM-DD)) that a key made now gets. Without it, today.
+    description: The date (C(YYYY-MM-DD)) that a key made now gets. Without it, today in UTC.
     type: str
   dns_only:
     description:
       - Whether only what DNS is verified by is returned, as RV(mail_domains), RV(addresses), RV(public_keys),
-        RV(policies), RV(receivers), RV(paths) and RV(domains). The rest of a large fleet is large, and Ansible slow
-        with it.
-      - Nothing is written then.
+        RV(unknown_keys), RV(policies), RV(receivers), RV(paths) and RV(domains). The rest of a large fleet is large,
+        and Ansible slow with it.
+      - Nothing is written then, and no file that the inventory names is looked into.
     type: bool
     default: false
 extends_documentation_fragment:
@@ -80,6 +82,12 @@ public_keys:
   returned: success
   type: list
   elements: dict
+unknown_keys:
+  description: The keys that shall sign and whose public halves the state does not know, with what selectors look like.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{"domain": "example.com", "server": "", "selector": "m[0-9]{8}"}]
 known_keys:
   description:
     - The keys of the state and those that were made since. Those that check mode would make are among them, without a

@@ -65,7 +65,7 @@ options:
     choices: [defer, allow]
     default: defer
   date:
-    description: The date (C(YYYY-MM-DD)) to note. Without it, today.
+    description: The date (C(YYYY-MM-DD)) to note. Without it, today in UTC.
     type: str
 extends_documentation_fragment:
   - mailfleet.sending.attributes

@@ -80,6 +80,27 @@ options:
         description: The domain in i= of the signatures, where that is a sub-domain of O(keys[].domain).
         type: str
         default: ""
+  unknown_keys:
+    description:
+      - The DKIM keys that should sign and whose public halves nobody knows, as
+        RV(mailfleet.sending.desired_state#module:unknown_keys) has them. Each is C(unknown).
+      - So is the alignment of signatures of a domain of which none of O(keys) is.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      domain:
+        description: The domain that the key should sign for.
+        type: str
+        required: true
+      server:
+        description: The server that should hold it, where each has its own.
+        type: str
+        default: ""
+      selector:
+        description: What its selector should look like, as a regular expression.
+        type: str
+        default: ""
   policies:
     description: The domains in the From field, as M(mailfleet.sending.dmarc_verify) takes them.
     type: list
@@ -214,6 +235,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mailfleet.sending.plugins.module_utils import lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.blocklists import BLOCKLIST, read_lists
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_deployed import KEY, read_keys
+from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_unknown import UNKNOWN_KEY, read_unknown_keys
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import every
 from ansible_collections.mailfleet.sending.plugins.module_utils.programs import Programs
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_fleet import read_domains
@@ -230,6 +252,7 @@ ARGUMENTS = lookup.OPTIONS | lookup.AUTHORITATIVE | {
     "domains": {"type": "list", "elements": "str", "default": []},
     "matrix": {"type": "path"},
     "keys": {"type": "list", "elements": "dict", "default": [], "options": KEY, "no_log": False},
+    "unknown_keys": {"type": "list", "elements": "dict", "default": [], "options": UNKNOWN_KEY, "no_log": False},
     "policies": {"type": "list", "elements": "dict", "default": [], "options": SUBJECT},
     "receivers": {"type": "list", "elements": "dict", "default": [], "options": RECEIVER},
     "blocklists": {"type": "list", "elements": "dict", "default": [], "options": BLOCKLIST},
@@ -238,19 +261,22 @@ ARGUMENTS = lookup.OPTIONS | lookup.AUTHORITATIVE | {
 
 def result(params: Mapping[str, object], run: Programs, check_mode: bool) -> dict[str, object]:
     """Return what the module returns. Raises: ValueError for mistakes, and where the matrix cannot be written."""
-    addresses, domains, keys, policies, receivers, blocklists, dns = every(
+    addresses, domains, keys, unknown, policies, receivers, blocklists, dns = every(
         lambda: read_addresses(params["addresses"]),
         lambda: read_domains(params["domains"]),
         lambda: read_keys(params["keys"], run),
+        lambda: read_unknown_keys(params["unknown_keys"]),
         lambda: read_subjects(params["policies"], "policies"),
         lambda: read_receivers(params["receivers"], "receivers"),
         lambda: read_lists(params["blocklists"], "blocklists"),
         lambda: lookup.from_options(params))
     path = "" if check_mode else params["matrix"] or ""
-    wanted = Wanted(addresses, domains, keys, policies, receivers, blocklists, path, params["helo_must_match"])
+    wanted = Wanted(addresses, domains, keys, policies, receivers, blocklists, path, params["helo_must_match"], unknown)
     with dns:
         found = verify_fleet(dns, wanted, params["authoritative"])
-    missing = [name for name in ("addresses", "domains", "keys", "policies", "receivers") if not params[name]]
+    parts = {name: params[name] for name in ("addresses", "domains", "keys", "policies", "receivers")}
+    parts["keys"] = keys or unknown  # of those that nobody knows the verdicts tell
+    missing = [name for name, given in parts.items() if not given]
     warnings = [f"not verified, since they are empty: {', '.join(missing)}"] if missing else []
     return {"changed": False, "warnings": warnings, "matrix": path, **as_result(found.verdicts, found.counts)}
 

@@ -259,12 +259,11 @@ import secrets
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import probe
-from ansible_collections.mailfleet.sending.plugins.module_utils.mailbox import Account
+from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistakes
+from ansible_collections.mailfleet.sending.plugins.module_utils.probe_mailboxes import MAILBOX, read_mailboxes
+from ansible_collections.mailfleet.sending.plugins.module_utils.reading import LONGEST, Reader
 from ansible_collections.mailfleet.sending.plugins.module_utils.submission import Endpoint, Login
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import as_result
-
-METHODS = ["dkim", "spf", "dmarc", "iprev"]
-FAMILIES = ["ipv4", "ipv6"]
 
 
 def text(**more):
@@ -302,31 +301,7 @@ ARGUMENTS = {
         "required": True,
         "options": {"domain": text(required=True), "bounce_domain": text()},
     },
-    "mailboxes": {
-        "type": "list",
-        "elements": "dict",
-        "default": [],
-        "options": {
-            "address": text(required=True),
-            "authserv_id": text(required=True),
-            "received_by": {"type": "list", "elements": "str"},
-            "expect": {"type": "list", "elements": "str", "choices": METHODS, "default": METHODS[:3]},
-            "families": {"type": "list", "elements": "str", "choices": FAMILIES, "default": FAMILIES},
-            "imap": {
-                "type": "dict",
-                "required": True,
-                "options": {
-                    "host": text(required=True),
-                    "port": {"type": "int", "default": 993},
-                    "user": text(),
-                    "password": text(no_log=True),
-                    "password_file": {"type": "path", "no_log": False},
-                    "tls_name": text(),
-                    "ca_file": {"type": "path"},
-                },
-            },
-        },
-    },
+    "mailboxes": {"type": "list", "elements": "dict", "default": [], "options": MAILBOX},
     "login": {"type": "dict", "options": {"user": text(required=True), "password": text(required=True, no_log=True)}},
     "secrets_directory": {"type": "path", "no_log": False},
     "timeout": {"type": "int", "default": 120},
@@ -349,7 +324,7 @@ def main():
 def run(params, check_mode):
     paths = [probe.Path(**path) for path in params["paths"]]
     endpoints = {entry.pop("server"): Endpoint(**known(entry)) for entry in map(dict, params["submissions"])}
-    targets = [target(mailbox) for mailbox in params["mailboxes"]]
+    targets = read(params)
     domains = [probe.Domain(each["domain"], each["bounce_domain"] or each["domain"]) for each in params["domains"]]
     reached = [path for path in paths if path.server in endpoints]
     outcome = probe.plan(secrets.token_hex(8), reached, domains, targets)
@@ -375,21 +350,17 @@ def run(params, check_mode):
     return {**as_result(verdicts), "paths": rows, "not_checked": outcome.not_checked}
 
 
-def target(mailbox):
-    imap = mailbox["imap"]
-    if not imap["password"]:
-        raise ValueError(f"the mailbox {mailbox['address']} has no password; give imap.password or imap.password_file")
-    return probe.Target(
-        mailbox["address"],
-        Account(
-            host=imap["host"], port=imap["port"], user=imap["user"] or mailbox["address"], password=imap["password"],
-            ca_file=imap["ca_file"] or "", tls_name=imap["tls_name"] or "",
-        ),
-        mailbox["authserv_id"].lower(),
-        tuple(name.lower() for name in mailbox["received_by"] or [mailbox["authserv_id"]]),
-        tuple(mailbox["expect"]),
-        tuple(mailbox["families"]),
-    )
+def read(params):
+    reader = Reader()
+    targets = read_mailboxes(reader, params["mailboxes"], "mailboxes")
+    reader.integer(params["timeout"], "timeout", 0, LONGEST, 120)
+    for index, target in enumerate(targets):
+        # The action plugin has put in what the file holds.
+        if params["mailboxes"][index]["imap"]["password_file"] and not target.account.password:
+            reader.note(f"mailboxes[{index}].imap.password_file", "<an empty file>", "a password")
+    if reader.mistakes:
+        raise Mistakes(reader.mistakes, "these options cannot be used")
+    return targets
 
 
 def known(entry):

@@ -7,29 +7,31 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: postfix_config
-short_description: Bring main.cf, master.cf and lookup tables of Postfix to what layers say
+short_description: Bring main.cf, master.cf, lookup tables and certificates of Postfix to what layers say
 version_added: 1.0.0
 description:
-  - Merges layers of parameters, services and tables into the configuration that stands. What no layer names stays
-    byte for byte, comments included.
+  - Merges layers of parameters, services, tables and certificates into the configuration that stands. What no layer
+    names stays byte for byte, comments included.
   - The result is staged and judged before anything is installed. Postfix reads it from a private folder (unused and
     undefined parameters, syntax), each daemon reads its own parameters (bad values), tables are built, and what
-    they and the settings refer to must be there (tables, files, transports). Mistakes are told all at once, each
-    with its layer.
+    they and the settings refer to must be there (tables, files, transports). A certificate must be in date, and its
+    key must belong to it. Mistakes are told all at once, each with its layer.
   - A configuration that would relay for strangers is refused.
-  - Tables are files under names of their content. New ones come first, then new services, then one rename switches
-    main.cf; what is old is removed last. Postfix is reloaded, or restarted where a changed parameter takes effect
-    in no other way and once open deliveries have ended, since those that are cut off would be sent twice.
-  - Postfix counts as up when it answers with 220 where it listens, and a message has passed its queue. Where that
-    fails, what stood before stands again, and the task fails with the cause.
+  - Tables, and certificates with their keys, are files under names of their content. New ones come first, then new
+    services, then one rename switches main.cf; what is old is removed last. Postfix is reloaded, or restarted where a
+    changed parameter takes effect in no other way and once open deliveries have ended, since those that are cut off
+    would be sent twice.
+  - Postfix counts as up when it answers with 220 where it listens, shows the certificate that it was given in a TLS
+    handshake, and a message has passed its queue. Where that fails, what stood before stands again, and the task fails
+    with the cause.
   - The last five generations are kept under C(/var/lib/mailfleet/postfix), for root only, with a journal. A run
     that was cut off at whatever step is undone, or carried to its end, by the next one.
   - A second run changes nothing and writes nothing.
 options:
   layers:
     description:
-      - Layers by name, each with C(parameters), C(services) and C(tables). They are merged in the order C(postfix),
-        C(dkim), C(throttle), then others by name.
+      - Layers by name, each with C(parameters), C(services), C(tables) and C(certificates). They are merged in the
+        order C(postfix), C(dkim), C(throttle), then others by name.
       - A layer that is not passed stays as it was passed the last time; the node keeps it. An empty one is removed,
         and what it had set goes back to what stood there before it.
       - A parameter is a text, a number or a truth value, or a dictionary with C(value) and C(since) or C(before),
@@ -39,12 +41,24 @@ options:
       - A table has C(type) (V(hash), V(btree), V(lmdb), V(texthash), V(cidr), V(pcre) or V(regexp)) and C(entries),
         a list of pairs. Entries that several layers give to one table are put together in the order of the layers.
         With C(secret) only root and Postfix can read it, and its entries stand in O(secret_entries).
-      - C({table:NAME}) in a parameter or option stands for the type and path of a table.
+      - A certificate has C(certificate) and C(key), two files in PEM form on the controller, which ansible-vault may
+        have encrypted. The first holds the server's own certificate and behind it those of the authorities between. On
+        the server they become one file, for root only. A certificate that has ended, or is yet to begin, is refused,
+        also where it has been installed before; one that ends within two weeks (or the last quarter of its time) is a
+        warning.
+      - C({table:NAME}) in a parameter or option stands for the type and path of a table, C({certificate:NAME}) for the
+        path of a key with its certificate, as C(smtpd_tls_chain_files) wants it.
     type: dict
     required: true
   secret_entries:
     description:
       - Entries of secret tables by the table's name. They are neither shown nor logged.
+    type: dict
+    default: {}
+  secret_certificates:
+    description:
+      - Private keys with their chains, in PEM form, by the name of a certificate for which a layer has an empty
+        dictionary. They are neither shown nor logged. Where a layer names files, it is their content.
     type: dict
     default: {}
   prove:
@@ -73,7 +87,8 @@ attributes:
   diff_mode:
     support: full
     details:
-      - Of a secret table it shows how many entries there are, and a digest.
+      - Of a secret table it shows how many entries there are, and a digest; of a certificate the fingerprints and the
+        last days of its chain.
   platform:
     platforms: debian
 author:
@@ -103,6 +118,16 @@ EXAMPLES = r"""
       form:
         parameters:
           force_mime_input_conversion: {value: "yes", since: "3.9"}
+
+- name: Show a certificate of our own
+  mailfleet.sending.postfix_config:
+    layers:
+      tls:
+        parameters:
+          smtpd_tls_security_level: may
+          smtpd_tls_chain_files: "{certificate:mail}"
+        certificates:
+          mail: {certificate: tls/mta1.example.com.crt, key: tls/mta1.example.com.key}
 
 - name: Take the throttle away again
   mailfleet.sending.postfix_config:
@@ -138,7 +163,7 @@ recovered:
   returned: success
   type: str
 unused:
-  description: Parameters of others that this Postfix has no use for, and tables that nothing refers to.
+  description: Parameters of others that this Postfix has no use for, tables and certificates that nothing refers to.
   returned: success
   type: list
   elements: str
@@ -149,13 +174,17 @@ unverified:
   type: list
   elements: str
 proof:
-  description: The banners by listener, and what became of the message; empty where nothing had to be proved.
+  description: The banners by listener, likewise the SHA-256 fingerprints of the certificates that were shown, and what
+    became of the message; empty where nothing had to be proved.
   returned: success
   type: dict
   sample:
     banners: {"127.0.0.1:25": "220 mta1.example.com ESMTP"}
+    certificates: {"127.0.0.1:25": "8F:12:5C:94:..."}
     queue: "deliverable (delivers to mailbox)"
 """
+
+import os
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -186,6 +215,7 @@ def main() -> None:
         argument_spec={
             "layers": {"type": "dict", "required": True},
             "secret_entries": {"type": "dict", "default": {}, "no_log": True},
+            "secret_certificates": {"type": "dict", "default": {}, "no_log": True},
             "prove": {"type": "raw", "default": True},
             "dir": {"type": "path", "default": "/etc/postfix"},
         },
@@ -194,12 +224,16 @@ def main() -> None:
     try:
         run = Run(Programs.of(module.run_command), module.params["dir"], proving=proving(module.params["prove"]),
                   scratch=module.tmpdir)
-        layers = with_secrets(module.params["layers"], module.params["secret_entries"])
+        layers = with_secrets(module.params["layers"], module.params["secret_entries"],
+                              module.params["secret_certificates"])
         result = run.apply(layers, module.check_mode)
     except BlockingIOError:
         module.fail_json(msg="another run of postfix_config is at work on this server: try again when it has ended")
     except (Refused, Failed, ValueError, OSError) as error:
         module.fail_json(msg=str(error))
+    for warning in result.pop("warnings"):
+        # Ansible does not say from which server a warning is.
+        module.warn(f"{os.uname().nodename}: {warning}")
     module.exit_json(**result)
 
 

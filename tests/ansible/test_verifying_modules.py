@@ -132,9 +132,11 @@ def test_mistakes_are_told_all_at_once_and_never_by_a_traceback(plays):
                          ["addresses[0]: '192.0.2.256'", "domains[0]: 'a..b'", "lists[0]: blocklist 'nobodys'"]),
         "fleet_verify": ({"addresses": [{"address": "fe80::1%eth0"}], "domains": ["a..b"], "keys": [{"domain": "c..d"}],
                           "policies": [{"domain": "e..f"}], "receivers": [{"domain": "g..h"}],
+                          "unknown_keys": [{"domain": "i..j"}],
                           "blocklists": [{"name": "nobodys"}]},
                          ["addresses[0]: 'fe80::1%eth0'", "domains[0]: 'a..b'", "keys[0]: 'c..d'",
-                          "policies[0]: 'e..f'", "receivers[0]: 'g..h'", "blocklists[0]: blocklist 'nobodys'"]),
+                          "policies[0]: 'e..f'", "receivers[0]: 'g..h'", "unknown_keys[0]: 'i..j'",
+                          "blocklists[0]: blocklist 'nobodys'"]),
         "domain_info": ({"domains": [{"domain": "com"}, {"domain": "b.com", "selectors": ["a_b", "-"]}]},
                         ["domains[0]: 'com'", "domains[1]: selector 'a_b'", "selector '-'"]),
     }

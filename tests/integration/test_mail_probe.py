@@ -332,4 +332,4 @@ def test_mistakes_are_told(world, controller, change, told):
 
 def test_a_mailbox_without_a_password_is_a_mistake(world, controller):
     done = probe(world, controller, [mailbox(world, imap={"password": None})], check=False)
-    assert done.returncode and "has no password" in done.stdout
+    assert done.returncode and "mailboxes[0].imap.password: found nothing, expected a password" in done.stdout

@@ -76,10 +76,11 @@ def copy_of_the_inventory(folder: Path) -> Copy:
     return Copy(folder / "inventory")
 
 
-def inside(node: str, *command: str) -> str:
+def inside(node: str, *command: str, stdin: str = "") -> str:
     """Run a command in one of the lab's nodes that Ansible does not know, and return what it wrote."""
     done = subprocess.run(
-        ["podman", "--runtime", "runc", "exec", f"mailfleet-lab-{node}", *command],
+        ["podman", "--runtime", "runc", "exec", "-i", f"mailfleet-lab-{node}", *command],
+        input=stdin,
         capture_output=True,
         text=True,
         timeout=60,

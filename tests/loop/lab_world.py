@@ -198,7 +198,7 @@ def submission(server: str, login: str = "app", password: str | None = None) -> 
     with smtplib.SMTP(SERVERS[server], 587, local_hostname="app.example.com", timeout=30) as session:
         session._host = server  # the name that the certificate must bear
         session.starttls(context=authority())
-        session.login(login, password or (RUN / "app.secret").read_text().strip())
+        session.login(login, password or (RUN / f"{login}.secret").read_text().strip())
         yield session
 
 

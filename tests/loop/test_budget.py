@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import lab_world as lab
 
-ROLES = ("mailfleet.sending.postfix", "mailfleet.sending.dkim", "mailfleet.sending.throttle")
+# The role postfix installs the throttles' layer with its own.
+ROLES = ("mailfleet.sending.postfix", "mailfleet.sending.dkim")
 # These run in Ansible itself, in the name of the first server; it is the controller that works.
 AT_HOME = ("desired_state", "dkim_signing", "fleet_report")
 ON_A_SERVER, ON_THE_CONTROLLER = 14, 12

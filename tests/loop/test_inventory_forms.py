@@ -55,7 +55,7 @@ def proved(played: lab.Played) -> lab.Played:
 
 
 def test_with_all_secrets_in_a_vault(copy, tmp_path):
-    """The TSIG secret and the login's hash in the variables; files of keys, passwords and the certificate's key."""
+    """The TSIG secret and the logins' hashes in the variables; files of keys, passwords and the certificate's key."""
     vault, files = Vault(tmp_path), tmp_path / "vaulted"
     files.mkdir()
     for source in (lab.RUN / "mailbox.secret", *(lab.RUN / "tls").glob("*.key")):
@@ -63,14 +63,18 @@ def test_with_all_secrets_in_a_vault(copy, tmp_path):
     vault.encrypt(*files.iterdir(), *copy.secrets.glob("dkim/*/*.pem"), copy.secrets / "logins/probe")
     known = copy.read()
     users, key, mailboxes = known["sending_users"], known["lab_dns_key"], known["sending_probe_mailboxes"]
-    users[0]["password_hash"], key["secret"] = "THE_HASH", "THE_SECRET"
+    secrets = {"THE_SECRET": "tsig.secret"}
+    key["secret"] = "THE_SECRET"
+    for number, user in enumerate(users):
+        user["password_hash"] = f"THE_HASH_{number}"
+        secrets[user["password_hash"]] = f"{user['name']}.hash"
     for mailbox in mailboxes:
         mailbox["imap"]["password_file"] = "{{ inventory_dir }}/../vaulted/mailbox.secret"
     certificate = "{{ inventory_dir }}/../vaulted/{{ inventory_hostname }}.key"
     copy.write(sending_users=users, lab_dns_key=key, sending_probe_mailboxes=mailboxes, sending_tls_key=certificate)
     file = copy.path / breaking.GROUP_FILE
     text = file.read_text()
-    for word, secret in (("THE_HASH", "app.hash"), ("THE_SECRET", "tsig.secret")):
+    for word, secret in secrets.items():
         assert text.count(word) == 1
         text = text.replace(word, vault.text((lab.RUN / secret).read_text().strip()))
     file.write_text(text)

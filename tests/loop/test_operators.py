@@ -80,7 +80,7 @@ def taken(copy) -> list[str]:
     owners = []
     with breaking.zones_put_back():
         for domain in ("example.com", "example.us"):
-            owners.append(f"{PREFIX}{datetime.date.today():%Y%m%d}._domainkey.{domain}.")
+            owners.append(f"{PREFIX}{datetime.datetime.now(datetime.UTC):%Y%m%d}._domainkey.{domain}.")
             (selector,) = breaking.selectors(copy, "m")
             (other,) = lab.answer(f"{selector}._domainkey.{domain}.", "TXT")
             lab.change(domain, ("add", owners[-1], "TXT", lab.quote(other)))

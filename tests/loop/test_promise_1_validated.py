@@ -64,6 +64,21 @@ REFUSED = {
         },
         ["layers.loop.services.2526/inet: found", "expected no open relay"],
     ),
+    "a key of another certificate": (
+        {
+            "services": {
+                "2527/inet": {
+                    "private": "n",
+                    "command": "smtpd",
+                    "options": {"smtpd_tls_chain_files": "{certificate:mixed}"},
+                }
+            },
+            "certificates": {
+                "mixed": {"certificate": str(lab.RUN / f"tls/{ONE}.crt"), "key": str(lab.RUN / f"tls/{OTHER}.key")}
+            },
+        },
+        ["layers.loop.certificates.mixed: found a key that does not belong to the first certificate"],
+    ),
 }
 
 
@@ -91,7 +106,7 @@ def test_what_is_wrong_is_refused_with_its_cause_and_nothing_is_touched(before):
 def test_all_mistakes_are_told_at_once(before):
     layers = {f"loop{number}": layer for number, (layer, _words) in enumerate(REFUSED.values())}
     said = failure(lab_runs.run("--limit", ONE, playbook=lab_runs.APPLY, variables={"loop_layers": layers}), ONE)
-    for what in ("smtpd_banna", "12x", "transport nowhere", "tables.broken", "no open relay"):
+    for what in ("smtpd_banna", "12x", "transport nowhere", "tables.broken", "no open relay", "certificates.mixed"):
         assert what in said
 
 

@@ -26,12 +26,12 @@ def rollover(tmp_path_factory):
     """An inventory with new selectors and one domain more, while the secondary takes over nothing new."""
     copy = breaking.copy_of_the_inventory(tmp_path_factory.mktemp("rollover"))
     variables = copy.read()
-    (user,) = variables["sending_users"]
+    user, *others = variables["sending_users"]
     copy.write(
         sending_dkim_selector=PREFIX,
         sending_dns_wait=3,
         sending_domains=[*variables["sending_domains"], {"name": NEW, "bounce_domain": f"e.{NEW}"}],
-        sending_users=[{**user, "domains": [*user["domains"], NEW]}],
+        sending_users=[{**user, "domains": [*user["domains"], NEW]}, *others],
     )
     with breaking.zones_put_back(), breaking.frozen("example.com"):
         yield copy

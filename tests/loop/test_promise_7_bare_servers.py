@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+import ssl
 
 import lab_runs
 import lab_world as lab
@@ -125,6 +127,19 @@ def test_the_tables_that_are_made_were_listed_but_for_those_of_marked_settings(f
 
 
 @EVERY_SERVER
+def test_the_certificate_that_is_shown_was_listed(first, server):
+    listed, made = (
+        {name: texts for name, texts in parts(run, "postfix_config", server).items() if name.startswith("certificate ")}
+        for run in (first.checked, first.done)
+    )
+    pem = (lab.RUN / f"tls/{server}.crt").read_text(encoding="utf-8")
+    fingerprint = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).digest().hex(":").upper()
+    assert listed == made and listed["certificate smtpd"][1].startswith(f"{fingerprint} until ")
+    shown = first.done.of("postfix_config", server)[0].result["proof"]["certificates"]
+    assert shown == {"127.0.0.1:25": fingerprint, "127.0.0.1:587": fingerprint}
+
+
+@EVERY_SERVER
 def test_the_files_of_signing_that_are_made_were_listed_but_for_those_of_the_package(first, server):
     listed, made = (parts(run, "opendkim_config", server) for run in (first.checked, first.done))
     assert {name: texts[1] for name, texts in listed.items()} == {name: texts[1] for name, texts in made.items()}
@@ -151,20 +166,20 @@ def unmade(first) -> list[tuple[str, str]]:
 @EVERY_SERVER
 def test_the_logins_that_are_let_in_were_listed_and_what_depends_on_dovecot_was_marked(first, server):
     listed, made = (parts(run, "submission_auth", server) for run in (first.checked, first.done))
-    assert listed == {"/etc/dovecot/submission-users": ("", "app\nprobe\n")}
+    assert listed == {"/etc/dovecot/submission-users": ("", "app\nprobe\nshop\n")}
     marked = " ".join(marks(first.checked, "submission_auth", server))
     assert all(name in marked for name in set(made) - set(listed))
     assert {name: made[name] for name in listed} == listed
 
 
 def test_the_other_tasks_that_change_something_said_so(first):
-    """Two tasks come upon what others of the same run did: check mode lists it twice."""
+    """One task comes upon what another of the same run did: check mode lists it twice."""
     said, did = (
         {(task.host, task.task.rpartition(" : ")[2]) for task in run.tasks if task.result.get("changed")}
         for run in (first.checked, first.done)
     )
     assert not did - said
-    again = {"Install the layer of the providers", "Remove the records that nothing needs any more"}
+    again = {"Remove the records that nothing needs any more"}
     assert {task for _host, task in said - did} <= again
 
 

@@ -15,6 +15,9 @@ import lab_world as lab
 import pytest
 
 EVERY_SERVER = pytest.mark.parametrize("server", lab.SERVERS)
+GENERATIONS = "/var/lib/mailfleet/postfix"
+KEPT = re.compile(re.escape(GENERATIONS) + r"/generations/\d+/(manifest\.json|tables/smtpd\.[0-9a-f]{16}\.pem)")
+LOGINS = ("app", "shop")
 # Everywhere on a server but for what its image brought: /usr, and devices and kernel interfaces.
 PLACES = ("/etc", "/var", "/root", "/home", "/srv", "/opt", "/tmp", "/run", "/dev/shm", "/usr/local")
 
@@ -40,8 +43,14 @@ def secrets(first, second) -> dict[str, list[str]]:
             for server in lab.SERVERS
         },
         "TSIG": [(lab.RUN / "tsig.secret").read_text(encoding="utf-8").strip()],
-        "password of app": [(lab.RUN / "app.secret").read_text(encoding="utf-8").strip()],
-        "hash of app": [(lab.RUN / "app.hash").read_text(encoding="utf-8").strip().rpartition("$")[2]],
+        **{
+            f"password of {login}": [(lab.RUN / f"{login}.secret").read_text(encoding="utf-8").strip()]
+            for login in LOGINS
+        },
+        **{
+            f"hash of {login}": [(lab.RUN / f"{login}.hash").read_text(encoding="utf-8").strip().rpartition("$")[2]]
+            for login in LOGINS
+        },
         "password of the probe": probe,
         "hash of the probe": [re.search(r"^probe:(?:\{\S+?\})?([^:\s]+)", hashes, re.MULTILINE).group(1)],
         "password of the mailboxes": [(lab.RUN / "mailbox.secret").read_text(encoding="utf-8").strip()],
@@ -120,15 +129,20 @@ def test_the_journal_and_syslog_of_a_server_hold_no_secret(server, first, second
 
 @EVERY_SERVER
 def test_a_secret_stands_on_a_server_in_its_one_file_and_in_no_other(server, first, second, secrets):
+    """The certificate's key stands besides in the generations of the configuration that Postfix may go back to."""
     patterns = "\n".join(string for strings in secrets.values() for string in strings)
     listing = lab.ssh(server, "grep", "-rlaF", "-D", "skip", "-f", "-", *PLACES, check=False, stdin=patterns.encode())
     found = [line for line in listing.splitlines() if not line.startswith("grep:")]
     about = lab.ssh(server, "stat", "--format", "%n %a %U:%G", *found) if found else ""
     keys = sorted((lab_runs.SECRETS / "dkim").rglob("*.pem"))
-    assert dict(line.split(" ", 1) for line in about.splitlines()) == {
+    modes = dict(line.split(" ", 1) for line in about.splitlines())
+    kept = {path: modes.pop(path) for path in list(modes) if KEPT.fullmatch(path)}
+    assert set(kept.values()) == {"600 root:root"}
+    assert lab.ssh(server, "stat", "--format", "%a %U:%G", GENERATIONS) == "700 root:root\n"
+    assert modes == {
         **{f"/etc/dkimkeys/{path.parent.name}/{path.name}": "600 opendkim:opendkim" for path in keys},
         "/etc/dovecot/submission-users": "640 root:dovecot",
-        "/etc/ssl/private/mailfleet.key": "600 root:root",
+        lab.ssh(server, "postconf", "-h", "smtpd_tls_chain_files").strip(): "600 root:root",
     }
 
 
@@ -149,7 +163,7 @@ def test_a_server_gets_no_secret_that_it_has_no_use_for(server, first, second, s
     """TSIG and mailboxes' passwords stay on the controller, and so does every password that has a hash."""
     stay = [name for name in secrets if name == "TSIG" or name.startswith("password of ")]
     other = [f"TLS key of {each}" for each in lab.SERVERS if each != server]
-    assert len(stay) == 4
+    assert len(stay) == 5
     patterns = "\n".join(string for name in [*stay, *other] for string in secrets[name])
     listing = lab.ssh(server, "grep", "-rlaF", "-D", "skip", "-f", "-", *PLACES, check=False, stdin=patterns.encode())
     assert [line for line in listing.splitlines() if not line.startswith("grep:")] == []

@@ -9,6 +9,7 @@ import json
 import os
 import stat
 import subprocess
+import time
 
 import pytest
 from host import PROGRAMS
@@ -16,6 +17,7 @@ from host import PROGRAMS
 from ansible_collections.mailfleet.sending.plugins.module_utils import dkim_keys, dkim_record
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_keys import KeyFault
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_store import KeyFaults, Store, Wanted
+from ansible_collections.mailfleet.sending.plugins.module_utils.state import today
 
 WANTED = Wanted("example.com", "m20261123", "rsa", 1024)  # small, since a test makes many
 
@@ -114,6 +116,31 @@ def test_a_key_from_elsewhere_has_the_date_of_its_file(folder):
     assert f"{private}: mode 0644 becomes 0600" in store.changes and mode(private) == 0o600
     again = Store(PROGRAMS, folder)
     assert again.ensure([wanted])[0].created == "1970-01-02" and not again.changes
+
+
+# Of these two, one has another date than UTC at any moment. POSIX counts westwards.
+@pytest.fixture(params=["EAST-14", "WEST+12"])
+def zone(request, monkeypatch):
+    """A time zone far from UTC."""
+    with monkeypatch.context() as there:
+        there.setenv("TZ", request.param)
+        time.tzset()
+        yield request.param
+    time.tzset()
+
+
+def test_a_key_has_the_same_date_in_every_time_zone(folder, zone):
+    private = folder / "example.com" / "own.pem"
+    private.parent.mkdir(parents=True)
+    private.write_bytes(dkim_keys.make_private(PROGRAMS, "ed25519"))
+    for moment, day in ((86399, "1970-01-01"), (86400, "1970-01-02")):
+        os.utime(private, (moment, moment))
+        (stored,) = Store(PROGRAMS, folder, dry=True).ensure([Wanted("example.com", "own", "ed25519")])
+        assert stored.created == day
+    before = time.gmtime()
+    (stored,) = Store(PROGRAMS, folder).ensure([WANTED])
+    possible = {time.strftime("%Y-%m-%d", moment) for moment in (before, time.gmtime())}
+    assert {today().isoformat(), stored.created} <= possible
 
 
 @pytest.mark.parametrize("dry", [True, False])

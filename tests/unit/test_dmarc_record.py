@@ -197,10 +197,10 @@ def test_any_text_is_read_or_refused(text):
                                      "rua=mailto:x@" + "a." * 200 + ";", "v  ", "%"])
 def test_64_kilobytes_take_no_time(filling):
     texts = [start + filling * (65536 // len(filling)) for start in ("v=DMARC1; ", "v=DMARC1; rua=", "", "v")]
-    began = time.monotonic()
+    began = time.process_time()
     for text in texts:
         try:
             parse_record(text)
         except DmarcRecordError:
             assert not is_dmarc(text)
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2

@@ -201,7 +201,7 @@ def put(path, value):
         (put((1, "mta2", "sending_addresses"), None), "mta2: sending_addresses", "a list of {address, helo}"),
         (put((1, "mta2", "sending_addresses", 0, "helo"), ""), "mta2: sending_addresses[0].helo", "add helo"),
         (put((1, "mta2", "sending_addresses", 0, "address"), False), "mta2: sending_addresses[0].address", "False"),
-        (put((1, "mta2", "sending_tls_key"), "k.pem"), "mta2: sending_tls_certificate", "the other half is given"),
+        (put((1, "mta2", "sending_tls_key"), "/k.pem"), "mta2: sending_tls_certificate", "the other half is given"),
     ],
 )
 def test_a_mistake_is_told_with_its_path(change, path, words):

@@ -18,6 +18,7 @@ import yaml
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "lab"))   # the lab's modules stand beside lab.py
 
 import images
+import material
 import plan
 from shell import LAB
 
@@ -73,6 +74,13 @@ def test_the_inventory_names_the_servers_of_the_plan():
         own = yaml.safe_load((LAB / f"inventory/host_vars/{node.hostname}.yml").read_text())["sending_addresses"]
         assert {each["address"] for each in own} == set(node.addresses)
         assert {each["helo"] for each in own} == set(plan.SERVER_CERTIFICATES[node.hostname])
+
+
+def test_the_inventory_knows_the_lab_s_logins_and_the_host_of_the_application():
+    group = yaml.safe_load((LAB / "inventory/group_vars/sending_servers.yml").read_text())
+    assert tuple(user["name"] for user in group["sending_users"]) == material.LOGINS
+    assert all(f"'/{user['name']}.hash'" in user["password_hash"] for user in group["sending_users"])
+    assert [each["network"] for each in group["sending_networks"]] == list(plan.node("app").addresses)
 
 
 def test_an_image_is_known_by_what_it_holds():

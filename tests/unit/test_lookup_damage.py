@@ -148,9 +148,9 @@ def test_a_message_of_65535_bytes_full_of_pointers_takes_no_time():
     record = b"\xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x3c\x00\x02\xc0\x0c"  # an alias to itself, in 14 bytes
     count = (65535 - len(query.wire)) // len(record)
     wire = query.wire[:2] + b"\x81\x80" + struct.pack("!HHHH", 1, count, 0, 0) + query.wire[12:] + record * count
-    began = time.monotonic()
+    began = time.process_time()
     holds(read(query, wire))
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
 
 
 def ask(faults, name="a.example.com", rdtype="A", timeout=0.6):

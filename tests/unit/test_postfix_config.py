@@ -128,12 +128,12 @@ def test_line_breaks_in_a_value_make_no_second_parameter() -> None:
 
 def test_secrets_travel_apart() -> None:
     layer = {"tables": {"t": {"type": "hash", "secret": True}}}
-    whole = with_secrets({"a": layer}, {"t": [["k", "v"]]})
+    whole = with_secrets({"a": layer}, {"t": [["k", "v"]]}, {})
     assert whole["a"]["tables"]["t"]["entries"] == [["k", "v"]] and "entries" not in layer["tables"]["t"]
     with pytest.raises(Refused, match="secret_entries"):
-        with_secrets({"a": {"tables": {"t": table(("k", "v"), secret=True)}}}, {})
+        with_secrets({"a": {"tables": {"t": table(("k", "v"), secret=True)}}}, {}, {})
     with pytest.raises(Refused, match="entries without a table"):
-        with_secrets({"a": {}}, {"t": []})
+        with_secrets({"a": {}}, {"t": []}, {})
 
 
 def test_table_names_follow_the_content_and_secrets_do_not_show() -> None:
@@ -255,7 +255,7 @@ def test_where_a_banner_is_asked_for() -> None:
     master = MASTER + "465 inet n - y - - smtpd -o smtpd_tls_wrappermode=yes\n[::1]:2525 inet n - y - - smtpd\n"
     services = MasterCf.parse(master).services
     values = {"inet_interfaces": "198.51.100.10, 198.51.100.11", "inet_protocols": "ipv4"}
-    assert listeners(values, services) == (
+    assert listeners(values, services, TABLES) == (
         Listener("198.51.100.10", 25), Listener("198.51.100.10", 465, True), Listener("::1", 2525))
     assert literal({"inet_interfaces": "all", "inet_protocols": "all"}) == "127.0.0.1"
     assert literal({"inet_interfaces": "loopback-only", "inet_protocols": "ipv6"}) == "::1"

@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nameserver import Nameserver
 
+from ansible_collections.mailfleet.sending.plugins.module_utils import spf_check
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
+from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind, Outcome
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_check import check_host
 
 IP = "192.0.2.1"
@@ -267,3 +269,26 @@ def test_pyspf_finds_the_same(texts, held, client):
         finally:
             spf.DNSLookup = original
         assert check_host(client, NAMES[0], f"h1@{NAMES[0]}", "helo.example", lookup.ask).result == theirs
+
+
+def test_a_check_reads_the_terms_that_may_match_however_many_networks_stand_before_them(monkeypatch):
+    names = {f"i{n}.example": f"v=spf1 {' '.join(f'ip4:10.{n}.{k >> 6}.{k & 63}' for k in range(4000))} -all"
+             for n in range(8)}
+    names["d.example"] = f"v=spf1 {' '.join(f'include:{name}' for name in names)} exists:%{{i}}.x.example -all"
+    said = {name: Outcome(name, "TXT", Kind.VALUES, (text,)) for name, text in names.items()}
+    read = []
+    matches = spf_check._Evaluation.matches
+
+    def counted(self, mechanism, domain, step):
+        read.append(mechanism)
+        return matches(self, mechanism, domain, step)
+
+    monkeypatch.setattr(spf_check._Evaluation, "matches", counted)
+
+    def check(ip):
+        read.clear()
+        return check_host(ip, "d.example", "u@d.example", "h.example",
+                          lambda name, rdtype: said.get(name) or Outcome(name, rdtype, Kind.NO_NAME)).result
+
+    assert (check(IP), len(read)) == ("fail", 8 + 8 + 2)  # each include with the -all behind it, exists, and -all
+    assert (check("10.7.62.31"), len(read)) == ("pass", 8 + 7 + 1)

@@ -11,8 +11,9 @@ import ipaddress
 import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
+from spf_world import tangled
 
-from ansible_collections.mailfleet.sending.plugins.module_utils import spf_ranges
+from ansible_collections.mailfleet.sending.plugins.module_utils import spf_compile, spf_ranges
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind, Mx, Outcome
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_check import check_host
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_compile import compile_domain
@@ -23,6 +24,7 @@ HOSTS = [f"h{number}.example" for number in range(5)]
 IPV4 = ["192.0.2.0", "192.0.2.1", "192.0.2.127", "192.0.2.128", "192.0.2.255", "192.0.3.0", "198.51.100.7", "0.0.0.0"]
 IPV6 = ["2001:db8::", "2001:db8::1", "2001:db8::ffff", "2001:db8:0:1::", "2001:db8:ffff::7", "::"]
 SENDER = "postmaster@n0.example"
+TANGLED = {(name, "TXT"): [text] for name, text in tangled("n0.example").items()}
 
 
 def dns(names):
@@ -203,12 +205,22 @@ def test_only_addresses_that_get_to_what_varies_are_left_to_check_host(term):
     assert result(found, "192.0.2.200") is None
 
 
-def test_a_tree_that_is_too_tangled_ends():
+def test_loops_and_thousands_of_networks_are_compiled_to_their_end():
     loops = " ".join(f"-ip4:10.0.{number}.0/31 include:n0.example" for number in range(5))
     assert result(compiled({("n0.example", "TXT"): [f"v=spf1 {loops}"]}), "192.0.2.1")[0] == "permerror"
     wide = " ".join(f"ip4:10.{number >> 8}.{number & 255}.0/31" for number in range(3000))
     found = compiled({("n0.example", "TXT"): [f"v=spf1 {wide} -all"]})
     assert result(found, "10.11.183.1") == ("pass", 0, 0) and result(found, "10.11.184.0") == ("fail", 0, 0)
+
+
+def test_the_addresses_of_a_tree_that_is_too_tangled_are_left_to_check_host(monkeypatch):
+    first = int(ipaddress.ip_address("192.0.2.0"))
+    found = compiled(TANGLED, ranges=[(first, first + 127)])
+    left = {number for number in range(64) if number.bit_count() >= 4}
+    assert {number for number in range(128) if found.of(first + number) is None} == left
+    assert result(found, "192.0.2.1") == ("permerror", 7, 3)  # whoever is done with before stays so
+    monkeypatch.setattr(spf_compile, "MAXIMUM_WORK", 10 * spf_compile.MAXIMUM_WORK)
+    assert result(compiled(TANGLED, ranges=[(first, first + 127)]), "192.0.2.15") == ("pass", 10, 2)
 
 
 def test_an_address_that_was_not_compiled_is_an_error():

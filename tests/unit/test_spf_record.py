@@ -255,12 +255,12 @@ def test_names_are_cut_from_the_left_to_253_characters():
     ],
 )
 def test_records_of_64_kb_take_no_time(text):
-    began = time.monotonic()
+    began = time.process_time()
     try:
         parse_record(text)
     except SpfSyntaxError:
         pass
-    assert time.monotonic() - began < 2  # what is not linear takes minutes
+    assert time.process_time() - began < 2  # what is not linear takes minutes
 
 
 @given(
@@ -300,3 +300,20 @@ def test_any_text_is_a_record_or_a_mistake_with_its_position(text):
         parse_explanation(text)
     except SpfSyntaxError as error:
         assert error.problems
+
+
+MIXED = st.lists(st.sampled_from([
+    "ip4:192.0.2.1", "-ip4:192.0.2.0/24", "ip4:0.0.0.0/0", "ip4:192.0.2.1/25", "ip6:2001:db8::1", "~ip6:2001:db8::/32",
+    "a", "include:b.example", "all", "ip4:198.51.100.7", "ip6:::/0"]), max_size=9)
+
+
+@given(MIXED, st.sampled_from(["192.0.2.1", "192.0.2.200", "203.0.113.1", "2001:db8::1", "2001:db9::1"]))
+def test_candidates_are_the_terms_without_a_network_up_to_the_first_network_that_holds_the_client(terms, client):
+    record, ip = parse_record(" ".join(["v=spf1", *terms])), ipaddress.ip_address(client)
+    left = []
+    for term in record.mechanisms:
+        if not term.network or ip in term.network:
+            left.append(term)
+        if term.network and ip in term.network:
+            break
+    assert list(record.candidates(ip)) == left

@@ -13,6 +13,7 @@ import tracemalloc
 
 import pytest
 from nameserver import Nameserver
+from spf_world import tangled
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind, Outcome
@@ -290,6 +291,14 @@ def test_trees_that_never_end_cost_few_queries():
     dns = Sealed(names)
     findings = verify_spf(View(dns), of_fleet(["d.example"], addresses(3)))
     assert findings.counts == {Status.FAIL: 3} and dns.asked < 100
+
+
+def test_a_tree_that_is_too_tangled_to_be_compiled_is_evaluated_address_by_address():
+    fleet = of_fleet(["n0.example"], [(f"192.0.2.{number}", "") for number in range(128)])
+    findings = verify_spf(View(Sealed(tangled("n0.example"))), fleet)
+    assert findings.counts == {Status.OK: 22, Status.FAIL: 106}
+    ways = {verdict.found.partition(" by ")[0] for verdict in findings.verdicts if not verdict.ok}
+    assert ways == {"permerror"}
 
 
 def test_tables_keep_addresses_once_and_in_order():
