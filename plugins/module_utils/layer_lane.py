@@ -54,12 +54,6 @@ def lane_layer(fleet: Fleet, server: Server, lane: Lane) -> dict[str, t.Any]:
     name = instance(lane.provider.name)
     routes, tables = sender_routes(fleet, [(share.member, share.names) for share in lane.shares])
     parameters = {
-        "compatibility_level": "3.6",
-        "multi_instance_name": name,
-        "multi_instance_enable": "yes",
-        "queue_directory": f"/var/spool/{name}",
-        "data_directory": f"/var/lib/{name}",
-        "syslog_name": name,
         "myhostname": server.hostname,
         "inet_interfaces": "loopback-only",
         "inet_protocols": "all",

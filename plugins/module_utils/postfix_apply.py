@@ -21,6 +21,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.master_cf import
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistake
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_certificates import date_mistakes
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_control import (
+    MAIN_UNIT,
     Control,
     ControlError,
     needs_restart,
@@ -76,13 +77,18 @@ class Proving:
 
 @dataclasses.dataclass
 class Run:
-    """One run: what runs programs, the configuration directory, the store, and what to prove."""
+    """One run: what runs programs, the configuration directory, the store, what to prove, and the systemd unit.
+
+    ``pending`` are files that check mode does not find, and the run would make before.
+    """
 
     programs: Programs
     directory: str = "/etc/postfix"
     state: str = STATE
     proving: Proving = dataclasses.field(default_factory=Proving)
     scratch: str | None = None
+    unit: str = MAIN_UNIT
+    pending: t.Collection[str] = ()
 
     def __post_init__(self) -> None:
         self.store = Store(self.state)
@@ -156,7 +162,7 @@ class Run:
         old = current.tables if current else ()
         shown = diff(self.directory, (main, plan.main), (master, str(plan.master)), old, tables)
         whole = all(self._stands(table, wanted) for table in tables)
-        control = Control(self.programs, self.directory, self._queue(main))
+        control = self._control(self._queue(main))
         out_of_date, warnings = date_mistakes(wanted.certificates.values())
         result = {"changed": True, "diff": shown, "generation": current.number if current else 0, "proof": {},
                   "unused": list(wanted.unused), "unverified": [], "warnings": warnings, **self.did}
@@ -174,7 +180,8 @@ class Run:
             before, services = self._values()
             running = control.master() is not None
             held = postfix_listeners.ports(services) if running else frozenset()
-            judgement = judge(self.programs, stage, plan.main, plan.master, wanted, self.tables, held)
+            judgement = judge(self.programs, stage, plan.main, plan.master, wanted, self.tables, held,
+                              self.pending)
             result["unused"] += judgement.unused
             verb = "start" if not running else "restart" if needs_restart(before, judgement.values) else "reload"
             if not shown and whole and running:
@@ -243,7 +250,7 @@ class Run:
         else:
             facts["restarted"] = True
             self.store.note("restart", **facts)
-            control = Control(self.programs, self.directory, judgement.values["queue_directory"])
+            control = self._control(judgement.values["queue_directory"])
             control.restart(self.proving.restart_wait)
         self.did[{"reload": "reloaded", "restart": "restarted", "start": "started"}[verb]] = True
         self.store.note("prove", **facts)
@@ -276,7 +283,7 @@ class Run:
         """Undo what an interrupted run began, or carry it to its end where it had been proved."""
         step = journal.pop("step")
         if step in ("commit", "clean"):
-            control = Control(self.programs, self.directory, journal["queue"])
+            control = self._control(journal["queue"])
             self._finish(control, self.store.load(journal["target"]), journal)
             self.did["recovered"] = f"a run that was cut off at step {step} was carried to its end"
         else:
@@ -304,7 +311,7 @@ class Run:
 
     def _restore(self, generation: Generation, facts: dict[str, t.Any]) -> None:
         """Write a generation's files, and have Postfix run with them as it ran before."""
-        control = Control(self.programs, self.directory, facts["queue"])
+        control = self._control(facts["queue"])
         self._put_tables(generation)
         # main.cf first: the master.cf that stands has the old services beside the new ones.
         for name, text in (("main.cf", generation.main), ("master.cf", generation.master)):
@@ -372,6 +379,9 @@ class Run:
             shutil.rmtree(folder, ignore_errors=True)
 
     # What Postfix says.
+
+    def _control(self, queue: str) -> Control:
+        return Control(self.programs, self.directory, queue, self.unit)
 
     def _queue(self, main: str) -> str:
         """Return the queue directory without asking postconf, which waits behind an edit."""

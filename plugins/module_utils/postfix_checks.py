@@ -85,7 +85,7 @@ def transport_mistakes(view: View) -> list[Mistake]:
         if name in TRANSPORTS:
             check(path, value)
         if name in TRANSPORT_MAPS:
-            for kind, rest in maps(value):
+            for kind, rest in maps(value, answering=True):
                 routing.add(f"{kind}:{rest}")
                 for destination in _fixed(kind, rest):
                     check(path, destination)

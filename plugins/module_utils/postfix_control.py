@@ -17,6 +17,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.programs import 
 
 # What master(8) reads when it starts and never again; of the first two postconf(5) says so.
 RESTART = ("inet_interfaces", "inet_protocols", "queue_directory", "data_directory", "mail_owner", "setgid_group")
+MAIN_UNIT = "postfix.service"
 
 
 class ControlError(RuntimeError):
@@ -34,11 +35,12 @@ def needs_restart(before: t.Mapping[str, str], after: t.Mapping[str, str]) -> li
 
 @dataclasses.dataclass(frozen=True)
 class Control:
-    """One Postfix: what runs its programs, its configuration directory and its queue directory."""
+    """One Postfix: what runs its programs, its configuration and queue directories, and its systemd unit."""
 
     run: Programs
     directory: str
     queue: str
+    unit: str = MAIN_UNIT
 
     def master(self) -> int | None:
         """Return the process id of the running master(8), None where it does not run."""
@@ -122,9 +124,9 @@ class Control:
 
     def _service(self, verb: str) -> None:
         if os.path.isdir("/run/systemd/system"):
-            done = self.run(["systemctl", verb, "postfix.service"])
+            done = self.run(["systemctl", verb, self.unit])
             if done.status:
-                raise ControlError(f"systemctl {verb} postfix.service: {done.err.strip()}")
+                raise ControlError(f"systemctl {verb} {self.unit}: {done.err.strip()}")
             return
         if self.master():
             self.run(["postfix", "-c", self.directory, "stop"])

@@ -65,7 +65,7 @@ class Judgement:
 
 
 def judge(run: Programs, stage: str, main: str, master: MasterCf, wanted: Wanted, tables: str,
-          held: t.Collection[int]) -> Judgement:
+          held: t.Collection[int], pending: t.Collection[str] = ()) -> Judgement:
     """Write a configuration to a folder and let Postfix judge it.
 
     :arg run: runs Postfix's programs.
@@ -75,6 +75,7 @@ def judge(run: Programs, stage: str, main: str, master: MasterCf, wanted: Wanted
     :arg wanted: what the layers want.
     :arg tables: the folder that tables and certificates will stand in.
     :arg held: the ports that the running Postfix holds.
+    :arg pending: files of certificates that the run would make before.
     :returns: the judgement.
     :raises Refused: with everything that is wrong.
     """
@@ -92,7 +93,7 @@ def judge(run: Programs, stage: str, main: str, master: MasterCf, wanted: Wanted
     values = dict(line.partition(" =")[::2] for line in shown.out.splitlines())
     values = {name: value.strip() for name, value in values.items()}
     references = {table.reference(tables): table for table in wanted.tables.values()}
-    certificates = [pair.reference(tables) for pair in wanted.certificates.values()]
+    certificates = [*pending, *(pair.reference(tables) for pair in wanted.certificates.values())]
     view = View(values, master.services, references, wanted.source, certificates)
     wrong, unused = _warnings(shown.err, view, wanted)
     mistakes += [*wrong, *_daemons(run, stage, view), *reference_mistakes(view, types), *transport_mistakes(view)]

@@ -71,15 +71,19 @@ def words(value: str) -> list[str]:
         return value.replace(",", " ").split()
 
 
-def maps(value: str) -> t.Iterator[tuple[str, str]]:
-    """Yield type and name of the tables in a list of tables, those inside of other tables included."""
+def maps(value: str, answering: bool = False) -> t.Iterator[tuple[str, str]]:
+    """Yield type and name of the tables in a list of tables, those inside of other tables included.
+
+    With `answering` only those whose results are results of the list: in a pipe of tables the last.
+    """
     for word in words(value):
         kind, colon, rest = word.partition(":")
         if not colon or not re.fullmatch(r"!?[a-z]+", kind):
             continue
         if kind == "proxy":
-            yield from maps(rest)
+            yield from maps(rest, answering)
         elif kind in ("unionmap", "pipemap"):
-            yield from maps(rest.strip("{}"))
+            inside = words(rest[1:-1])
+            yield from maps(", ".join(inside[-1:] if kind == "pipemap" and answering else inside), answering)
         else:
             yield kind.lstrip("!"), rest

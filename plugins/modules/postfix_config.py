@@ -61,6 +61,23 @@ options:
         dictionary. They are neither shown nor logged. Where a layer names files, it is their content.
     type: dict
     default: {}
+  lanes:
+    description:
+      - Postfix instances beside the main one, each for the mail of one provider, with its C(name) and its C(layer).
+      - They are up before the main Postfix changes. One that the node has and that is not listed goes once its queue
+        is empty; without this option all stay.
+      - The node makes a key by which lanes know its main Postfix, C(/var/lib/mailfleet/lanes/identity.pem).
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description: The name of the provider. The instance's folder is C(/etc/postfix-NAME).
+        type: str
+        required: true
+      layer:
+        description: Its whole configuration, as a layer. V({lane:fingerprint}) stands for that of the node's key.
+        type: dict
+        required: true
   prove:
     description:
       - How Postfix is proved to be up after a change. V(true) stands for all that follows, V(false) for nothing.
@@ -173,6 +190,23 @@ unverified:
   returned: success
   type: list
   elements: str
+lanes:
+  description: The lanes that were asked for, each with its name, whether it changed, and the number of its generation.
+  returned: when O(lanes) is given
+  type: list
+  elements: dict
+  sample: [{name: google, changed: false, generation: 3}]
+removed_lanes:
+  description: The lanes that were removed, or would be.
+  returned: when O(lanes) is given
+  type: list
+  elements: str
+waiting_lanes:
+  description: Lanes that nobody asked for and that go once their queues are empty.
+  returned: when O(lanes) is given
+  type: list
+  elements: str
+  sample: ["orange: 12 messages wait in it; the first run that finds none removes it"]
 proof:
   description: The banners by listener, likewise the SHA-256 fingerprints of the certificates that were shown, and what
     became of the message; empty where nothing had to be proved.
@@ -188,7 +222,9 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.mailfleet.sending.plugins.module_utils.layer_lane import IDENTITY
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_apply import Failed, Proving, Run
+from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_lanes import Lanes
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_layers import Refused, with_secrets
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_listeners import Listener
 from ansible_collections.mailfleet.sending.plugins.module_utils.programs import Programs
@@ -209,6 +245,27 @@ def proving(option: object) -> Proving:
         raise ValueError(f"prove: found {error!r}, expected {expected}") from error
 
 
+def apply(run: Run, layers: dict, lanes: list | None, check: bool) -> dict:
+    """Bring up lanes, then the main Postfix, then give up what lanes are left; return the module's result."""
+    if lanes is None:
+        return run.apply(layers, check)
+    kept = Lanes(run.programs, run.scratch, run.proving)
+    up = kept.bring_up(lanes, check)
+    run.pending = (IDENTITY,) if check and lanes else ()
+    result = run.apply(layers, check)
+    gone = kept.give_up([lane["name"] for lane in lanes], check)
+    all_of_them = [*up, result]
+    return {
+        **result,
+        "changed": any(one["changed"] for one in all_of_them) or bool(gone["removed"]),
+        "diff": [pair for one in all_of_them for pair in one["diff"]],
+        "unverified": list(dict.fromkeys(text for one in all_of_them for text in one["unverified"])),
+        "lanes": [{key: lane[key] for key in ("name", "changed", "generation")} for lane in up],
+        "removed_lanes": gone["removed"],
+        "waiting_lanes": gone["waiting"],
+    }
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
@@ -216,6 +273,14 @@ def main() -> None:
             "layers": {"type": "dict", "required": True},
             "secret_entries": {"type": "dict", "default": {}, "no_log": True},
             "secret_certificates": {"type": "dict", "default": {}, "no_log": True},
+            "lanes": {
+                "type": "list",
+                "elements": "dict",
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "layer": {"type": "dict", "required": True},
+                },
+            },
             "prove": {"type": "raw", "default": True},
             "dir": {"type": "path", "default": "/etc/postfix"},
         },
@@ -226,7 +291,7 @@ def main() -> None:
                   scratch=module.tmpdir)
         layers = with_secrets(module.params["layers"], module.params["secret_entries"],
                               module.params["secret_certificates"])
-        result = run.apply(layers, module.check_mode)
+        result = apply(run, layers, module.params["lanes"], module.check_mode)
     except BlockingIOError:
         module.fail_json(msg="another run of postfix_config is at work on this server: try again when it has ended")
     except (Refused, Failed, ValueError, OSError) as error:
