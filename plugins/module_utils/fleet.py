@@ -136,8 +136,8 @@ class Provider:
     ``domains`` are those that the inventory names, ``mx`` the suffixes of MX by which others are known to be hosted
     there. Of one sending address at a time: ``connections``, and ``messages`` on each; ``rate`` of messages;
     ``recipients`` of each. ``fleet_connections`` and ``fleet_rate`` hold for all addresses of all servers together.
-    ``family`` is 4 or 6 where only one is used; ``tls`` is Postfix' security level. ``sources`` has for each limit who
-    says so. ``delay`` makes the classic recipe of it: one service in the main Postfix, its pause after each delivery,
+    ``family`` is 4 or 6 where only one is used; ``tls`` is Postfix' security level; ``nexthop`` the domain whose MX take
+    the mail of all ``domains``, where there is one. ``sources`` has for each limit who says so. ``delay`` makes the classic recipe of it: one service in the main Postfix, its pause after each delivery,
     and nothing else.
     """
 
@@ -153,8 +153,14 @@ class Provider:
     fleet_rate: Rate | None = None
     family: int = 0
     tls: str = ""
+    nexthop: str = ""
     path: str = ""
     sources: t.Mapping[str, str] = dataclasses.field(default_factory=dict, compare=False)
+
+    @property
+    def places(self) -> int:
+        """How many next hops its own domains have: connections are kept for one of them."""
+        return 1 if self.nexthop else len(self.domains)
 
     @property
     def recipe(self) -> bool:

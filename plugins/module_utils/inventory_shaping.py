@@ -19,7 +19,7 @@ SERVICE = re.compile(r"[a-z][a-z0-9_-]{0,31}\Z")
 RATE = re.compile(r"([1-9][0-9]{0,6})/(s|m|h|d)\Z")
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 PROVIDER_KEYS = ("name", "domains", "mx", "connections", "messages", "rate", "recipients", "fleet", "family", "tls",
-                 "delay")
+                 "nexthop", "delay")
 RECIPE_KEYS = ("name", "domains", "connections", "delay")
 POOL_KEYS = ("name", "addresses", "senders")
 # Names that Postfix, or this collection, has for services and instances.
@@ -177,6 +177,7 @@ def _limited(reader: Reader, path: str, name: str, fields: t.Mapping[str, t.Any]
         fleet_rate=rate(reader, fleet.get("rate"), f"{path}.fleet.rate"),
         family=reader.choice(given.get("family"), f"{path}.family", (4, 6), 0),
         tls=reader.choice(given.get("tls"), f"{path}.tls", ("may", "encrypt", "dane"), ""),
+        nexthop=_nexthop(reader, path, given, profile, domains),
         path=path,
         sources=sources,
     )
@@ -189,6 +190,19 @@ def _limited(reader: Reader, path: str, name: str, fields: t.Mapping[str, t.Any]
         reader.note(path, "<no limit>", "connections, messages, rate, recipients or fleet",
                     "add connections: 1, for instance")
     return provider
+
+
+def _nexthop(reader: Reader, path: str, given: t.Mapping[str, t.Any], profile: Profile | None,
+             domains: t.Sequence[str]) -> str:
+    """The domain whose MX take all mail; what a profile says holds while its domains do."""
+    if "nexthop" not in given:
+        return profile.nexthop if profile and "domains" not in given else ""
+    name = reader.domain(given["nexthop"], f"{path}.nexthop")
+    own = domains or (profile.domains if profile else ())
+    if name and name not in own:
+        reader.note(f"{path}.nexthop", name, "one of its domains, whose MX take the mail of them all",
+                    nearest(name, own) or "leave it out")
+    return name
 
 
 def _overlaps(reader: Reader, read: t.Sequence[model.Provider]) -> None:

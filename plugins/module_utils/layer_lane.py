@@ -52,7 +52,10 @@ def lane_layer(fleet: Fleet, server: Server, lane: Lane) -> dict[str, t.Any]:
     :raises ValueError: where weights need more entries than a table should have.
     """
     name = instance(lane.provider.name)
-    routes, tables = sender_routes(fleet, [(share.member, share.names) for share in lane.shares])
+    outlets = [(share.member, share.names) for share in lane.shares]
+    # Where connections are kept, all mail has one next hop.
+    kept = any(share.messages > 1 for share in lane.shares)
+    routes, tables = sender_routes(fleet, outlets, lane.provider.nexthop if kept else "")
     parameters = {
         "myhostname": server.hostname,
         "inet_interfaces": "loopback-only",
@@ -79,11 +82,12 @@ def lane_layer(fleet: Fleet, server: Server, lane: Lane) -> dict[str, t.Any]:
 
 
 def sender_routes(
-    fleet: Fleet, outlets: t.Sequence[tuple[Member, t.Sequence[str]]]
+    fleet: Fleet, outlets: t.Sequence[tuple[Member, t.Sequence[str]]], nexthop: str = ""
 ) -> tuple[list[str], dict[str, t.Any]]:
     """Maps that lead a sender to one of the services of its pool, at random by their weights.
 
     :arg outlets: the members, each with its delivery services.
+    :arg nexthop: where all mail goes; empty for the domain of each recipient.
     :returns: the maps, of which one at the most knows a sender, and the tables that they need.
     """
     maps, tables = [], {}
@@ -91,7 +95,7 @@ def sender_routes(
         weights = [(member.weight, services) for member, services in outlets if member.pool == pool]
         if not weights or not names:
             continue
-        chosen = ", ".join(f"{name}:" for name in spread(weights))
+        chosen = ", ".join(f"{name}:{nexthop}" for name in spread(weights))
         maps.append(f"pipemap:{{{{table:pool_{pool}}}, randmap:{{{chosen}}}}}")
         # Our own notices have no sender.
         entries = [[name if "@" in name else f"@{name}", pool] for name in names]
@@ -191,14 +195,15 @@ def delivery(member: Member, family: int, maxproc: str, messages: int, log: str)
         "smtp_bind_address": four.bind if four else "",
         "smtp_bind_address6": six.bind if six else "",
         "smtp_helo_name": member.helo,
-        "smtp_connection_cache_on_demand": keep,
+        "smtp_connection_cache_on_demand": "no",
         "smtp_tls_connection_reuse": keep,
     }
     if messages > 1:
         # Postfix counts how often a connection is used again (measured).
         options["smtp_connection_reuse_count_limit"] = str(messages - 1)
-        # One place to connect to, so that there are never more connections than deliveries.
-        options["smtp_randomize_addresses"] = "no"
+        # Always, not on demand: after a lull Postfix would forget that connections are kept, and open others beside
+        # them (measured: twice as many as there are processes).
+        options["smtp_connection_cache_destinations"] = "static:all"
     return service("smtp", maxproc=maxproc, options=options)
 
 

@@ -34,14 +34,15 @@ class Source:
 class Profile:
     """A shipped provider.
 
-    ``domains`` are its own, ``mx`` the suffixes by which a domain that it hosts is known from its MX records.
-    ``limits`` are fields of ``sending_providers`` by name, each with its source.
+    ``domains`` are its own, ``mx`` the suffixes by which a domain that it hosts is known from its MX records;
+    ``nexthop`` is the one of its domains whose MX take mail of them all, if there is one. ``limits`` are fields of ``sending_providers`` by name, each with its source.
     """
 
     name: str
     domains: tuple[str, ...]
     mx: tuple[str, ...]
     limits: t.Mapping[str, tuple[t.Any, Source]]
+    nexthop: str = ""
 
 
 SHAPING = Source("KumoMTA's shaping files", "2026-03", "community")
@@ -66,7 +67,7 @@ PROFILES: dict[str, Profile] = {
     for profile in (
         # Gmail and what Google hosts have the same addresses behind their MX, and count as one.
         Profile("google", ("gmail.com", "googlemail.com"), ("google.com", "googlemail.com"),
-                {**_limits(SHAPING, connections=5, messages=50), **_limits(RULES, tls="encrypt")}),
+                {**_limits(SHAPING, connections=5, messages=50), **_limits(RULES, tls="encrypt")}, "gmail.com"),
         Profile("yahoo", ("yahoo.com", "yahoo.fr", "yahoo.co.uk", "yahoo.de", "yahoo.es", "yahoo.it", "ymail.com",
                           "rocketmail.com", "aol.com"), ("yahoodns.net",),
                 {**_limits(PAGES, connections=150), **_limits(GIVEN, messages=20)}),
@@ -80,9 +81,9 @@ PROFILES: dict[str, Profile] = {
         Profile("icloud", ("icloud.com", "me.com", "mac.com"), ("icloud.com",),
                 _limits(SHAPING, connections=10, messages=5)),
         Profile("orange", ("orange.fr", "wanadoo.fr"), ("orange.fr",),
-                _limits(SHAPING, connections=2, messages=100, recipients=100)),
+                _limits(SHAPING, connections=2, messages=100, recipients=100), "orange.fr"),
         Profile("laposte", ("laposte.net",), ("laposte.net",), _limits(PAGES, connections=2, messages=100)),
-        Profile("sfr", _SFR, ("sfr.fr",), _limits(PAGES, connections=2)),
+        Profile("sfr", _SFR, ("sfr.fr",), _limits(PAGES, connections=2), "sfr.fr"),
         Profile("free", ("free.fr", "aliceadsl.fr"), ("free.fr",), _limits(PAGES, connections=2, rate="100/h")),
         Profile("gmx", ("gmx.net", "gmx.de", "gmx.at", "gmx.ch", "web.de"), ("gmx.net", "web.de"),
                 _limits(SHAPING, connections=4, messages=20, tls="encrypt")),

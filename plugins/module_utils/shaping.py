@@ -100,9 +100,9 @@ def shape(fleet: Fleet, hosted: t.Mapping[str, str] | None = None) -> Shaping:
     for provider in fleet.providers:
         if provider.recipe:
             continue
-        reached = provider.name in set((hosted or {}).values())
+        one_place = provider.places == 1 and provider.name not in set((hosted or {}).values())
         usable = [member for member in everywhere if _usable(member, provider)]
-        shares = _shares(provider, usable, keep=not reached)
+        shares = _shares(provider, usable, keep=one_place)
         wrong, said = _judge(provider, usable, shares)
         mistakes += wrong
         warnings += [(provider.name, text) for text in said]
@@ -153,8 +153,8 @@ def _shares(provider: Provider, usable: t.Sequence[Member], keep: bool) -> list[
             services, pause = pace(wanted, most)
             found.append(Share(member, services, 1, pause))
         else:
-            # A connection that is kept for the next message is open meanwhile. With one place to connect to there are
-            # never more than processes; a domain that is only hosted there may have places of its own.
+            # A connection that is kept for the next message counts meanwhile. Of one next hop there are never more than
+            # processes; several would each keep their own.
             found.append(Share(member, 1, most, messages=provider.messages if keep and provider.messages else 1))
     return found
 
