@@ -35,7 +35,8 @@ class Profile:
     """A shipped provider.
 
     ``domains`` are its own, ``mx`` the suffixes by which a domain that it hosts is known from its MX records;
-    ``nexthop`` is the one of its domains whose MX take mail of them all, if there is one. ``limits`` are fields of ``sending_providers`` by name, each with its source.
+    ``nexthop`` is the one of its domains whose MX take mail of them all, if there is one. ``limits`` are fields of
+    ``sending_providers`` by name, each with its source.
     """
 
     name: str
