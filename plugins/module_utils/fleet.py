@@ -137,8 +137,8 @@ class Provider:
     there. Of one sending address at a time: ``connections``, and ``messages`` on each; ``rate`` of messages;
     ``recipients`` of each. ``fleet_connections`` and ``fleet_rate`` hold for all addresses of all servers together.
     ``family`` is 4 or 6 where only one is used; ``tls`` is Postfix' security level; ``nexthop`` the domain whose MX
-    take the mail of all ``domains``, where there is one. ``sources`` has for each limit who says so. ``delay`` makes the
-    classic recipe of it: one service in the main Postfix, its pause after each delivery, and nothing else.
+    take the mail of all ``domains``, where there is one. ``sources`` has for each limit who says so. ``delay`` makes
+    the classic recipe of it: one service in the main Postfix, its pause after each delivery, and nothing else.
     """
 
     name: str
