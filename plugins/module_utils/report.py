@@ -18,6 +18,7 @@ WIDTH = 100
 # So many subjects of alike faults are named; the JSON file has all of them, each with its own source.
 NAMED = 4
 NOT_PROBED = "whether mail arrives: no message was sent"
+UNFINISHED = "everything: the run that began when this was made has not come to its own report"
 # What no message and no query can tell.
 NEVER_CHECKED = (
     "complaint rate, consent of recipients, allow-lists, enrolment in feedback loops: providers do not tell",
@@ -169,6 +170,11 @@ def _of_publishing(published: Mapping[str, Any]) -> list[Verdict]:
 
 def _values(values: Sequence[str]) -> str:
     return " and ".join(values)
+
+
+def begun() -> Report:
+    """Return what stands in place of the last report while a run goes on, and stays where that ends early."""
+    return Report(fleet={}, verdicts=(), not_checked=(UNFINISHED,))
 
 
 def text(report: Report, width: int = WIDTH) -> str:
