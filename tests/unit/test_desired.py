@@ -214,6 +214,21 @@ def test_what_left_passes_spf_until_the_rest_is_proved():
     assert former_addresses(read_fleet(VARIABLES, HOSTS), before) == []
 
 
+def test_what_greeted_with_a_name_passes_its_spf_until_the_rest_is_proved():
+    """Two servers change addresses: each still greets as before from its old one while the other is configured."""
+    before = [Record.from_dict(entry) for entry in desired()["records"]]
+    changed = copy.deepcopy(HOSTS)
+    changed["mta1"]["sending_addresses"][0]["address"] = "198.51.100.20"
+    changed["mta2"]["sending_addresses"][0]["address"] = "198.51.100.10"
+    after = desired(hosts=changed, published=before)
+    both = "ip4:198.51.100.10 ip4:198.51.100.20"
+    assert values(after, "mta1.example.com", part="additions") == [f"v=spf1 {both} ip6:2001:db8::10 -all"]
+    assert values(after, "mta2.example.com", part="additions") == [f"v=spf1 {both} -all"]
+    assert values(after, "mta1.example.com") == ["v=spf1 ip4:198.51.100.20 ip6:2001:db8::10 -all"]
+    assert values(after, "mta2.example.com") == ["v=spf1 ip4:198.51.100.10 -all"]
+    assert desired(published=before)["additions"] == desired()["records"]
+
+
 def test_the_seeds_throttle_to_the_letter():
     layer = desired()["servers"]["mta1"]["layers"]["throttle"]
     assert layer["services"] == {
