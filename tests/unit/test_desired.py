@@ -252,6 +252,12 @@ def test_mail_to_a_domain_stays_on_no_server_that_is_called_like_it():
     assert layer["parameters"]["mydestination"] == "localhost, e.example.com, e.example.us"
 
 
+def test_the_servers_own_mail_is_from_and_to_the_first_domain_and_leaves_the_server():
+    parameters = desired()["servers"]["mta2"]["layers"]["postfix"]["parameters"]
+    assert parameters["myorigin"] == "example.com"
+    assert "example.com" not in parameters["mydestination"].split(", ")
+
+
 @pytest.mark.parametrize(
     ("zone", "owner"),
     [
