@@ -11,6 +11,8 @@ version_added: 1.0.0
 description:
   - Evaluates SPF as a receiver does (RFC 7208, every mechanism, modifier, macro and limit) for each address that sends
     and each domain that it sends under, and says which term of which record decided.
+  - Each domain of MAIL FROM is evaluated with the sender C(postmaster) in it, whom RFC 7208, 4.3 puts where there is no
+    other. Only where a record holds the macro C(%{l}) or C(%{s}), receivers may find otherwise for other senders.
   - Only the result C(pass) is C(ok). No record is C(absent), a DNS server that did not say is C(unknown), all else
     C(fail).
   - The mend of a verdict is the record to publish, with all addresses that it lacks, within the limits of RFC 7208.

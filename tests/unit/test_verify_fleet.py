@@ -107,6 +107,10 @@ def test_the_verdicts_are_those_of_the_single_checks_in_their_order(run):
     # All are counted by their subjects but checks of SPF, of which there is one for each address and domain.
     assert {"ptr", "spf", "dkim", "dmarc", "mx", "mta-sts", "blocklist"} < {verdict.check for verdict in alone}
     of_spf = sum((verdict.check == "spf") * len(verdict.subjects) for verdict in alone)
+    # As the documentation of fleet_verify has it.
+    assert list(dict.fromkeys(verdict.check for verdict in alone)) == [
+        "ptr", "spf", "spf record", "dkim", "dmarc", "alignment", "dmarc_reports", "mx", "mta-sts", "tlsrpt",
+        "blocklist"]
     assert found.counts.total() - counted(alone).total() == 6 * (3 + 3 + 1) - of_spf
 
 

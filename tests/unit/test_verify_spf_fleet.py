@@ -138,6 +138,15 @@ def test_macros_are_evaluated_for_each_address(dns):
     assert server.queries == 1 + 17 + 2
 
 
+@pytest.mark.parametrize("local, status", [("postmaster", Status.OK), ("news", Status.FAIL)])
+def test_mail_from_is_evaluated_as_postmaster(dns, local, status):
+    """What the documentation of spf_verify says of macros: RFC 7208, 4.3, of a sender without a local part."""
+    listed = {f"{local}.l.example": {"A": ["127.0.0.2"]}}
+    _server, lookup = dns({"d.example": "v=spf1 exists:%{l}.l.example -all", **listed})
+    (verdict,) = verify_spf(View(lookup), of_fleet(["d.example"], [("198.51.0.1", "")])).verdicts
+    assert verdict.status is status
+
+
 def test_every_check_is_what_check_host_finds_and_stands_in_the_matrix(dns, tmp_path):
     names = {
         "a.example": "v=spf1 ip4:198.51.0.0/28 -ip4:198.51.0.16/29 include:b.example ip6:2001:db8::/64 ?all",
