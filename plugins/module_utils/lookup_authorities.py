@@ -76,21 +76,22 @@ def find(lookup: Lookup, at: str) -> tuple[Authorities, int]:
     return Authorities(at, tuple(servers[:MAXIMUM_SERVERS]), tuple(silent)), 0 if silent else names.ttl
 
 
-def ask_each(lookup: Lookup, name: str, rdtype: str, way: tuple[str, ...] = ()) -> list[Outcome]:
+def ask_each(lookup: Lookup, name: str, rdtype: str, auto: bool = False, way: tuple[str, ...] = ()) -> list[Outcome]:
     """Return the outcome of each authoritative server of the name, and those of servers that were not found.
 
     Where a CNAME leads out of the zone, its target is asked of each of the target's servers, and of the resolvers where
     none of those says anything. The servers of one zone may differ in where it leads, those behind it may not. An
     address of a family that this machine cannot reach is left out where the same server answers at another.
 
-    Arguments: C(way) the names that CNAMEs led through so far, the first one asked for being the first.
+    Arguments: C(auto) see Lookup.step; C(way) the names that CNAMEs led through so far, the first one asked for being
+    the first.
     """
     at = absolute(name)
-    authorities = _authorities(lookup, at, rdtype)
-    answers = _answers(lookup, at, rdtype, authorities)
+    authorities = _authorities(lookup, at, rdtype, auto)
+    answers = _answers(lookup, at, rdtype, authorities, auto)
     if any(_below(outcome.zone, authorities.zone) for outcome, _target in answers):
         authorities = lookup.authorities(at)  # there is another cut below the network
-        answers = _answers(lookup, at, rdtype, authorities)
+        answers = _answers(lookup, at, rdtype, authorities, auto)
     hosts = {server.name for server, (outcome, _target) in zip(authorities.servers, answers) if outcome.said}
     heard = [answer for server, answer in zip(authorities.servers, answers)
              if not (answer[0].unroutable and server.name in hosts)]
@@ -104,7 +105,7 @@ def ask_each(lookup: Lookup, name: str, rdtype: str, way: tuple[str, ...] = ()) 
         cause = f"its name servers lead to {len(targets)} different names: {', '.join(list(targets)[:MAXIMUM_WAYS])}"
         return outcomes + [replace(outcome, kind=Kind.SILENT, cause=cause) for outcome, target in heard if target]
     for target, aliases in targets.items():
-        beyond = _beyond(lookup, target, aliases[0], (*way, at))
+        beyond = _beyond(lookup, target, aliases[0], auto, (*way, at))
         if len(targets) > 1 or outcomes:
             through = ", ".join(outcome.server for outcome in aliases)
             beyond = [replace(outcome, server=f"{outcome.server} by way of {through}") for outcome in beyond]
@@ -112,7 +113,7 @@ def ask_each(lookup: Lookup, name: str, rdtype: str, way: tuple[str, ...] = ()) 
     return outcomes
 
 
-def _authorities(lookup: Lookup, at: str, rdtype: str) -> Authorities:
+def _authorities(lookup: Lookup, at: str, rdtype: str, auto: bool) -> Authorities:
     """Return the servers of the name, or of its network.
 
     Mostly these are those of a domain above. Where that was met before, they are asked meanwhile, and their answers are
@@ -122,19 +123,22 @@ def _authorities(lookup: Lookup, at: str, rdtype: str) -> Authorities:
         return lookup.authorities(network(at))
 
     above = lookup.authorities_above(network(at))
-    return lookup.each(lambda act: act(), [find, lambda: _answers(lookup, at, rdtype, above)])[0] if above else find()
+    if not above:
+        return find()
+    return lookup.each(lambda act: act(), [find, lambda: _answers(lookup, at, rdtype, above, auto)])[0]
 
 
-def _answers(lookup: Lookup, name: str, rdtype: str, authorities: Authorities) -> list[tuple[Outcome, str]]:
-    return lookup.each(lambda server: lookup.step(name, rdtype, server), authorities.servers)
+def _answers(lookup: Lookup, name: str, rdtype: str, authorities: Authorities,
+             auto: bool) -> list[tuple[Outcome, str]]:
+    return lookup.each(lambda server: lookup.step(name, rdtype, server, auto), authorities.servers)
 
 
-def _beyond(lookup: Lookup, target: str, alias: Outcome, way: tuple[str, ...]) -> list[Outcome]:
+def _beyond(lookup: Lookup, target: str, alias: Outcome, auto: bool, way: tuple[str, ...]) -> list[Outcome]:
     """Return what the servers of the alias' target say, as outcomes of the alias."""
     walked = (*way, *alias.chain)
     if target in walked[:-1] or len(walked) > MAXIMUM_CHAIN:
         return [replace(alias, kind=Kind.SILENT, cause=too_long(walked))]
-    outcomes = ask_each(lookup, target, alias.rdtype, walked[:-1])
+    outcomes = ask_each(lookup, target, alias.rdtype, auto, walked[:-1])
     if not any(outcome.said for outcome in outcomes) and (resolved := lookup.ask(target, alias.rdtype)).said:
         outcomes = [replace(resolved, server=alias.server)]
     return [replace(outcome, name=alias.name, chain=(*alias.chain, *outcome.chain), ttl=min(alias.ttl, outcome.ttl))

@@ -17,6 +17,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.blocklists impor
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_judge import Key
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict, counted
+from ansible_collections.mailfleet.sending.plugins.module_utils.verify_authorities import verify_authorities
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_blocklists import verify_blocklists
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_dkim import verify_dkim
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_dmarc import Subject, verify_dmarc
@@ -55,7 +56,8 @@ class Findings:
 
 
 def verify_fleet(lookup: Lookup, wanted: Wanted, authoritative: str = "auto") -> Findings:
-    """Return the findings of all checks, in the order PTR, SPF, DKIM, DMARC, MX, inbound policies, blocklists.
+    """Return the findings of all checks, in the order PTR, SPF, DKIM, DMARC, MX, inbound policies, blocklists, and last
+    what is to be said of the name servers.
 
     Arguments: C(authoritative) see Lookup.ask_by; it holds for all but inbound policies and blocklists.
     Raises: ValueError where a HELO name is none, and where the matrix cannot be written.
@@ -78,5 +80,5 @@ def verify_fleet(lookup: Lookup, wanted: Wanted, authoritative: str = "auto") ->
         lambda: verify_inbound(lookup, domains),
         blocklists,
     ))
-    behind = list(chain.from_iterable(others))
+    behind = [*chain.from_iterable(others), *verify_authorities(lookup)]
     return Findings((*ptr, *spf.verdicts, *behind), counted(ptr) + spf.counts + counted(behind))

@@ -176,7 +176,7 @@ RETURN = r"""
 verdicts:
   description:
     - The verdicts of all checks, in the order of PTR, SPF, DKIM, DMARC, MX and blocklists, to the letter those that the
-      modules return which verify one of these.
+      modules return which verify one of these. Last comes what is to be said of the name servers themselves.
   returned: success
   type: list
   elements: dict
