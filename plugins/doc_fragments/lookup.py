@@ -56,6 +56,9 @@ options:
     description:
       - V(yes) asks every authoritative server of each name, found through the resolvers, and says where they differ.
         One that does not answer makes the verdict C(unknown).
+      - The zone above is asked too whom it delegates the zone to, since receivers begin there. Servers and addresses
+        that it alone names are asked like the others. Where both sides differ, one verdict, C(name servers), says so
+        with C(warn), and C(unknown) where such a server does not serve the zone.
       - V(no) asks the resolvers only.
       - V(auto) asks the authoritative servers, and the resolvers where none of those says anything. The verdict then is
         C(warn) at best and says so.

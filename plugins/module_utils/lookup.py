@@ -14,9 +14,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import NamedTuple
 
-from ansible_collections.mailfleet.sending.plugins.module_utils import dns_transport, dns_wire, lookup_authorities
+from ansible_collections.mailfleet.sending.plugins.module_utils import (
+    dns_transport,
+    dns_wire,
+    lookup_authorities,
+    lookup_delegation,
+)
 from ansible_collections.mailfleet.sending.plugins.module_utils.dns_wire import MAXIMUM_CHAIN, absolute
-from ansible_collections.mailfleet.sending.plugins.module_utils.lookup_authorities import Authorities
+from ansible_collections.mailfleet.sending.plugins.module_utils.lookup_delegation import Authorities, Delegation
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup_silence import CUT_OFF, Silences
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import collect, every
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Held, Kind, Outcome, Server
@@ -86,6 +91,7 @@ class Lookup:
         self._cache: dict[tuple, tuple[float, object]] = {}
         self._flying: dict[tuple, Future] = {}
         self._silences = Silences()
+        self._delegations: dict[str, Delegation] = {}
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="lookup")
 
     def __enter__(self) -> Lookup:
@@ -177,12 +183,28 @@ class Lookup:
     def authorities_above(self, name: str) -> Authorities | None:
         """Return those of the nearest domain above the name, if they were found before, and not those of the name."""
         labels = name.split(".")
-        with self._lock:
-            for at in (".".join(labels[skipped:]) for skipped in range(len(labels) - 1)):
-                until, found = self._cache.get(("zone of", at), (0.0, None))
-                if until > time.monotonic():
-                    return found if at != name else None
+        for at in (".".join(labels[skipped:]) for skipped in range(len(labels) - 1)):
+            if found := self._known(("zone of", at)):
+                return found if at != name else None
         return None
+
+    def delegation(self, own: Authorities, auto: bool = False, only_known: bool = False) -> Delegation | None:
+        """Return what the zone above says of who serves a zone, which is asked once for each zone.
+
+        Arguments: C(own) what the zone itself says; C(auto) see step(); C(only_known) returns None instead of asking.
+        """
+        def make() -> tuple[Delegation, float]:
+            made = lookup_delegation.find(self, own, auto)
+            self._delegations[own.zone] = made[0]
+            return made
+
+        key = "delegation", own.zone
+        return self._known(key) if only_known else self._kept(key, make)
+
+    @property
+    def delegations(self) -> list[Delegation]:
+        """Return all that was found out, by zone."""
+        return [self._delegations[zone] for zone in sorted(self._delegations)]
 
     def ask_authorities(self, name: str, rdtype: str, auto: bool = False) -> list[Outcome]:
         """Return the outcome of each authoritative server of the name, and those of servers that were not found.
@@ -249,6 +271,12 @@ class Lookup:
             return answer, _hold(answer[0])
 
         return self._kept(question, make)
+
+    def _known(self, key: tuple) -> object:
+        """Return what is kept, None where there is nothing."""
+        with self._lock:
+            until, kept = self._cache.get(key, (0.0, None))
+        return kept if until > time.monotonic() else None
 
     def _kept(self, key: tuple, make: Callable[[], tuple]) -> object:
         """Return what is kept, what another thread is making, or what make() returns with the seconds it holds."""

@@ -6,10 +6,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ansible_collections.mailfleet.sending.plugins.module_utils import lookup_delegation
 from ansible_collections.mailfleet.sending.plugins.module_utils.dns_wire import MAXIMUM_CHAIN, absolute
+from ansible_collections.mailfleet.sending.plugins.module_utils.lookup_delegation import Authorities
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind, Outcome, Server
 
 if TYPE_CHECKING:
@@ -21,22 +24,7 @@ NETWORKS = {".in-addr.arpa.": 3, ".ip6.arpa.": 16}
 # No zone needs more, and one that has thousands must not take the time of all others.
 MAXIMUM_HOSTS = 32
 MAXIMUM_SERVERS = 64  # addresses of them
-NOBODYS = ("0.0.0.0", "::")  # a query to these would go to this machine (RFC 1122, 3.2.1.3)
 MAXIMUM_WAYS = 4  # by which the servers of one zone send on those who ask
-ADDRESSES = ("A", "AAAA")
-
-
-@dataclass(frozen=True)
-class Authorities:
-    """The authoritative servers of a name.
-
-    Attributes: C(zone) the name of the zone, empty where it was not found; C(servers) one for each address of each
-    name server; C(silent) the outcomes that kept the list from being whole.
-    """
-
-    zone: str
-    servers: tuple[Server, ...]
-    silent: tuple[Outcome, ...] = ()
 
 
 def network(name: str) -> str:
@@ -50,30 +38,24 @@ def network(name: str) -> str:
 
 def find(lookup: Lookup, at: str) -> tuple[Authorities, int]:
     """Return the authoritative servers of the zone that holds the name, and for how many seconds that holds."""
-    while True:
-        names = lookup.ask(at, "NS")
-        if not names.said:
-            return Authorities("", (), (names,)), 0
-        if names.kind is Kind.VALUES and not names.chain:
-            break
-        if at == ".":
-            return Authorities("", (), (replace(names, kind=Kind.SILENT, cause="no zone was found"),)), 0
-        parent = at.partition(".")[2] or "."
-        # A negative answer names its zone, which saves the steps between.
-        at = names.zone if not names.chain and names.zone and f".{parent}".endswith(f".{names.zone}") else parent
+    zone, names = lookup_delegation.serving(lookup, at)
+    if not zone:
+        return Authorities("", (), (names,)), 0
     hosts = names.values[:MAXIMUM_HOSTS]
-    found = lookup.each(lambda question: lookup.ask(*question), [(host, kind) for host in hosts for kind in ADDRESSES])
-    servers, silent = [], []
-    for host, *outcomes in zip(hosts, found[::2], found[1::2]):
-        addresses = [address for outcome in outcomes for address in outcome.values if address not in NOBODYS]
-        servers += [Server(address, lookup.authority_port, host, at) for address in addresses]
+    servers, silent, aliases = [], [], []
+    for host, outcomes in lookup_delegation.addresses(lookup, hosts):
+        found = lookup_delegation.values(outcomes)
+        servers += [Server(address, lookup.authority_port, host, zone) for address in found]
         silent += [replace(outcome, server=f"{outcome.server} for {host}") for outcome in outcomes if not outcome.said]
-        if not addresses and all(outcome.said for outcome in outcomes):
+        aliases += [(host, outcome.chain[-1]) for outcome in outcomes if outcome.chain]
+        if not found and all(outcome.said for outcome in outcomes):
             silent.append(Outcome(host, "A", Kind.SILENT, server=host, cause="the name server has no address"))
     if len(names.values) > len(hosts) or len(servers) > MAXIMUM_SERVERS:
         cause = f"of {len(names.values)} name servers {len(hosts)} with {MAXIMUM_SERVERS} addresses at most are asked"
-        silent.append(replace(names, kind=Kind.SILENT, values=(), server=f"other name servers of {at}", cause=cause))
-    return Authorities(at, tuple(servers[:MAXIMUM_SERVERS]), tuple(silent)), 0 if silent else names.ttl
+        silent.append(replace(names, kind=Kind.SILENT, values=(), server=f"other name servers of {zone}", cause=cause))
+    made = Authorities(zone, tuple(servers[:MAXIMUM_SERVERS]), tuple(silent), names.values,
+                       tuple(dict.fromkeys(aliases)))
+    return made, 0 if silent else names.ttl
 
 
 def ask_each(lookup: Lookup, name: str, rdtype: str, auto: bool = False, way: tuple[str, ...] = ()) -> list[Outcome]:
@@ -89,12 +71,12 @@ def ask_each(lookup: Lookup, name: str, rdtype: str, auto: bool = False, way: tu
     at = absolute(name)
     authorities = _authorities(lookup, at, rdtype, auto)
     answers = _answers(lookup, at, rdtype, authorities, auto)
-    if any(_below(outcome.zone, authorities.zone) for outcome, _target in answers):
+    if any(_below(outcome.zone, authorities.zone) for _server, outcome, _target in answers):
         authorities = lookup.authorities(at)  # there is another cut below the network
         answers = _answers(lookup, at, rdtype, authorities, auto)
-    hosts = {server.name for server, (outcome, _target) in zip(authorities.servers, answers) if outcome.said}
-    heard = [answer for server, answer in zip(authorities.servers, answers)
-             if not (answer[0].unroutable and server.name in hosts)]
+    hosts = {server.name for server, outcome, _target in answers if outcome.said}
+    heard = [(outcome, target) for server, outcome, target in answers
+             if not (outcome.unroutable and server.name in hosts)]
     targets: dict[str, list[Outcome]] = {}
     for outcome, target in heard:
         if target:
@@ -129,8 +111,21 @@ def _authorities(lookup: Lookup, at: str, rdtype: str, auto: bool) -> Authoritie
 
 
 def _answers(lookup: Lookup, name: str, rdtype: str, authorities: Authorities,
-             auto: bool) -> list[tuple[Outcome, str]]:
-    return lookup.each(lambda server: lookup.step(name, rdtype, server, auto), authorities.servers)
+             auto: bool) -> list[tuple[Server, Outcome, str]]:
+    """Return what each server says, those included that the zone above alone leads to, and the CNAME to follow.
+
+    Who these are is found out once for a zone, and meanwhile the others are asked.
+    """
+    def ask(servers: Iterable[Server]) -> list[tuple[Server, Outcome, str]]:
+        servers = list(servers)
+        answers = lookup.each(lambda server: lookup.step(name, rdtype, server, auto), servers)
+        return [(server, *answer) for server, answer in zip(servers, answers)]
+
+    if known := lookup.delegation(authorities, auto, only_known=True):
+        return ask((*authorities.servers, *known.servers))
+    besides, own = lookup.each(lambda act: act(), (
+        lambda: ask(lookup.delegation(authorities, auto).servers), lambda: ask(authorities.servers)))
+    return own + besides
 
 
 def _beyond(lookup: Lookup, target: str, alias: Outcome, auto: bool, way: tuple[str, ...]) -> list[Outcome]:
