@@ -18,10 +18,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from ansible_collections.mailfleet.sending.plugins.module_utils.lookup_silence import CUT_OFF
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Outcome
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict
 
 SAME_VERSION = "make all name servers serve the same version of the zone"
+LET_ASK = ("let this machine ask the authoritative servers (port 53, UDP and TCP), or set authoritative to no "
+           "(sending_dns_authoritative in an inventory)")
 
 
 @dataclass(frozen=True)
@@ -98,14 +101,17 @@ class Agreement:
 
 
 def agree(outcomes: Iterable[Outcome], instead: str = "") -> Agreement:
-    """Return what the servers say; C(instead) as Lookup.ask_by returns it."""
+    """Return what the servers say.
+
+    Arguments: C(instead) as Lookup.ask_by returns it. That nobody could be asked at all is told once for the whole run.
+    """
     groups: dict[tuple, tuple[Outcome, dict[str, None]]] = {}
     for outcome in outcomes:
         key = (outcome.kind, outcome.values, "" if outcome.said else outcome.cause)
         groups.setdefault(key, (outcome, {}))[1][outcome.server] = None
     said = [Said(outcome, tuple(servers)) for outcome, servers in groups.values()]
     return Agreement(tuple(group for group in said if group.outcome.said),
-                     tuple(group for group in said if not group.outcome.said), instead)
+                     tuple(group for group in said if not group.outcome.said), "" if instead == CUT_OFF else instead)
 
 
 def combine(outcomes: Iterable[Outcome], judge: Callable[[Outcome], Verdict], instead: str = "") -> Verdict:
@@ -132,11 +138,11 @@ def combine(outcomes: Iterable[Outcome], judge: Callable[[Outcome], Verdict], in
             mend = _follow(bad, good) + (f", or {mend}" if mend else "") if bad else SAME_VERSION
         elif decisive in agreed.silent:
             mend = agreed.mend
-    elif instead:
-        cause = f"{cause} ({instead})" if cause else instead
-    if status is Status.OK and (instead or len(verdicts) > 1):
+    elif agreed.instead:
+        cause = f"{cause} ({agreed.instead})" if cause else agreed.instead
+    if status is Status.OK and (agreed.instead or len(verdicts) > 1):
         status = Status.WARN
-        mend = mend or "let this machine ask the authoritative servers (port 53, UDP and TCP)"
+        mend = mend or LET_ASK
     asked = replace(agreed.groups[0].outcome, server=", ".join(agreed.servers)).source
     # What the judge asked besides stands behind the question of its own.
     besides = worst.source.partition(decisive.outcome.source)[2]

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from ansible_collections.mailfleet.sending.plugins.module_utils.agreement import SAME_VERSION, Agreement
+from ansible_collections.mailfleet.sending.plugins.module_utils.agreement import LET_ASK, SAME_VERSION, Agreement
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import WORKERS
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_check import Check, Result, check_host
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_compile import compile_domain
@@ -195,4 +195,4 @@ def _said(agreed: Agreement) -> str:
 def _mend_of_servers(agreed: Agreement) -> str:
     if agreed.differ:
         return SAME_VERSION
-    return agreed.mend or "let this machine ask the authoritative servers (port 53, UDP and TCP)"
+    return agreed.mend or LET_ASK

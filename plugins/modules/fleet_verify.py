@@ -197,7 +197,8 @@ RETURN = r"""
 verdicts:
   description:
     - The verdicts of all checks, in the order of PTR, SPF, DKIM, DMARC, MX, MTA-STS and TLSRPT (both of one domain
-      after the other), and blocklists, to the letter those that the modules return which verify one of these.
+      after the other), and blocklists, to the letter those that the modules return which verify one of these. Last
+      comes what is to be said of the name servers themselves.
   returned: success
   type: list
   elements: dict

@@ -39,7 +39,8 @@ def judge(outcome):
         ([GOOD, replace(GOOD, server="ns9", cause="extended error 3 (stale answer)")], "", Status.OK, "", ""),
         ([NONE], "", Status.ABSENT, "there is no record", "publish it"),
         ([NONE], "why", Status.ABSENT, "there is no record (why)", "publish it"),
-        ([GOOD], "why", Status.WARN, "why", "let this machine ask the authoritative servers (port 53, UDP and TCP)"),
+        ([GOOD], "why", Status.WARN, "why", "let this machine ask the authoritative servers (port 53, UDP and TCP), or "
+         "set authoritative to no (sending_dns_authoritative in an inventory)"),
         ([GOOD, NONE], "", Status.ABSENT, "the name servers differ: ns1: good; ns2: there is no record",
          "make ns2 serve the same version of the zone as ns1, or publish it"),
         ([GOOD, ALSO], "", Status.WARN, "the name servers differ: ns1: good; ns4: fine",

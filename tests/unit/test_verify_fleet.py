@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from nameserver import Nameserver
+from silent import Silent
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench" / "dns"))
 
@@ -21,7 +22,8 @@ import worlds
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.blocklists import Blocklist
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_judge import Key
-from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
+from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import WORKERS, Lookup
+from ansible_collections.mailfleet.sending.plugins.module_utils.lookup_silence import CUT_OFF, NOBODY_AFTER
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_fleet import of_fleet
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, counted
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_blocklists import verify_blocklists
@@ -120,9 +122,12 @@ def test_each_question_is_asked_once(run):
     assert {verdict.status for verdict in found.verdicts} == {Status.OK}
     assert [Counter(server.asked.values()).keys() for server in each.servers] == [{1}] * 3
     first, second = each.authorities
-    assert first.asked == second.asked
+    # One server of the zone above is asked for whom it delegates each zone to.
+    of_cuts = {question for question in first.asked if question[1] == "NS"}
+    zones = each.resolver.zones_as_given.keys() - LISTED - {""}
+    assert {name for name, _type in of_cuts} == zones and first.asked.keys() - of_cuts == second.asked.keys()
     # Of each address: names, SPF. Of each domain and bounce domain: SPF, MX; of a domain: its key, policy and reports.
-    assert first.queries == 20 * 2 + 10 * (2 + 2 + 3)
+    assert second.queries == 20 * 2 + 10 * (2 + 2 + 3)
     # Addresses, zones and policies of the HELO names, and the list; what stands around the domains, hosts of MX.
     assert each.resolver.queries <= 20 * 4 + 10 * 17 + 40
 
@@ -146,3 +151,25 @@ def test_a_silent_name_server_is_waited_for_by_the_run_and_not_by_each_check(run
     assert {verdict.status for verdict in silent} == {Status.UNKNOWN}
     (cause,) = {verdict.cause for verdict in silent if verdict.check != "dmarc_reports"}
     assert cause.endswith(f"ns2.fleet.example. (127.0.0.3:{each.resolver.port}): did not say: no answer within 1.5 s")
+
+
+def test_a_firewall_costs_a_fleet_one_timeout_and_is_told_once(run, monkeypatch):
+    each = run(4, 4, 30)
+    zones, addresses = each.resolver.zones_as_given, []
+    for number, zone in enumerate(zones.keys() - LISTED):
+        hosts = {f"ns{at}.z{number}.fleet.example": {"A": [f"127.3.{number}.{at}"]} for at in (1, 2)}
+        zones[zone][zone]["NS"] = [f"{host}." for host in hosts]
+        zones["fleet.example"] |= hosts
+        addresses += [host["A"][0] for host in hosts.values()]
+    resolver, silent = (each.stack.enter_context(made) for made in (Nameserver(zones), Silent(addresses)))
+    silent.hasten(monkeypatch)
+    with Lookup([resolver.server], authority_port=silent.port) as lookup:
+        found = verify_fleet(lookup, each.wanted)
+    # Those under way, which may all be to a few servers, and as many more until several were met. Else each of the two
+    # servers of 30 domains would have to leave several questions unanswered before it counts as dead.
+    assert silent.questions() <= 2 * (WORKERS + 1)
+    (told,) = [verdict for verdict in found.verdicts if CUT_OFF in verdict.cause]
+    assert (told.check, told.status, told.subjects) == ("name servers", Status.WARN, ("all authoritative servers",))
+    # All else is what the resolver says, but for what had ended before it was known.
+    others = [verdict for verdict in found.verdicts if verdict.status is not Status.OK and verdict is not told]
+    assert {verdict.status for verdict in others} <= {Status.WARN} and len(others) <= NOBODY_AFTER
