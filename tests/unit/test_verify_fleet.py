@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections import Counter
@@ -20,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench" / "dns"))
 
 import worlds
 
+from ansible_collections.mailfleet.sending.plugins.module_utils import report
 from ansible_collections.mailfleet.sending.plugins.module_utils.blocklists import Blocklist
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_judge import Key
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import WORKERS, Lookup
@@ -38,6 +40,12 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.verify_spf_run i
 LISTS = [Blocklist("ours", "list.example", ("ip4", "domain"), {"127.0.0.2": "sends spam"}, listed="test.example",
                    unlisted="example.com")]
 LISTED = {"list.example": {f"{name}.list.example": {"A": ["127.0.0.2"]} for name in ("2.0.0.127", "test.example")}}
+
+
+def report_of(found):
+    """Return the faults as the report tells them, by their numbers."""
+    made = report.Report({}, tuple(verdict for verdict in found.verdicts if not verdict.ok))
+    return re.findall(r"^[0-9]+\. .*(?:\n .*)*", report.text(made), re.MULTILINE)
 
 
 class Run:
@@ -63,6 +71,11 @@ class Run:
     @property
     def servers(self):
         return [self.resolver, *self.authorities]
+
+    def publish(self, zone, owner, text):
+        """Put another TXT record at a name, beside what stands there of other types."""
+        for server in self.servers:
+            server.change(zone, owner, **server.zones_as_given[zone][owner] | {"TXT": [text]})
 
     def lookup(self, timeout=9.0):
         made = Lookup([self.resolver.server], timeout, authority_port=self.resolver.port)
@@ -130,6 +143,20 @@ def test_each_question_is_asked_once(run):
     assert second.queries == 20 * 2 + 10 * (2 + 2 + 3)
     # Addresses, zones and policies of the HELO names, and the list; what stands around the domains, hosts of MX.
     assert each.resolver.queries <= 20 * 4 + 10 * 17 + 40
+
+
+def test_all_that_is_wrong_with_one_record_is_one_fault_with_one_record_to_publish(run):
+    each = run(2, 2, 2)
+    owner, live = "e.brand000.example", "v=spf1 ip4:198.18.0.1 ip6:2001:db8::/127 ptr ip6:2001:db8::1 ?all"
+    each.publish("brand000.example", owner, live)
+    faults = report_of(verify_fleet(each.lookup(), each.wanted))
+    # An auxiliary bounce domain includes it: the address passes by none of the two.
+    assert len(faults) == 1
+    assert re.findall(r"^(?:1\.|   also) (.*)", faults[0], re.MULTILINE) == [
+        "spf fail: 198.18.0.2 MAIL FROM e.brand000.example", "spf fail: 198.18.0.2 MAIL FROM e.brand001.example",
+        "spf record warn: e.brand000.example", "spf record warn: e.brand000.example"]
+    new = live.replace("v=spf1", "v=spf1 ip4:198.18.0.2").replace("ptr ", "").replace("?all", "~all")
+    assert " ".join(faults[0].split()).count(f'publish {owner}. TXT "{new}" instead of "{live}"') == 1
 
 
 def test_nothing_is_asked_about_nothing(run):
