@@ -131,9 +131,13 @@ def of_servers(view: View) -> list[Verdict]:
     """Return verdicts on authoritative servers that differ or do not answer, one for all records of the same fault."""
     groups: dict[Verdict, list[str]] = {}
     for name, agreed in sorted(view.agreements.items()):
-        if not agreed.statement or not agreed.answers:
+        if not (agreed.statement or agreed.note) or not agreed.answers:
             continue  # where nobody said anything, the checks themselves are unknown
         status = Status.FAIL if agreed.differ else Status.UNKNOWN if agreed.silent else Status.WARN
+        if not agreed.statement:
+            groups.setdefault(Verdict(CHECK, (), Status.OK, f"the same SPF; note: {agreed.note}", "the same SPF",
+                                      source=f"asked of {', '.join(agreed.servers)}"), []).append(f"TXT {name}.")
+            continue
         words = {} if agreed.differ else dict.fromkeys(agreed.answers, "answers")
         verdict = Verdict(CHECK, (), status, _said(agreed), "the same answer of every name server", agreed.told(words),
                           _mend_of_servers(agreed), f"asked of {', '.join(agreed.servers)}")

@@ -247,6 +247,22 @@ def test_name_servers_that_differ_are_told_and_nothing_is_to_be_published(author
     }
 
 
+def test_values_of_others_at_the_name_are_no_more_than_a_note(authorities):
+    one, two, lookup = authorities
+    text = "v=spf1 include:_s.d.example include:other.example -all"
+    two.change("", "d.example", TXT=["google-site-verification=x", text])
+    *checks, note = by_authorities(lookup).verdicts
+    assert {verdict.status for verdict in (*checks, note)} == {Status.OK}
+    assert note.subjects == ("TXT d.example.",) and note.found == (
+        "the same SPF; note: the name servers differ in other values of the name: "
+        f"{one.server}: none; {two.server}: 'google-site-verification=x'")
+    # One that has nothing but values of others has no SPF.
+    two.change("", "d.example", TXT=["google-site-verification=x"])
+    lookup.forget()
+    (fault,) = (verdict for verdict in by_authorities(lookup).verdicts if not verdict.ok)
+    assert fault.status is Status.FAIL and "the name servers differ" in fault.cause
+
+
 def test_a_name_server_that_does_not_answer_is_unknown_and_named(authorities):
     _one, two, lookup = authorities
     two.faults["*"] = "refused"
