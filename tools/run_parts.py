@@ -124,20 +124,25 @@ def run(part: Part, long: bool, quiet: bool = False) -> Result:
     print(f"\n=== {part.name}: {' '.join(command)}{' (beside the lab)' if quiet else ''}", flush=True)
     started = time.monotonic()
     output = reports.with_name(f"{part.name}.out")
+    broken = ""
     with output.open("wb") if quiet else contextlib.nullcontext() as kept:
-        status = watch(command, environment(part.name, reports, long), part.limit * (2 if long else 1), kept)
+        try:
+            status = watch(command, environment(part.name, reports, long), part.limit * (2 if long else 1), kept)
+        except OSError as error:
+            status, broken = 127, str(error)
     result = Result(part.name) if part.counts_as_one else count(part.name, reports)
     result.seconds = time.monotonic() - started
     if part.counts_as_one:
         result.passed, result.failed = (1, 0) if status == 0 else (0, 1)
     elif status != 0 and result.failed == 0:
-        result.failed, result.note = 1, f"exit status {status}"
+        result.failed, result.note = 1, broken or f"exit status {status}"
     elif result.passed + result.failed == 0:
         result.failed, result.note = 1, "ran no test"
     if status is None:
         result.note = f"stopped after {result.seconds:.0f} s"
     if quiet:
-        told = output.read_text(errors="replace") if result.failed else f"(its output is in {output.relative_to(ROOT)})"
+        place = f"(its output is in {os.path.relpath(output, ROOT)})"
+        told = output.read_text(errors="replace") if result.failed else place
         print(f"\n=== {part.name} has ended\n{told}", flush=True)
     print(f"=== {line(result)}", flush=True)
     return result
@@ -201,10 +206,17 @@ def environment(name: str, reports: Path, long: bool) -> dict[str, str]:
 
 
 def count(name: str, reports: Path) -> Result:
-    """Count the test cases of all JUnit files under `reports`."""
+    """Count the test cases of all JUnit files under `reports`; a file that is not whole counts as one that failed."""
     result = Result(name)
     for path in sorted(reports.rglob("*.xml")):
-        for case in ElementTree.parse(path).iter("testcase"):
+        try:
+            cases = list(ElementTree.parse(path).iter("testcase"))
+        except ElementTree.ParseError as error:
+            # Its writer was cut short: how many tests there were nobody knows.
+            result.failed += 1
+            result.failures.append(f"{path.name}: not a whole JUnit file: {error}")
+            continue
+        for case in cases:
             if case.find("failure") is not None or case.find("error") is not None:
                 result.failed += 1
                 result.failures.append(f"{case.get('classname', '')} {case.get('name', '')}".strip())

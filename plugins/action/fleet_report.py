@@ -26,6 +26,7 @@ ARGUMENTS = {
     "deployed": {"type": "dict", "default": {}},
     "not_checked": {"type": "list", "elements": "str", "default": []},
     "path": {"type": "path"},
+    "begins": {"type": "bool", "default": False},
     "fail": {"type": "bool", "default": True},
 }
 
@@ -38,6 +39,8 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
         _checked, arguments = self.validate_argument_spec(ARGUMENTS)
+        if arguments["begins"]:
+            return result | self._begin(arguments["path"])
         try:
             names = ("desired", "verdicts", "probe", "published", "not_checked", "deployed")
             made = report.make(**{name: arguments[name] for name in names})
@@ -48,19 +51,19 @@ class ActionModule(ActionBase):
         display.display("\n" + "\n".join(lines) + "\n")
         display.display(conclusion, color=C.COLOR_OK if made.proved else C.COLOR_ERROR)
         path = self._write(made, arguments["path"])
-        result |= {
-            "changed": False,
-            "proved": made.proved,
-            "summary": made.counts,
-            "conclusion": conclusion,
-            "path": path,
-        }
+        result |= _returned(made, path)
         if arguments["fail"] and not made.proved:
             result |= {
                 "failed": True,
                 "msg": f"{conclusion}; the faults are listed above{f' and in {path}' if path else ''}",
             }
         return result
+
+    def _begin(self, path: str | None) -> dict[str, Any]:
+        """Take back what the last report says, until this run has made its own."""
+        begun = report.begun()
+        there = path and os.path.exists(self._loader.path_dwim(path))
+        return _returned(begun, self._write(begun, path if there else None))
 
     def _write(self, made: report.Report, path: str | None) -> str:
         """Write the JSON file; return its path, "" where none is written."""
@@ -75,3 +78,13 @@ class ActionModule(ActionBase):
         except OSError as error:
             raise AnsibleActionFail(f"the report cannot be written to {path}: {error}; give another path") from error
         return path
+
+
+def _returned(made: report.Report, path: str) -> dict[str, Any]:
+    return {
+        "changed": False,
+        "proved": made.proved,
+        "summary": made.counts,
+        "conclusion": made.conclusion(),
+        "path": path,
+    }

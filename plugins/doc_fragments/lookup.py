@@ -56,9 +56,15 @@ options:
     description:
       - V(yes) asks every authoritative server of each name, found through the resolvers, and says where they differ.
         One that does not answer makes the verdict C(unknown).
+      - The zone above is asked too whom it delegates the zone to, since receivers begin there. Servers and addresses
+        that it alone names are asked like the others. Where both sides differ, one verdict, C(name servers), says so
+        with C(warn), and C(unknown) where such a server does not serve the zone.
       - V(no) asks the resolvers only.
-      - V(auto) asks the authoritative servers, and the resolvers where none of those says anything, as behind a
-        firewall. The verdict then is C(warn) at best and says so.
+      - V(auto) asks the authoritative servers, and the resolvers where none of those says anything. The verdict then is
+        C(warn) at best and says so.
+      - Where V(auto) finds after a few servers that this machine hears none at all, as behind a firewall, it asks the
+        resolvers for all the rest. One verdict, C(name servers), says so with C(warn), and the others are on what the
+        resolvers say.
     type: str
     choices: ["yes", "no", auto]
     default: auto

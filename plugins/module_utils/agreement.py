@@ -11,25 +11,41 @@ A check asks with Lookup.ask_by and judges what comes with C(combine), which jud
 
 Where one value has to be gone on with (the forward names of a PTR, the tree of an SPF record), C(agree) has them:
 C(agree(outcomes, instead).answers), each an outcome with the servers that say it.
+
+At names that others share, as TXT at a domain's apex, a check says with C(reads) which values it reads: servers that
+differ in the others only agree, and that is no more than a note.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import chain
 
-from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Outcome
+from ansible_collections.mailfleet.sending.plugins.module_utils.lookup_silence import CUT_OFF
+from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind, Outcome
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict
 
 SAME_VERSION = "make all name servers serve the same version of the zone"
+LET_ASK = ("let this machine ask the authoritative servers (port 53, UDP and TCP), or set authoritative to no "
+           "(sending_dns_authoritative in an inventory)")
+SHOWN = 3  # values of others in a note, and characters of each
+SHORT = 60
+
+# Takes an outcome, and returns those of its values that a check is about.
+Reads = Callable[[Outcome], tuple]
 
 
 @dataclass(frozen=True)
 class Said:
-    """One answer, or one reason for none, and the servers that gave it."""
+    """One answer, or one reason for none, and the servers that gave it.
+
+    C(forms) are the different answers that are this one for who reads some of the values only, the first included.
+    """
 
     outcome: Outcome
     servers: tuple[str, ...]
+    forms: tuple[tuple[Outcome, tuple[str, ...]], ...] = field(default=(), compare=False)
 
     def __str__(self) -> str:
         what = str(self.outcome) if self.outcome.said else f"did not say: {self.outcome.cause}"
@@ -42,12 +58,14 @@ class Agreement:
 
     Attributes: C(answers) the different answers in the order in which they were first given (values are compared, not
     TTLs or the names that CNAMEs led through); C(silent) the servers that did not say, by cause; C(instead) why the
-    resolvers were asked instead of the authoritative servers, where they were.
+    resolvers were asked instead of the authoritative servers, where they were; C(note) in words, where servers agree in
+    what is read and differ in other values of the name.
     """
 
     answers: tuple[Said, ...]
     silent: tuple[Said, ...] = ()
     instead: str = ""
+    note: str = ""
 
     @property
     def groups(self) -> tuple[Said, ...]:
@@ -97,32 +115,60 @@ class Agreement:
         return f"{text} ({self.instead})" if self.instead else text
 
 
-def agree(outcomes: Iterable[Outcome], instead: str = "") -> Agreement:
-    """Return what the servers say; C(instead) as Lookup.ask_by returns it."""
-    groups: dict[tuple, tuple[Outcome, dict[str, None]]] = {}
+def agree(outcomes: Iterable[Outcome], instead: str = "", reads: Reads | None = None) -> Agreement:
+    """Return what the servers say.
+
+    Arguments: C(instead) as Lookup.ask_by returns it. That nobody could be asked at all is told once for the whole run.
+    C(reads) see Reads; all values without it.
+    """
+    groups: dict[tuple, dict[tuple, tuple[Outcome, dict[str, None]]]] = {}
     for outcome in outcomes:
-        key = (outcome.kind, outcome.values, "" if outcome.said else outcome.cause)
-        groups.setdefault(key, (outcome, {}))[1][outcome.server] = None
-    said = [Said(outcome, tuple(servers)) for outcome, servers in groups.values()]
+        values = reads(outcome) if reads else outcome.values
+        # Of what is read there is nothing where only values of others stand.
+        kind = Kind.NO_DATA if outcome.kind is Kind.VALUES and not values else outcome.kind
+        forms = groups.setdefault((kind, values, "" if outcome.said else outcome.cause), {})
+        forms.setdefault(outcome.values, (outcome, {}))[1][outcome.server] = None
+    said = [_said(forms.values()) for forms in groups.values()]
     return Agreement(tuple(group for group in said if group.outcome.said),
-                     tuple(group for group in said if not group.outcome.said), instead)
+                     tuple(group for group in said if not group.outcome.said), "" if instead == CUT_OFF else instead,
+                     _note(said, reads) if reads else "")
 
 
-def combine(outcomes: Iterable[Outcome], judge: Callable[[Outcome], Verdict], instead: str = "") -> Verdict:
+def _said(forms: Iterable[tuple[Outcome, Iterable[str]]]) -> Said:
+    whole = tuple((outcome, tuple(servers)) for outcome, servers in forms)
+    return Said(whole[0][0], tuple(dict.fromkeys(chain.from_iterable(servers for _outcome, servers in whole))), whole)
+
+
+def _note(said: Iterable[Said], reads: Reads) -> str:
+    """Return in what servers differ that agree in what is read, empty where they do not."""
+    parts = []
+    for outcome, servers in chain.from_iterable(group.forms for group in said if len(group.forms) > 1):
+        others = [value for value in outcome.values if value not in reads(outcome)]
+        more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
+        shown = ", ".join(repr(value if len(value) <= SHORT else f"{value[:SHORT]}…") for value in others[:SHOWN])
+        parts.append(f"{', '.join(servers)}: {shown or 'none'}{more}")
+    return f"the name servers differ in other values of the name: {'; '.join(parts)}" if parts else ""
+
+
+def combine(outcomes: Iterable[Outcome], judge: Callable[[Outcome], Verdict], instead: str = "",
+            reads: Reads | None = None) -> Verdict:
     """Return one verdict on what all servers say: the worst of those on their answers, its cause naming who says what.
 
     It is at least C(warn) where servers differ, even in answers that are good each, and where the resolvers were asked
     instead of the authoritative servers.
 
-    Arguments: C(judge) makes the verdict on one outcome, be it SILENT; C(instead) as Lookup.ask_by returns it.
+    Arguments: C(judge) makes the verdict on one outcome, be it SILENT; C(instead) as Lookup.ask_by returns it; C(reads)
+    see Reads.
     Raises: ValueError where there are no outcomes.
     """
-    agreed = agree(outcomes, instead)
+    agreed = agree(outcomes, instead, reads)
     if not agreed.groups:
         raise ValueError("no outcome to judge")
-    verdicts = {group: judge(group.outcome) for group in agreed.groups}
+    judged = {group: max(((judge(outcome), outcome) for outcome, _servers in group.forms),
+                         key=lambda each: each[0].status.rank) for group in agreed.groups}
+    verdicts = {group: verdict for group, (verdict, _outcome) in judged.items()}
     decisive = max(verdicts, key=lambda group: verdicts[group].status.rank)
-    worst = verdicts[decisive]
+    worst, outcome = judged[decisive]
     good = [group for group in agreed.answers if verdicts[group].ok]
     status, cause, mend = worst.status, worst.cause, worst.mend
     if len(verdicts) > 1:
@@ -132,15 +178,16 @@ def combine(outcomes: Iterable[Outcome], judge: Callable[[Outcome], Verdict], in
             mend = _follow(bad, good) + (f", or {mend}" if mend else "") if bad else SAME_VERSION
         elif decisive in agreed.silent:
             mend = agreed.mend
-    elif instead:
-        cause = f"{cause} ({instead})" if cause else instead
-    if status is Status.OK and (instead or len(verdicts) > 1):
+    elif agreed.instead:
+        cause = f"{cause} ({agreed.instead})" if cause else agreed.instead
+    if status is Status.OK and (agreed.instead or len(verdicts) > 1):
         status = Status.WARN
-        mend = mend or "let this machine ask the authoritative servers (port 53, UDP and TCP)"
+        mend = mend or LET_ASK
     asked = replace(agreed.groups[0].outcome, server=", ".join(agreed.servers)).source
     # What the judge asked besides stands behind the question of its own.
-    besides = worst.source.partition(decisive.outcome.source)[2]
-    return replace(worst, status=status, cause=cause, mend=mend, source=f"{asked}{besides}")
+    besides = worst.source.partition(outcome.source)[2]
+    found = f"{worst.found}; note: {agreed.note}" if agreed.note else worst.found
+    return replace(worst, status=status, found=found, cause=cause, mend=mend, source=f"{asked}{besides}")
 
 
 def _words(agreed: Agreement, group: Said, verdict: Verdict) -> str:

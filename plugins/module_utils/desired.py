@@ -16,6 +16,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.desired_records 
     desired_records,
     dmarc_value,
     former_addresses,
+    former_of_helo,
 )
 from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import PROBE_LOGIN, Fleet, Server
 from ansible_collections.mailfleet.sending.plugins.module_utils.layer_dkim import dkim_layer
@@ -47,8 +48,8 @@ def desired_state(
     :arg hosted: recipient domains that were observed to be hosted at a provider, with its name.
     :returns: plain data: ``fleet_keys`` (the DKIM keys of the whole fleet), ``records`` (those that stay),
         ``additions`` (those that must be there before the first server changes: the same, and SPF lets the former
-        addresses pass too), ``servers`` (by name: addresses, hostname, own keys and the layers of
-        Postfix), ``domains``, and ``wanted_keys`` (those that shall sign).
+        addresses pass too, that of HELO names those that greeted with them), ``servers`` (by name: addresses, hostname,
+        own keys and the layers of Postfix), ``domains``, and ``wanted_keys`` (those that shall sign).
     :raises Mistakes: where SPF cannot be composed.
     """
     keys = wanted_keys(fleet, known, date)
@@ -96,8 +97,9 @@ def desired_state(
     if dns_only:
         return dns
     shaping = shape(fleet, hosted)
-    former = former_addresses(fleet, published)
-    additions = desired_records(fleet, live, former) if former else records
+    published = list(published)
+    former = former_addresses(fleet, published), former_of_helo(fleet, published)
+    additions = desired_records(fleet, live, *former) if any(former) else records
     return {
         **dns,
         "fleet_keys": held.get("", []),

@@ -23,7 +23,12 @@ BOUNCE_HOSTS = 8
 UNTOLD = "v=DKIM1; k=rsa; p=(told when the key is made)"
 
 
-def desired_records(fleet: Fleet, keys: t.Iterable[tuple[str, str, str]], former: t.Iterable[str] = ()) -> list[Record]:
+def desired_records(
+    fleet: Fleet,
+    keys: t.Iterable[tuple[str, str, str]],
+    former: t.Iterable[str] = (),
+    former_of_helo: t.Mapping[str, t.Sequence[str]] | None = None,
+) -> list[Record]:
     """Every record that the fleet wants in DNS.
 
     :arg fleet: the fleet.
@@ -31,10 +36,11 @@ def desired_records(fleet: Fleet, keys: t.Iterable[tuple[str, str, str]], former
         where check mode would make the key, and the record then is one to show, never to publish.
     :arg former: addresses or networks that sent mail until now and may still do so until the new ones are proved;
         SPF lets them pass besides the fleet's own. Empty for the records that stay.
+    :arg former_of_helo: by HELO name, those that greeted with it until now; likewise.
     :returns: the records, without doubles.
     :raises Mistakes: where no SPF record within the limits of RFC 7208 can be composed, with the domain's path.
     """
-    records = [*_names(fleet), *_spf(fleet, tuple(former)), *_bounces(fleet), *_dmarc(fleet)]
+    records = [*_names(fleet, former_of_helo or {}), *_spf(fleet, tuple(former)), *_bounces(fleet), *_dmarc(fleet)]
     for domain, selector, public in keys:
         records.append(
             Record(
@@ -55,7 +61,29 @@ def former_addresses(fleet: Fleet, published: t.Iterable[Record]) -> list[str]:
     :returns: networks in CIDR form; the DNS of a roll-out accepts them until it is proved.
     :raises ValueError: where such a record is damaged, with its owner.
     """
-    now = set(fleet.addresses)
+    return _left(fleet.addresses, published)
+
+
+def former_of_helo(fleet: Fleet, published: t.Iterable[Record]) -> dict[str, list[str]]:
+    """The networks that SPF records of HELO names, which we published, let pass, less the addresses that have them now.
+
+    An address that the fleet keeps and that greets with another name from now on is a former one of its old name.
+
+    :arg fleet: the fleet as it will be.
+    :arg published: what we published before.
+    :returns: HELO name -> networks in CIDR form; names without any are left out.
+    :raises ValueError: where such a record is damaged, with its owner.
+    """
+    spf: dict[str, list[Record]] = {}
+    for record in published:
+        spf.setdefault(record.owner, []).append(record)
+    names = {name: _left(addresses, spf.get(f"{name}.", ())) for name, addresses in _by_helo(fleet).items()}
+    return {name: left for name, left in names.items() if left}
+
+
+def _left(addresses: t.Iterable[str], published: t.Iterable[Record]) -> list[str]:
+    """The networks of SPF records but for those that are one of the addresses."""
+    now = set(addresses)
     found = {}
     for record in published:
         if record.kind == "spf":
@@ -70,12 +98,19 @@ def former_addresses(fleet: Fleet, published: t.Iterable[Record]) -> list[str]:
     return [text for text, network in sorted(found.items()) if network.num_addresses > 1 or str(network[0]) not in now]
 
 
-def _names(fleet: Fleet) -> t.Iterator[Record]:
-    """HELO names resolve to their addresses and back (RFC 5321 4.1.4), and pass SPF themselves (RFC 7208 2.3)."""
-    by_helo: dict[str, list[str]] = {}
+def _by_helo(fleet: Fleet) -> dict[str, list[str]]:
+    """The addresses that greet with each HELO name."""
+    found: dict[str, list[str]] = {}
     for server in fleet.servers:
         for address in server.addresses:
-            by_helo.setdefault(address.helo, []).append(address.address)
+            found.setdefault(address.helo, []).append(address.address)
+    return found
+
+
+def _names(fleet: Fleet, former: t.Mapping[str, t.Sequence[str]]) -> t.Iterator[Record]:
+    """HELO names resolve to their addresses and back (RFC 5321 4.1.4), and pass SPF themselves (RFC 7208 2.3)."""
+    for server in fleet.servers:
+        for address in server.addresses:
             kind = "A" if address.family == 4 else "AAAA"
             yield Record(
                 address.helo, kind, address.address, reason=f"HELO name of {address.address}: receivers look it up"
@@ -83,11 +118,10 @@ def _names(fleet: Fleet) -> t.Iterator[Record]:
             reason = f"PTR of {address.address}: receivers refuse senders without one"
             yield Record(_pointer(address, fleet.zones), "PTR", address.helo, reason=reason)
     sending = {domain.name for domain in fleet.domains}
-    for helo, addresses in by_helo.items():
+    for helo, addresses in _by_helo(fleet).items():
         if helo not in sending:
-            yield from spf_compose.compose(
-                helo, addresses, all="fail", reason=f"SPF of the HELO name {helo}: judged where MAIL FROM is empty"
-            )
+            reason = f"SPF of the HELO name {helo}: judged where MAIL FROM is empty"
+            yield from spf_compose.compose(helo, [*addresses, *former.get(helo, ())], all="fail", reason=reason)
 
 
 def _pointer(address: Address, zones: t.Iterable[str]) -> str:

@@ -11,7 +11,7 @@ DKIM) has one string that may be ours, and no other value is looked at.
 """
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.dns_merge import merge_dmarc, merge_spf
@@ -25,13 +25,20 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.records import (
     to_text,
     unquoted,
 )
-from ansible_collections.mailfleet.sending.plugins.module_utils.spf_compose import MAX_LOOKUPS, lookups
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_compose import (
+    MAX_ANSWER,
+    MAX_LOOKUPS,
+    answer_size,
+    lookups,
+    rr_size,
+)
 
 PHASES = ("expand", "contract")
 _UNIQUE = ("spf", "dmarc", "dkim")  # kinds of which an owner has one, RFC 7208 4.5, RFC 9989, RFC 6376 3.6.2.2
 _ONE_NAME = ("PTR", "CNAME")  # types that name one thing: a merge of two would be wrong
 
 Key = tuple[str, str]
+Unfit = Callable[[str, str], str]
 
 
 @dataclass(frozen=True)
@@ -77,7 +84,8 @@ class Change:
 
 @dataclass(frozen=True)
 class Conflict:
-    """A live value that is not ours where we want one: what was found, what is wanted, and what would serve both."""
+    """A live value that is not ours where we want one: what was found, what is wanted, and what would serve both, which
+    is nothing where there is no such value."""
 
     owner: str
     type: str
@@ -96,12 +104,29 @@ class Conflict:
 
 
 @dataclass(frozen=True)
+class Crowded:
+    """An answer with our SPF value that is larger than it should be (RFC 7208 3.4): `octets` of the whole answer, and
+    the values in it that are not ours alone, each with the octets that it takes, the largest first."""
+
+    owner: str
+    octets: int
+    others: tuple[tuple[str, int], ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """For output, as that of a conflict."""
+        others = [{"value": _shown(value), "octets": octets} for value, octets in self.others]
+        return {"owner": self.owner, "octets": self.octets, "others": others}
+
+
+@dataclass(frozen=True)
 class Plan:
-    """What to change, what is somebody else's, and what will have been published when the changes are made."""
+    """What to change, what is somebody else's, what will have been published when the changes are made, and which
+    answers then are too large."""
 
     changes: tuple[Change, ...]
     conflicts: tuple[Conflict, ...]
     published: tuple[Record, ...]
+    crowded: tuple[Crowded, ...] = ()
 
 
 @dataclass
@@ -112,6 +137,16 @@ class _Draft:
     remove: list[str] = field(default_factory=list)
     conflicts: list[Conflict] = field(default_factory=list)
     published: list[Record] = field(default_factory=list)
+
+
+def too_many_terms(owner: str, value: str) -> str:
+    """Why a merged SPF value is not to be published, as `plan` asks: told by its own terms, whatever they include."""
+    return over_the_limit(lookups(value, {})) if lookups(value, {}) > MAX_LOOKUPS else ""
+
+
+def over_the_limit(count: int, why: str = "") -> str:
+    """The mend of a merged value that takes so many lookups; `why` they are so many."""
+    return f"take terms out of the live value: merged it takes {count} lookups, {MAX_LOOKUPS} are allowed{why}"
 
 
 def questions(wanted: Iterable[Record], published: Iterable[Record]) -> list[Key]:
@@ -126,6 +161,7 @@ def plan(
     *,
     adopt: Collection[str] = (),
     phase: str = "expand",
+    unfit: Unfit = too_many_terms,
 ) -> Plan:
     """The changes that bring a zone from what is live to what is wanted.
 
@@ -136,12 +172,13 @@ def plan(
       adopt: owners (absolute, lower case) at which somebody else's value may be replaced by the merged one.
       phase: `expand` adds, and replaces what accepts old and new alike; `contract` removes, too, what we published and
         no longer want.
+      unfit: says of an owner and its merged SPF value why nobody should publish that, and the mend; "" where it is fit.
     Raises ValueError for an unknown phase and for two wanted values where there can be one.
     """
     if phase not in PHASES:
         raise ValueError(f"phase is {phase!r}: one of {', '.join(PHASES)} is expected")
     wanted, published = list({record.key: record for record in wanted}.values()), list(published)
-    changes, conflicts, after = [], [], []
+    changes, conflicts, after, crowded = [], [], [], []
     for key in questions(wanted, published):
         ours = [record for record in wanted if (record.owner, record.type) == key]
         before = [record for record in published if (record.owner, record.type) == key]
@@ -150,17 +187,18 @@ def plan(
         if ours and alias and key[1] != "CNAME":
             draft = _Draft(published=before, conflicts=[_alias_conflict(ours, alias)])
         elif key[1] == "TXT":
-            draft = _plan_txt(rrset, ours, before, adopted, phase)
+            draft = _plan_txt(rrset, ours, before, adopted, phase, unfit)
         else:
             draft = _plan_set(rrset, ours, before, adopted, phase)
         change = _change(key, rrset, ours, draft)
         changes += [change] if change else []
         conflicts += draft.conflicts
         after += draft.published
-    return Plan(tuple(changes), tuple(conflicts), tuple(sorted(after, key=order)))
+        crowded += [] if draft.conflicts else _crowded(change.after if change else rrset, ours)
+    return Plan(tuple(changes), tuple(conflicts), tuple(sorted(after, key=order)), tuple(crowded))
 
 
-def _plan_txt(rrset, wanted, published, adopted, phase) -> _Draft:
+def _plan_txt(rrset, wanted, published, adopted, phase, unfit) -> _Draft:
     live = [_plain("TXT", value) for value in rrset.values] if rrset else []
     draft = _Draft()
     for each in (*_UNIQUE, "other"):
@@ -171,11 +209,11 @@ def _plan_txt(rrset, wanted, published, adopted, phase) -> _Draft:
         if each == "other":
             _plan_values(draft, found, ours, before, phase)
         elif ours or before:
-            _plan_unique(draft, each, found, ours, before, adopted, phase)
+            _plan_unique(draft, each, found, ours, before, adopted, phase, unfit)
     return draft
 
 
-def _plan_unique(draft: _Draft, each: str, found, ours, before, adopted: bool, phase: str) -> None:
+def _plan_unique(draft: _Draft, each: str, found, ours, before, adopted: bool, phase: str, unfit: Unfit) -> None:
     """One string of a kind at an owner: ours, or ours merged into somebody else's."""
     if len(ours) > 1:
         raise ValueError(f"{ours[0].owner} TXT: {len(ours)} values of kind {each} are wanted, there can be one")
@@ -194,8 +232,10 @@ def _plan_unique(draft: _Draft, each: str, found, ours, before, adopted: bool, p
         taken_out = [record.value for record in before] if contract else []
         live = [*foreign, *(text for text in found if text not in foreign)]
         target = _merged(each, live, value, taken_out)
-        if [target] != found and not (adopted and _counts(each, target) <= MAX_LOOKUPS):
-            draft.conflicts.append(_conflict(ours or before, each, found, [value] if value else [], [target]))
+        # What takes our part out of a value is no merge: it is what they had.
+        why = unfit(ours[0].owner, target) if each == "spf" and ours and [target] != found else ""
+        if [target] != found and (why or not adopted):
+            draft.conflicts.append(_conflict(ours or before, each, found, [value] if value else [], [target], why))
             draft.published += before
             return
         # A merged value that equals ours holds nothing of before that a later merge would have to take out.
@@ -215,11 +255,6 @@ def _merged(each: str, live: Sequence[str], wanted: str | None, published: Seque
         return merge_dmarc(live, wanted, published)
     same_key = wanted is None or all(_key(value) == _key(wanted) for value in live)
     return live[0] if same_key else wanted
-
-
-def _counts(each: str, value: str) -> int:
-    """Lookups of an SPF value's own terms: the least that it takes, whatever the records take that it includes."""
-    return lookups(value, {}) if each == "spf" else 0
 
 
 def _key(value: str) -> str:
@@ -288,7 +323,19 @@ def _change(key: Key, rrset: RRset | None, wanted: Sequence[Record], draft: _Dra
     return Change(rrset, after) if draft.add or draft.remove or new_ttl else None
 
 
-def _conflict(records: Sequence[Record], each: str, found, wanted, merged) -> Conflict:
+def _crowded(rrset: RRset | None, wanted: Sequence[Record]) -> list[Crowded]:
+    """The answer, where our SPF value is in it and others make it too large: ours alone was composed to fit."""
+    if not rrset or not any(record.kind == "spf" for record in wanted):
+        return []
+    values = [_plain("TXT", value) for value in rrset.values]
+    octets = answer_size(rrset.owner, values)
+    others = [(value, rr_size(value)) for value in values if value not in {record.value for record in wanted}]
+    if octets < MAX_ANSWER or not others:
+        return []
+    return [Crowded(rrset.owner, octets, tuple(sorted(others, key=lambda each: (-each[1], each[0]))))]
+
+
+def _conflict(records: Sequence[Record], each: str, found, wanted, merged, unfit: str = "") -> Conflict:
     owner = records[0].owner
     what = "writes the merged value" if each != "dkim" else "replaces the key, and breaks what is signed with it"
     mend = f"publish the merged value by hand, or add {owner} to sending_dns_adopt, which {what}"
@@ -297,8 +344,8 @@ def _conflict(records: Sequence[Record], each: str, found, wanted, merged) -> Co
             "give the new key a selector of its own (sending_dkim_selector), or add "
             f"{owner} to sending_dns_adopt, which {what}"
         )
-    if merged and (count := _counts(each, merged[0])) > MAX_LOOKUPS:
-        mend = f"take terms out of the live value: merged it takes {count} lookups, {MAX_LOOKUPS} are allowed"
+    if unfit:
+        mend, merged = unfit, ()  # what nobody should publish is not shown as what to publish
     return Conflict(owner, records[0].type, each, tuple(found), tuple(wanted), tuple(merged), mend, records[0].reason)
 
 

@@ -23,13 +23,15 @@ Answer = TypeVar("Answer")
 class Silence(Exception):
     """The server did not say, and why.
 
-    C(unroutable): this machine has no way to its address; C(waited): all the time was spent on it.
+    C(unroutable): this machine has no way to its address; C(waited): all the time was spent on it; C(heard): something
+    came from it that was no answer.
     """
 
-    def __init__(self, cause: str, unroutable: bool = False, waited: bool = False) -> None:
+    def __init__(self, cause: str, unroutable: bool = False, waited: bool = False, heard: bool = False) -> None:
         super().__init__(cause)
         self.unroutable = unroutable
         self.waited = waited
+        self.heard = heard
 
 
 class _Truncated(Exception):
@@ -51,9 +53,10 @@ def exchange(server: Server, wire: bytes, parse: Callable[[bytes], Answer], time
             truncated = "truncated over UDP, and over TCP: "
             return _tcp(server, wire, parse, end)
     except TimeoutError as error:
-        raise Silence(f"{truncated}no answer within {timeout:g} s", waited=True) from error
+        raise Silence(f"{truncated}no answer within {timeout:g} s", waited=True, heard=bool(truncated)) from error
     except OSError as error:
-        raise Silence(f"{truncated}{error.strerror or error}", error.errno in _NO_WAY) from error
+        cause = f"{truncated}{error.strerror or error}"
+        raise Silence(cause, error.errno in _NO_WAY, heard=bool(truncated)) from error
 
 
 def _connect(server: Server, kind: socket.SocketKind, end: float) -> socket.socket:
@@ -93,7 +96,7 @@ def _udp(server: Server, wire: bytes, parse: Callable[[bytes], Answer], end: flo
                     return parse(data)
                 except ValueError as error:
                     heard = str(error)  # perhaps forged: the real answer may still come
-    raise Silence(heard or f"no answer within {timeout:g} s", waited=True)
+    raise Silence(heard or f"no answer within {timeout:g} s", waited=True, heard=bool(heard))
 
 
 def _datagrams(connection: socket.socket, until: float) -> Iterator[bytes]:
@@ -113,11 +116,11 @@ def _tcp(server: Server, wire: bytes, parse: Callable[[bytes], Answer], end: flo
         connection.sendall(len(wire).to_bytes(2, "big") + wire)
         data = _receive(connection, int.from_bytes(_receive(connection, 2, end), "big"), end)
     if len(data) >= 12 and data[2] & 0x02:
-        raise Silence("its answer is truncated over TCP too")
+        raise Silence("its answer is truncated over TCP too", heard=True)
     try:
         return parse(data)
     except ValueError as error:
-        raise Silence(str(error)) from error
+        raise Silence(str(error), heard=True) from error
 
 
 def _receive(connection: socket.socket, length: int, end: float) -> bytes:
@@ -126,6 +129,6 @@ def _receive(connection: socket.socket, length: int, end: float) -> bytes:
         connection.settimeout(_left(end))
         piece = connection.recv(length - len(data))
         if not piece:
-            raise Silence("it closed the TCP connection before its answer ended")
+            raise Silence("it closed the TCP connection before its answer ended", heard=True)
         data += piece
     return bytes(data)

@@ -13,17 +13,17 @@ import traceback
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import repeat
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.dns_plan import (
     Change,
     Key,
     Plan,
     RRset,
+    Unfit,
     plan,
     questions,
+    too_many_terms,
 )
-from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Server
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import Record, absolute_name
 from ansible_collections.mailfleet.sending.plugins.module_utils.tsig import ALGORITHMS, secret_fault
 
@@ -113,13 +113,15 @@ def publish(
     adopt: Collection[str] = (),
     phase: str = "expand",
     check: bool = False,
+    unfit: Unfit = too_many_terms,
 ) -> Plan:
     """Brings a zone to what is wanted, in one update; returns the plan that was carried out (with `check`: would be).
 
     Arguments as `dns_plan.plan`. Raises a DnsError.
     """
     for _attempt in range(ATTEMPTS):
-        made = plan(read(zone, questions(wanted, published)), wanted, published, adopt=adopt, phase=phase)
+        live = read(zone, questions(wanted, published))
+        made = plan(live, wanted, published, adopt=adopt, phase=phase, unfit=unfit)
         if check or not made.changes:
             return made
         try:
@@ -194,35 +196,6 @@ def update(zone: Zone, changes: Sequence[Change]) -> None:
     _check(zone, _exchange(zone, message, _address(zone)))
 
 
-def resolve(servers: Sequence[str], keys: Iterable[Key], timeout: float = 5.0) -> dict[Key, list[RRset] | None]:
-    """What resolvers say about owners and types: the RRsets, none ([]), or None where no resolver could tell.
-
-    `servers`: addresses, with a port behind a colon where it is not 53 (an IPv6 address then in brackets); the next one
-    is asked where one does not answer.
-    """
-
-    def ask(server: str, key: Key) -> dns.message.Message | None:
-        place = Server.parse(server)
-        asked = Zone(".", place.address, place.port, timeout=timeout)
-        try:
-            return _exchange(asked, _query(asked, *key, recursive=True), place.address, udp=True)
-        except DnsError:
-            return None
-
-    def ask_all(key: Key) -> tuple[Key, list[RRset] | None]:
-        for response in (ask(server, key) for server in alive):
-            if response and response.rcode() in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
-                # An alias is followed: reverse zones smaller than a /24 are made of them (RFC 2317).
-                found = response.resolve_chaining().answer
-                return key, [RRset(*key, found.ttl, _texts(found))] if found else []
-        return key, None
-
-    with ThreadPoolExecutor(_WORKERS) as pool:
-        # One that is down is asked once, not once for each name.
-        alive = [server for server, up in zip(servers, pool.map(ask, servers, repeat((".", "NS"))), strict=True) if up]
-        return dict(pool.map(ask_all, list(keys)))
-
-
 def _parents(zone: Zone, owner: str) -> list[str]:
     """The names above the owner, up to the zone's."""
     labels = owner.removesuffix(zone.name).rstrip(".").split(".") if owner != zone.name else []
@@ -256,10 +229,9 @@ def _algorithm(name: str) -> dns.name.Name:
     return dns.tsig.HMAC_MD5 if name == "hmac-md5" else dns.name.from_text(name)
 
 
-def _query(zone: Zone, owner: str, rtype: str, *, recursive: bool = False) -> dns.message.Message:
+def _query(zone: Zone, owner: str, rtype: str) -> dns.message.Message:
     message = dns.message.make_query(owner, rtype, use_edns=0, payload=1232)
-    if not recursive:
-        message.flags &= ~dns.flags.RD
+    message.flags &= ~dns.flags.RD
     _sign(zone, message)
     return message
 

@@ -96,8 +96,8 @@ def read(answer: Message, outcome: Outcome, zone: str | None = None) -> tuple[Ou
     """
     explained = _explained(answer)
 
-    def silent(cause: str, cut: str = "") -> tuple[Outcome, str]:
-        return replace(outcome, kind=Kind.SILENT, cause=cause, zone=cut), ""
+    def silent(cause: str, cut: str = "", referral: tuple = ()) -> tuple[Outcome, str]:
+        return replace(outcome, kind=Kind.SILENT, cause=cause, zone=cut, referral=referral), ""
 
     if answer.rcode() not in ANSWERS:
         return silent(": ".join(filter(None, (dns.rcode.to_text(answer.rcode()), explained))))
@@ -110,7 +110,7 @@ def read(answer: Message, outcome: Outcome, zone: str | None = None) -> tuple[Ou
     cut = next((rrset.name for rrset in answer.authority if rrset.rdtype == dns.rdatatype.NS), None)
     if zone is not None and not authority:
         if cut is not None and zone and _below(_text(cut), zone) and at.is_subdomain(cut):
-            return silent(f"it refers to the servers of {_text(cut)}", _text(cut))
+            return silent(f"it refers to the servers of {_text(cut)}", _text(cut), _referral(answer, cut))
         return silent("lame: it does not answer with authority")
     try:
         at, chain, ttl, found = _follow(answer, outcome.rdtype, zone or "")
@@ -136,6 +136,18 @@ def read(answer: Message, outcome: Outcome, zone: str | None = None) -> tuple[Ou
     if zone is None and not authority and not answer.flags & dns.flags.RA:
         return silent("it offers no recursion, and has no authority to answer itself")
     return replace(way, kind=missing, ttl=0), ""
+
+
+def _referral(answer: Message, cut: dns.name.Name) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Return the name servers that a referral names, each with its glue: the addresses of those inside of the zone,
+    without which nobody would find them (RFC 1034, 4.2.1)."""
+    glue: dict[str, list[str]] = {}
+    for rrset in answer.additional:
+        if rrset.rdtype in (dns.rdatatype.A, dns.rdatatype.AAAA) and rrset.name.is_subdomain(cut):
+            glue.setdefault(_text(rrset.name), []).extend(item.address for item in rrset)
+    names = sorted({_text(item.target) for rrset in answer.authority
+                    if rrset.rdtype == dns.rdatatype.NS and rrset.name == cut for item in rrset})
+    return tuple((name, tuple(sorted(glue.get(name, ())))) for name in names)
 
 
 def _follow(answer: Message, rdtype: str, zone: str) -> tuple:

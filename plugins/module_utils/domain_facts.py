@@ -49,21 +49,21 @@ class Question:
 class Fact:
     """One thing that DNS says.
 
-    Attributes: C(value) a text, or a list of them; C(present) whether there is one, None where DNS did not say;
-    C(valid) whether receivers can use it, None where that is not known; C(cause) why it is not, or why that is not
-    known; C(source) the questions and who was asked.
+    Attributes: C(value) the texts, none where there is nothing, and several where there are several, be that wrong;
+    C(present) whether there is any, None where DNS did not say; C(valid) whether receivers can use it, None where that
+    is not known; C(cause) why it is not, or why that is not known; C(source) the questions and who was asked.
     """
 
-    value: str | list[str]
+    value: list[str]
     present: bool | None
     valid: bool | None
     cause: str = ""
     source: str = ""
 
     @classmethod
-    def of(cls, value: str | list[str], verdicts: Iterable[Verdict]) -> Fact:
-        """Return the fact that the verdicts on a value make."""
-        verdicts = list(verdicts)
+    def of(cls, texts: Iterable[str], verdicts: Iterable[Verdict]) -> Fact:
+        """Return the fact that the verdicts on what was found make."""
+        value, verdicts = list(texts), list(verdicts)
         status = worst(verdicts)
         unknown = status is Status.UNKNOWN
         return cls(
@@ -119,40 +119,38 @@ def _ptr(lookup: Lookup, text: str) -> dict[str, object]:
         address = Address(text)
     except ValueError as error:  # DNS holds what no packet bears, as an IPv4 address in IPv6
         return {"address": text, **asdict(Fact([], False, False, str(error)))}
-    names = list(lookup.ask(address.pointer, "PTR").values)
+    names = lookup.ask(address.pointer, "PTR").values
     return {"address": text, **asdict(Fact.of(names, verify_ptr(lookup, [address])))}
 
 
 def _spf(lookup: Lookup, domain: str) -> Fact:
     texts = [text for text in lookup.ask(domain, "TXT").values if spf_record.is_spf(text)]
-    return Fact.of(_one_or_all(texts), verify_records(lookup.ask, [domain], lookup.each))
+    return Fact.of(texts, verify_records(lookup.ask, [domain], lookup.each))
 
 
 def _dkim(lookup: Lookup, key: Key) -> Fact:
-    texts = list(lookup.ask(key.owner, "TXT").values)
-    return Fact.of(_one_or_all(texts), verify_dkim(lookup, [key], "no").verdicts)
+    return Fact.of(lookup.ask(key.owner, "TXT").values, verify_dkim(lookup, [key], "no").verdicts)
 
 
 def _default_dkim(lookup: Lookup, domain: str) -> Fact:
     try:
         key = Key(domain)
     except ValueError as error:  # no selector has an underscore, and its record's name may be too long
-        return Fact("", False, False, str(error))
+        return Fact([], False, False, str(error))
     return _dkim(lookup, key)
 
 
 def _dmarc(lookup: Lookup, domain: str) -> dict[str, object]:
     """Return the fact on the policy that holds, with where it stands and what it wants."""
     found = verify_dmarc(lookup, [Subject(domain)], authoritative="no")
-    policy = as_policy(found.discoveries[0])
-    fact = Fact.of(policy["record"], [verdict for verdict in found.verdicts if verdict.check == "dmarc"])
+    (discovery,) = found.discoveries
+    policy = as_policy(discovery)
+    # Where there are several, none holds.
+    texts = [policy["record"]] if policy["record"] else discovery.walk.own.records
+    fact = Fact.of(texts, [verdict for verdict in found.verdicts if verdict.check == "dmarc"])
     return {**asdict(fact), "at": policy["at"], "policy": policy["policy"]}
 
 
 def _mx(lookup: Lookup, domain: str) -> Fact:
     values = sorted(mx for mx in lookup.ask(domain, "MX").values if isinstance(mx, Mx))
     return Fact.of([f"{mx.preference} {mx.exchange}" for mx in values], verify_mx(lookup, [Receiver(domain)]))
-
-
-def _one_or_all(texts: Sequence[str]) -> str | list[str]:
-    return list(texts) if len(texts) > 1 else "".join(texts)

@@ -22,6 +22,7 @@ FLEET_WIDE = (
     "sending_users",
     "sending_zones",
     "sending_dns_resolvers",
+    "sending_dns_authoritative",
     "sending_dns_adopt",
     "sending_dns_ttl",
     "sending_dns_wait",

@@ -21,6 +21,9 @@ METHODS = ("dkim", "spf", "dmarc", "iprev")
 # What the Received field tells: the address that the message left from, its HELO name, its confirmed name, TLS.
 HOP_CHECKS = ("origin", "helo", "ptr", "tls")
 
+# What is found where a receiver does not write the name of the address, as some never do.
+NOT_TOLD = "not told"
+
 _FIELDS = {"authentication-results": authres.parse, "arc-authentication-results": authres.parse_arc}
 _FOLD = re.compile(r"[ \t\r\n]+")
 
@@ -272,7 +275,7 @@ def _judge_hop(evidence: Evidence, expected: Expectation) -> list[Verdict]:
         verdict(
             "ptr",
             ptr,
-            hop.client_name or ("no confirmed name" if hop.confirmed is False else "not told"),
+            hop.client_name or ("no confirmed name" if hop.confirmed is False else NOT_TOLD),
             expected.helo,
             {
                 Status.FAIL: "the receiver could not confirm a name of the address",

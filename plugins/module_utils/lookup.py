@@ -14,10 +14,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import NamedTuple
 
-from ansible_collections.mailfleet.sending.plugins.module_utils import dns_transport, dns_wire, lookup_authorities
+from ansible_collections.mailfleet.sending.plugins.module_utils import (
+    dns_transport,
+    dns_wire,
+    lookup_authorities,
+    lookup_delegation,
+)
 from ansible_collections.mailfleet.sending.plugins.module_utils.dns_wire import MAXIMUM_CHAIN, absolute
-from ansible_collections.mailfleet.sending.plugins.module_utils.lookup_authorities import Authorities
-from ansible_collections.mailfleet.sending.plugins.module_utils.lookup_silence import Silences
+from ansible_collections.mailfleet.sending.plugins.module_utils.lookup_delegation import Authorities, Delegation
+from ansible_collections.mailfleet.sending.plugins.module_utils.lookup_silence import CUT_OFF, Silences
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import collect, every
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Held, Kind, Outcome, Server
 from ansible_collections.mailfleet.sending.plugins.module_utils.reading import LONGEST
@@ -86,6 +91,7 @@ class Lookup:
         self._cache: dict[tuple, tuple[float, object]] = {}
         self._flying: dict[tuple, Future] = {}
         self._silences = Silences()
+        self._delegations: dict[str, Delegation] = {}
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="lookup")
 
     def __enter__(self) -> Lookup:
@@ -161,6 +167,11 @@ class Lookup:
         said_by = first[0].server if outcome.said else outcome.server
         return replace(outcome, name=at, chain=tuple(chain), server=said_by, ttl=min(first[0].ttl, outcome.ttl))
 
+    @property
+    def why_cut_off(self) -> str:
+        """Return why C(auto) gave authoritative servers up, empty where it did not."""
+        return self._silences.why_cut_off
+
     def authorities(self, name: str) -> Authorities:
         """Return the authoritative servers of the zone that holds the name, found through the resolvers.
 
@@ -172,22 +183,38 @@ class Lookup:
     def authorities_above(self, name: str) -> Authorities | None:
         """Return those of the nearest domain above the name, if they were found before, and not those of the name."""
         labels = name.split(".")
-        with self._lock:
-            for at in (".".join(labels[skipped:]) for skipped in range(len(labels) - 1)):
-                until, found = self._cache.get(("zone of", at), (0.0, None))
-                if until > time.monotonic():
-                    return found if at != name else None
+        for at in (".".join(labels[skipped:]) for skipped in range(len(labels) - 1)):
+            if found := self._known(("zone of", at)):
+                return found if at != name else None
         return None
 
-    def ask_authorities(self, name: str, rdtype: str) -> list[Outcome]:
+    def delegation(self, own: Authorities, auto: bool = False, only_known: bool = False) -> Delegation | None:
+        """Return what the zone above says of who serves a zone, which is asked once for each zone.
+
+        Arguments: C(own) what the zone itself says; C(auto) see step(); C(only_known) returns None instead of asking.
+        """
+        def make() -> tuple[Delegation, float]:
+            made = lookup_delegation.find(self, own, auto)
+            self._delegations[own.zone] = made[0]
+            return made
+
+        key = "delegation", own.zone
+        return self._known(key) if only_known else self._kept(key, make)
+
+    @property
+    def delegations(self) -> list[Delegation]:
+        """Return all that was found out, by zone."""
+        return [self._delegations[zone] for zone in sorted(self._delegations)]
+
+    def ask_authorities(self, name: str, rdtype: str, auto: bool = False) -> list[Outcome]:
         """Return the outcome of each authoritative server of the name, and those of servers that were not found.
 
         Where a CNAME leads out of the zone, its target is asked of each of the target's servers, and of the resolvers
         where none of those says anything. An address of a family that this machine cannot reach is left out where the
-        same server answers at another.
+        same server answers at another. With C(auto) none is asked any more once this machine hears none.
         """
         try:
-            return lookup_authorities.ask_each(self, absolute(name), rdtype)
+            return lookup_authorities.ask_each(self, absolute(name), rdtype, auto)
         except ValueError as error:
             return [Outcome(name, rdtype, Kind.NO_NAME, cause=str(error))]
 
@@ -195,24 +222,33 @@ class Lookup:
         """Return the outcomes of all who were asked, and why the resolvers were asked instead, where they were.
 
         Arguments: C(authoritative) is "yes" to ask every authoritative server, "no" to ask the resolvers, "auto" to
-        ask them only where no authoritative server says anything, as behind a firewall.
+        ask them only where no authoritative server says anything. Where none says anything to this machine at all, as
+        behind a firewall, the rest of the run's questions go to the resolvers at once, and the reason is CUT_OFF.
         """
         if authoritative == "no":
             return [self.ask(name, rdtype)], ""
-        outcomes = self.ask_authorities(name, rdtype)
-        if authoritative == "yes" or any(outcome.said for outcome in outcomes):
+        auto = authoritative == "auto"
+        cut_off = auto and self._silences.cut_off
+        outcomes = [] if cut_off else self.ask_authorities(name, rdtype, auto)
+        if not auto or any(outcome.said for outcome in outcomes):
             return outcomes, ""
         from_resolver = self.ask(name, rdtype)
+        if cut_off or self._silences.cut_off:
+            self._silences.give_up()
+            return [from_resolver], CUT_OFF
         if not from_resolver.said:
             return outcomes, ""
         silent = "; ".join(map(str, outcomes)) or "none was found"
         return [from_resolver], f"no authoritative server could be asked ({silent}), {from_resolver.server} was instead"
 
-    def step(self, name: str, rdtype: str, server: Server | None = None) -> tuple[Outcome, str]:
+    def step(self, name: str, rdtype: str, server: Server | None = None, auto: bool = False) -> tuple[Outcome, str]:
         """Return what the given server, or the first resolver that says anything, says, and the CNAME to follow.
 
-        Arguments: C(name) is absolute and in lower case.
+        Arguments: C(name) is absolute and in lower case; with C(auto) the server is asked only while this machine may
+        hear authoritative servers.
         """
+        if server and auto and self._silences.cut_off:
+            return Outcome(name, rdtype, Kind.SILENT, server=str(server), cause=CUT_OFF), ""
         if server:
             return self._once(_Question(server, False, name, rdtype))
         silent: list[Outcome] = []
@@ -235,6 +271,12 @@ class Lookup:
             return answer, _hold(answer[0])
 
         return self._kept(question, make)
+
+    def _known(self, key: tuple) -> object:
+        """Return what is kept, None where there is nothing."""
+        with self._lock:
+            until, kept = self._cache.get(key, (0.0, None))
+        return kept if until > time.monotonic() else None
 
     def _kept(self, key: tuple, make: Callable[[], tuple]) -> object:
         """Return what is kept, what another thread is making, or what make() returns with the seconds it holds."""
@@ -299,13 +341,23 @@ class Lookup:
             try:
                 answer = dns_transport.exchange(server, query.wire, query.parse, min(self.timeout, left))
             except dns_transport.Silence as error:
-                if error.waited and left >= self.timeout:
-                    self._silences.unanswered(server, str(error))
+                self._note(error, server, recursive, left >= self.timeout)
                 raise
             self._silences.answered(server)
+            if not recursive:
+                self._silences.heard()
             if not dns_wire.knows_no_edns(answer):
                 break
         return answer
+
+    def _note(self, error: dns_transport.Silence, server: Server, recursive: bool, in_time: bool) -> None:
+        """Note that the server did not answer. What was cut short by the deadline says nothing about it."""
+        if error.waited and in_time:
+            self._silences.unanswered(server, str(error))
+        if error.heard and not recursive:
+            self._silences.heard()
+        elif not (recursive or error.unroutable or (error.waited and not in_time)):
+            self._silences.unheard(server, str(error))
 
 
 def _hold(outcome: Outcome) -> float:

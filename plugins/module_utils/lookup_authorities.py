@@ -6,10 +6,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ansible_collections.mailfleet.sending.plugins.module_utils import lookup_delegation
 from ansible_collections.mailfleet.sending.plugins.module_utils.dns_wire import MAXIMUM_CHAIN, absolute
+from ansible_collections.mailfleet.sending.plugins.module_utils.lookup_delegation import Authorities
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind, Outcome, Server
 
 if TYPE_CHECKING:
@@ -21,22 +24,7 @@ NETWORKS = {".in-addr.arpa.": 3, ".ip6.arpa.": 16}
 # No zone needs more, and one that has thousands must not take the time of all others.
 MAXIMUM_HOSTS = 32
 MAXIMUM_SERVERS = 64  # addresses of them
-NOBODYS = ("0.0.0.0", "::")  # a query to these would go to this machine (RFC 1122, 3.2.1.3)
 MAXIMUM_WAYS = 4  # by which the servers of one zone send on those who ask
-ADDRESSES = ("A", "AAAA")
-
-
-@dataclass(frozen=True)
-class Authorities:
-    """The authoritative servers of a name.
-
-    Attributes: C(zone) the name of the zone, empty where it was not found; C(servers) one for each address of each
-    name server; C(silent) the outcomes that kept the list from being whole.
-    """
-
-    zone: str
-    servers: tuple[Server, ...]
-    silent: tuple[Outcome, ...] = ()
 
 
 def network(name: str) -> str:
@@ -50,50 +38,45 @@ def network(name: str) -> str:
 
 def find(lookup: Lookup, at: str) -> tuple[Authorities, int]:
     """Return the authoritative servers of the zone that holds the name, and for how many seconds that holds."""
-    while True:
-        names = lookup.ask(at, "NS")
-        if not names.said:
-            return Authorities("", (), (names,)), 0
-        if names.kind is Kind.VALUES and not names.chain:
-            break
-        if at == ".":
-            return Authorities("", (), (replace(names, kind=Kind.SILENT, cause="no zone was found"),)), 0
-        parent = at.partition(".")[2] or "."
-        # A negative answer names its zone, which saves the steps between.
-        at = names.zone if not names.chain and names.zone and f".{parent}".endswith(f".{names.zone}") else parent
+    zone, names = lookup_delegation.serving(lookup, at)
+    if not zone:
+        return Authorities("", (), (names,)), 0
     hosts = names.values[:MAXIMUM_HOSTS]
-    found = lookup.each(lambda question: lookup.ask(*question), [(host, kind) for host in hosts for kind in ADDRESSES])
-    servers, silent = [], []
-    for host, *outcomes in zip(hosts, found[::2], found[1::2]):
-        addresses = [address for outcome in outcomes for address in outcome.values if address not in NOBODYS]
-        servers += [Server(address, lookup.authority_port, host, at) for address in addresses]
+    servers, silent, aliases = [], [], []
+    for host, outcomes in lookup_delegation.addresses(lookup, hosts):
+        found = lookup_delegation.values(outcomes)
+        servers += [Server(address, lookup.authority_port, host, zone) for address in found]
         silent += [replace(outcome, server=f"{outcome.server} for {host}") for outcome in outcomes if not outcome.said]
-        if not addresses and all(outcome.said for outcome in outcomes):
+        aliases += [(host, outcome.chain[-1]) for outcome in outcomes if outcome.chain]
+        if not found and all(outcome.said for outcome in outcomes):
             silent.append(Outcome(host, "A", Kind.SILENT, server=host, cause="the name server has no address"))
     if len(names.values) > len(hosts) or len(servers) > MAXIMUM_SERVERS:
         cause = f"of {len(names.values)} name servers {len(hosts)} with {MAXIMUM_SERVERS} addresses at most are asked"
-        silent.append(replace(names, kind=Kind.SILENT, values=(), server=f"other name servers of {at}", cause=cause))
-    return Authorities(at, tuple(servers[:MAXIMUM_SERVERS]), tuple(silent)), 0 if silent else names.ttl
+        silent.append(replace(names, kind=Kind.SILENT, values=(), server=f"other name servers of {zone}", cause=cause))
+    made = Authorities(zone, tuple(servers[:MAXIMUM_SERVERS]), tuple(silent), names.values,
+                       tuple(dict.fromkeys(aliases)))
+    return made, 0 if silent else names.ttl
 
 
-def ask_each(lookup: Lookup, name: str, rdtype: str, way: tuple[str, ...] = ()) -> list[Outcome]:
+def ask_each(lookup: Lookup, name: str, rdtype: str, auto: bool = False, way: tuple[str, ...] = ()) -> list[Outcome]:
     """Return the outcome of each authoritative server of the name, and those of servers that were not found.
 
     Where a CNAME leads out of the zone, its target is asked of each of the target's servers, and of the resolvers where
     none of those says anything. The servers of one zone may differ in where it leads, those behind it may not. An
     address of a family that this machine cannot reach is left out where the same server answers at another.
 
-    Arguments: C(way) the names that CNAMEs led through so far, the first one asked for being the first.
+    Arguments: C(auto) see Lookup.step; C(way) the names that CNAMEs led through so far, the first one asked for being
+    the first.
     """
     at = absolute(name)
-    authorities = _authorities(lookup, at, rdtype)
-    answers = _answers(lookup, at, rdtype, authorities)
-    if any(_below(outcome.zone, authorities.zone) for outcome, _target in answers):
+    authorities = _authorities(lookup, at, rdtype, auto)
+    answers = _answers(lookup, at, rdtype, authorities, auto)
+    if any(_below(outcome.zone, authorities.zone) for _server, outcome, _target in answers):
         authorities = lookup.authorities(at)  # there is another cut below the network
-        answers = _answers(lookup, at, rdtype, authorities)
-    hosts = {server.name for server, (outcome, _target) in zip(authorities.servers, answers) if outcome.said}
-    heard = [answer for server, answer in zip(authorities.servers, answers)
-             if not (answer[0].unroutable and server.name in hosts)]
+        answers = _answers(lookup, at, rdtype, authorities, auto)
+    hosts = {server.name for server, outcome, _target in answers if outcome.said}
+    heard = [(outcome, target) for server, outcome, target in answers
+             if not (outcome.unroutable and server.name in hosts)]
     targets: dict[str, list[Outcome]] = {}
     for outcome, target in heard:
         if target:
@@ -104,7 +87,7 @@ def ask_each(lookup: Lookup, name: str, rdtype: str, way: tuple[str, ...] = ()) 
         cause = f"its name servers lead to {len(targets)} different names: {', '.join(list(targets)[:MAXIMUM_WAYS])}"
         return outcomes + [replace(outcome, kind=Kind.SILENT, cause=cause) for outcome, target in heard if target]
     for target, aliases in targets.items():
-        beyond = _beyond(lookup, target, aliases[0], (*way, at))
+        beyond = _beyond(lookup, target, aliases[0], auto, (*way, at))
         if len(targets) > 1 or outcomes:
             through = ", ".join(outcome.server for outcome in aliases)
             beyond = [replace(outcome, server=f"{outcome.server} by way of {through}") for outcome in beyond]
@@ -112,7 +95,7 @@ def ask_each(lookup: Lookup, name: str, rdtype: str, way: tuple[str, ...] = ()) 
     return outcomes
 
 
-def _authorities(lookup: Lookup, at: str, rdtype: str) -> Authorities:
+def _authorities(lookup: Lookup, at: str, rdtype: str, auto: bool) -> Authorities:
     """Return the servers of the name, or of its network.
 
     Mostly these are those of a domain above. Where that was met before, they are asked meanwhile, and their answers are
@@ -122,19 +105,35 @@ def _authorities(lookup: Lookup, at: str, rdtype: str) -> Authorities:
         return lookup.authorities(network(at))
 
     above = lookup.authorities_above(network(at))
-    return lookup.each(lambda act: act(), [find, lambda: _answers(lookup, at, rdtype, above)])[0] if above else find()
+    if not above:
+        return find()
+    return lookup.each(lambda act: act(), [find, lambda: _answers(lookup, at, rdtype, above, auto)])[0]
 
 
-def _answers(lookup: Lookup, name: str, rdtype: str, authorities: Authorities) -> list[tuple[Outcome, str]]:
-    return lookup.each(lambda server: lookup.step(name, rdtype, server), authorities.servers)
+def _answers(lookup: Lookup, name: str, rdtype: str, authorities: Authorities,
+             auto: bool) -> list[tuple[Server, Outcome, str]]:
+    """Return what each server says, those included that the zone above alone leads to, and the CNAME to follow.
+
+    Who these are is found out once for a zone, and meanwhile the others are asked.
+    """
+    def ask(servers: Iterable[Server]) -> list[tuple[Server, Outcome, str]]:
+        servers = list(servers)
+        answers = lookup.each(lambda server: lookup.step(name, rdtype, server, auto), servers)
+        return [(server, *answer) for server, answer in zip(servers, answers)]
+
+    if known := lookup.delegation(authorities, auto, only_known=True):
+        return ask((*authorities.servers, *known.servers))
+    besides, own = lookup.each(lambda act: act(), (
+        lambda: ask(lookup.delegation(authorities, auto).servers), lambda: ask(authorities.servers)))
+    return own + besides
 
 
-def _beyond(lookup: Lookup, target: str, alias: Outcome, way: tuple[str, ...]) -> list[Outcome]:
+def _beyond(lookup: Lookup, target: str, alias: Outcome, auto: bool, way: tuple[str, ...]) -> list[Outcome]:
     """Return what the servers of the alias' target say, as outcomes of the alias."""
     walked = (*way, *alias.chain)
     if target in walked[:-1] or len(walked) > MAXIMUM_CHAIN:
         return [replace(alias, kind=Kind.SILENT, cause=too_long(walked))]
-    outcomes = ask_each(lookup, target, alias.rdtype, walked[:-1])
+    outcomes = ask_each(lookup, target, alias.rdtype, auto, walked[:-1])
     if not any(outcome.said for outcome in outcomes) and (resolved := lookup.ask(target, alias.rdtype)).said:
         outcomes = [replace(resolved, server=alias.server)]
     return [replace(outcome, name=alias.name, chain=(*alias.chain, *outcome.chain), ttl=min(alias.ttl, outcome.ttl))

@@ -34,17 +34,22 @@ class Mx(NamedTuple):
 
 @dataclass(frozen=True)
 class Server:
-    """A DNS server: where it is asked, its own name where that is known, and the zone that it is an authority of."""
+    """A DNS server: where it is asked, its own name where that is known, and the zone that it is an authority of.
+
+    C(note) is what its reader has to know besides.
+    """
 
     address: str
     port: int = 53
     name: str = ""
     zone: str = ""
+    note: str = ""
 
     def __str__(self) -> str:
         place = self.address
         if self.port != 53:
             place = f"[{place}]:{self.port}" if ":" in place else f"{place}:{self.port}"
+        place = ", ".join(filter(None, (place, self.note)))
         return f"{self.name} ({place})" if self.name else place
 
     @classmethod
@@ -73,7 +78,8 @@ class Outcome:
     names (absolute, lower case) and TXT as str, MX as Mx. C(server) is who said it, or who did not; C(cause) why a
     server did not say. C(chain) the names that CNAMEs led through, the last being where the values stand; C(ttl) how
     many seconds the answer holds; C(zone) the zone that a negative answer named. C(unroutable) says that the silence
-    is this machine's: it has no way to the server's address family.
+    is this machine's: it has no way to the server's address family. C(referral), of an authority's silence, has the
+    name servers of C(zone) that it refers to, each with the addresses that it gives those inside of that zone.
     """
 
     name: str
@@ -86,6 +92,7 @@ class Outcome:
     ttl: int = 0
     zone: str = ""
     unroutable: bool = False
+    referral: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @property
     def said(self) -> bool:

@@ -144,6 +144,8 @@ class Reader:
         """One of some words or numbers."""
         if value is None:
             return default
+        if isinstance(value, bool) and {"yes", "no"} <= set(choices):
+            return "yes" if value else "no"  # as YAML reads these words
         if isinstance(value, str) and value.isdecimal() and int(value) in choices:
             return int(value)  # as --extra-vars name=2048 gives it
         if not isinstance(value, (str, int)) or value not in choices:

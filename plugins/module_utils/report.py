@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ansible_collections.mailfleet.sending.plugins.module_utils.dns_verdicts import of_publishing
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict, faults, group, summary
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_deployed import verify_deployed
 
@@ -18,6 +19,7 @@ WIDTH = 100
 # So many subjects of alike faults are named; the JSON file has all of them, each with its own source.
 NAMED = 4
 NOT_PROBED = "whether mail arrives: no message was sent"
+UNFINISHED = "everything: the run that began when this was made has not come to its own report"
 # What no message and no query can tell.
 NEVER_CHECKED = (
     "complaint rate, consent of recipients, allow-lists, enrolment in feedback loops: providers do not tell",
@@ -106,69 +108,23 @@ def make(
         fleet=fleet | ({"mailboxes": len({row["mailbox"] for row in paths})} if probe else {}),
         verdicts=(
             *map(Verdict.from_dict, [*(probe.get("verdicts") or ()), *verdicts]),
-            *_of_publishing(published),
+            *of_publishing(published),
             *verify_deployed(desired, deployed or {}),
         ),
         paths=paths if probe else None,
         manual=tuple(published.get("manual") or ()),
         not_checked=(
             *(probe.get("not_checked") or ([] if probe else [NOT_PROBED])),
+            *(published.get("not_checked") or ()),
             *not_checked,
             *NEVER_CHECKED,
         ),
     )
 
 
-def _of_publishing(published: Mapping[str, Any]) -> list[Verdict]:
-    """Return what publishing left open: values of others in the way, silent zones, records for the hand."""
-    found = []
-    for conflict in published.get("conflicts") or ():
-        found.append(
-            Verdict(
-                "records",
-                (f"{conflict['owner']} {conflict['type']}",),
-                Status.FAIL,
-                _values(conflict["found"]),
-                _values(conflict["wanted"]),
-                "somebody else published it, and it was left as it is",
-                f"{conflict['mend']}; merged: {_values(conflict['merged'])}",
-                f"zone {conflict['zone']}, read from its update server",
-            )
-        )
-    for zone in published.get("zones") or ():
-        if zone.get("error"):
-            found.append(
-                Verdict(
-                    "records",
-                    (zone["name"],),
-                    Status.UNKNOWN,
-                    zone["error"],
-                    "an answer of the update server",
-                    "the zone could not be read or written",
-                    "mend the server or the key, and run again",
-                    f"update server {zone['server']}",
-                )
-            )
-    for zone in published.get("manual") or ():
-        for entry in zone["records"]:
-            record = entry["record"]
-            found.append(
-                Verdict(
-                    "records",
-                    (f"{record['owner']} {record['type']}",),
-                    entry["status"],
-                    _values(entry["found"]) or "no such record",
-                    record["value"],
-                    f"no update server is known for it; wanted: {record['reason']}",
-                    "publish it by hand; the text is below",
-                    f"query for {record['owner']} {record['type']}",
-                )
-            )
-    return found
-
-
-def _values(values: Sequence[str]) -> str:
-    return " and ".join(values)
+def begun() -> Report:
+    """Return what stands in place of the last report while a run goes on, and stays where that ends early."""
+    return Report(fleet={}, verdicts=(), not_checked=(UNFINISHED,))
 
 
 def text(report: Report, width: int = WIDTH) -> str:

@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.dns_merge import merge_spf
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import Record, absolute_name
-from ansible_collections.mailfleet.sending.plugins.module_utils.spf_audit import audit
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_audit import Audit, audit
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_check import Ask, Check, Step
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_compose import (
     MAX_ANSWER,
@@ -22,6 +22,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.spf_compose impo
     compose,
     rr_size,
 )
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_ranges import Ranges, bounds, split
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_record import (
     VERSION,
     Mechanism,
@@ -30,7 +31,12 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.spf_record impor
     is_spf,
     parse_record,
 )
-from ansible_collections.mailfleet.sending.plugins.module_utils.spf_rewrite import edited, rewritten, smaller
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_rewrite import (
+    edited,
+    leave_out,
+    meant,
+    smaller,
+)
 
 _WORDS = {sign: word for word, sign in QUALIFIERS.items()}
 # What spf_compose calls the records that it moves addresses to.
@@ -49,13 +55,15 @@ def amended(owner: str, text: str, missing: Sequence[str], others: Iterable[str]
     reads what the record includes, for the limit of lookups.
     Raises: spf_compose.CannotCompose where no record keeps the limits.
     """
+    if text and not missing:
+        return [Record(absolute_name(owner), "TXT", text)]
     other_octets = sum(map(rr_size, others))
     addresses = [term[len("ip4:"):] for term in missing]
     # What stands first decides first, whatever follows.
     terms = text.split()[1:] if text else ["-all"]
     simple = Record(absolute_name(owner), "TXT", " ".join([VERSION, *missing, *terms]))
     record = parse_record(text or VERSION)
-    if not missing or answer_size(simple.owner, [simple.value], other_octets) < MAX_ANSWER:
+    if answer_size(simple.owner, [simple.value], other_octets) < MAX_ANSWER:
         return [simple]
     extra, held = [], []
     plain = all(term.qualifier == "+" for term in record.mechanisms if term.name != "all")
@@ -78,6 +86,22 @@ def amended(owner: str, text: str, missing: Sequence[str], others: Iterable[str]
                    costs=costs, other_octets=other_octets)
 
 
+def without_exceptions(text: str, addresses: Mapping[int, Ranges]) -> str:
+    """Return a record without the networks that are to pass and that it gives another result.
+
+    Arguments: C(addresses) those that are to pass, by family. Only networks all of which is to pass are left out.
+    """
+    def is_one(term: Mechanism) -> bool:
+        if not term.network or term.qualifier == "+":
+            return False
+        first, last = bounds(term.network)
+        inside, _rest = split(addresses[term.network.version], first, last)
+        return inside == [(first, last)]
+
+    return edited(text, gone) if (gone := {term.position: "" for term in parse_record(text).mechanisms
+                                           if is_one(term)}) else text
+
+
 def repaired(owner: str, check: Check, ask: Ask) -> str:
     """Return the record of an owner without what ended a check with a permerror, as far as nothing is lost by that.
 
@@ -87,13 +111,22 @@ def repaired(owner: str, check: Check, ask: Ask) -> str:
     rtype, _space, question = check.source.partition(" ")
     wrong = question.split(" ")[0].removesuffix(".").lower() if rtype == "TXT" else ""
     if wrong == owner or not found.node.record:
-        return rewritten(found.node) or _without_mistakes(found.node.texts)
+        return readable(found)
     if wrong and any(is_spf(text) for text in ask(wrong, "TXT").values):
-        raise NotOurs(f"correct the record of {wrong}")
+        raise NotOurs(leave_out(check.chain, owner, audit(wrong, ask).node))
     dead = {check.chain[-1].term} if wrong else _leading_back(check.chain, owner)
     if dead:
         return " ".join(term for term in found.node.text.split(" ") if term not in dead)
-    return edited(found.node.text, smaller(found, {}, ask) or {})
+    edits = smaller(found, {}, ask)
+    return edited(found.node.text, edits) if edits else found.node.text
+
+
+def readable(found: Audit) -> str:
+    """Return the record of a domain, where there are several or none that is right the one that is meant by them."""
+    node = found.node
+    if node.record and len(node.texts) == 1:
+        return node.text
+    return meant(found) or (_without_mistakes(node.texts) if node.texts else "")
 
 
 def _leading_back(chain: Sequence[Step], owner: str) -> set[str]:

@@ -20,14 +20,14 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.spf_check import
     Step,
 )
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_findings import Finding, enumerated
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_fleet import Ours
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_mistakes import is_like_spf, meant_by
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_nodes import Term
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_record import is_spf
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_rewrite import (
     LAST,
     Edits,
-    publish,
-    rewritten,
+    leave_out,
     shown,
 )
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_walk import Walk
@@ -63,7 +63,7 @@ def unreadable(audit: Audit) -> list[Finding]:
     if audit.type99 and (texts := [value for value in audit.type99.values if is_spf(value)]):
         return [finding(Status.ABSENT, f"type 99 (SPF) only: {shown(texts[0])}", ONE,
                         "receivers ask for TXT, and no longer for the type SPF (3.1)",
-                        publish(audit.domain, texts[0]), audit.type99.source)]
+                        "publish the record as TXT", audit.type99.source)]
     if like := [value for value in outcome.values if is_like_spf(value)]:
         meant = "; ".join(map(str, meant_by(like[0])[1][:5]))
         return [finding(Status.FAIL, shown(like[0]), ONE,
@@ -75,18 +75,21 @@ def unreadable(audit: Audit) -> list[Finding]:
                     "publish a record that passes the addresses of the fleet")]
 
 
-def breaks(audit: Audit) -> list[Finding]:
-    """Return where an evaluation ends in an error, and whom an early match hides it from."""
+def breaks(audit: Audit, ours: Ours) -> list[Finding]:
+    """Return where an evaluation ends in an error, and whom an early match hides it from.
+
+    Arguments: C(ours) those who read this publish the records of these domains.
+    """
     walks = [walk for walk in (audit.walk4, audit.walk6) if walk.broken]
     if len(walks) == 2 and walks[0].chain == walks[1].chain:
         if walks[0].cause != walks[1].cause:
             walks[0] = replace(walks[0], cause=f"{walks[0].cause}; and of an IPv6 client {walks[1].cause}")
         before = tuple(dict.fromkeys(walks[0].before + walks[1].before))
-        return [_break(audit, walks[0], "every client", before)]
-    return [_break(audit, walk, f"every {_FAMILY[walk.family]} client", walk.before) for walk in walks]
+        return [_break(audit, walks[0], "every client", before, ours)]
+    return [_break(audit, walk, f"every {_FAMILY[walk.family]} client", walk.before, ours) for walk in walks]
 
 
-def _break(audit: Audit, walk: Walk, who: str, before: tuple[Step, ...]) -> Finding:
+def _break(audit: Audit, walk: Walk, who: str, before: tuple[Step, ...], ours: Ours) -> Finding:
     where = walk.chain[-1] if walk.chain else Step(audit.domain, "the record")
     if before:
         hidden = (f"{who} that nothing before it matches gets {walk.result.value}; an early match hides it from "
@@ -100,10 +103,12 @@ def _break(audit: Audit, walk: Walk, who: str, before: tuple[Step, ...]) -> Find
         section = "4.4"
     found = f"{audit.cost.terms} lookups at worst" if walk.limit and not loop else _path(walk.chain)
     status = Status.UNKNOWN if walk.result is Result.TEMPERROR else Status.FAIL
-    edits, hint = _way_out(audit, walk, loop)
+    at = _owner_of_mend(audit, walk, ours)
+    edits, hint = _way_out(audit, walk, loop, ours)
     return Finding(audit.domain, status, found, WITHIN if walk.limit else "a record that can be evaluated to its end",
                    f"{never}{walk.cause} ({section}), from {where} on: {hidden}", edits, hint,
-                   walk.source or audit.node.outcome.source, limit=walk.limit)
+                   walk.source or audit.node.outcome.source, breaks=walk.result is Result.PERMERROR,
+                   at=at if at != audit.domain else "")
 
 
 def _path(chain: tuple[Step, ...]) -> str:
@@ -111,7 +116,23 @@ def _path(chain: tuple[Step, ...]) -> str:
     return " > ".join(shown_steps)
 
 
-def _way_out(audit: Audit, walk: Walk, loop: Term | None) -> tuple[Edits, str]:
+def _owner_of_mend(audit: Audit, walk: Walk, ours: Ours) -> str:
+    """Return whose record is to be mended: one of our domains that is wrong, or the last on the way that is ours."""
+    if walk.limit or walk.result is Result.TEMPERROR or not walk.chain:
+        return audit.domain
+    target = _last(audit, walk).target
+    if target in ours.domains:
+        return target
+    return next(step.domain for step in reversed(walk.chain) if step.domain in ours or step.domain == audit.domain)
+
+
+def _last(audit: Audit, walk: Walk) -> Term:
+    """Return the term at which a way ends."""
+    where = walk.chain[-1]
+    return next(term for term in audit.nodes[where.domain].terms if term.text == where.term)
+
+
+def _way_out(audit: Audit, walk: Walk, loop: Term | None, ours: Ours) -> tuple[Edits, str]:
     """Return the edits of the domain's own record that end the error, and what to do where there are none."""
     if walk.result is Result.TEMPERROR:
         return {}, f"make {walk.source.partition(' asked of ')[2] or 'DNS'} answer, then check again"
@@ -123,15 +144,16 @@ def _way_out(audit: Audit, walk: Walk, loop: Term | None) -> tuple[Edits, str]:
         costly = sorted((term for term in audit.node.terms if term.counts), key=lambda term: -audit.cost_of(term).terms)
         each = enumerated([f"{term.text} {audit.cost_of(term).terms}" for term in costly])
         return {}, f"take terms out until {MAXIMUM_TERMS} lookups are left; these cost: {each}"
-    where = walk.chain[-1]
-    node = audit.nodes[where.domain]
-    term = next(term for term in node.terms if term.text == where.term)
+    term, owner = _last(audit, walk), _owner_of_mend(audit, walk, ours)
     target = audit.nodes.get(term.target)
+    if owner == term.target:
+        return {}, f"correct the record of {owner}"
     if target and target.texts:
-        mend = publish(target.domain, right) if (right := rewritten(target)) else ""
-        return {}, mend or f"correct the record of {target.domain}, or take {walk.chain[0].term} out"
-    if where.domain != audit.domain:
-        return {}, f"correct the record of {where.domain}, or take {walk.chain[0].term} out of that of {audit.domain}"
+        return {}, leave_out(walk.chain, owner, target)
+    if walk.chain[-1].domain != owner:
+        return {}, leave_out(walk.chain, owner, audit.nodes[walk.chain[-1].domain])
+    if owner != audit.domain:
+        return {}, f"take {term.text} out of the record of {owner}"
     if term.name == "include":
         return {term.source.position: ""}, ""
     return {}, f"publish a record at {term.target}, or write ~all in place of {term.text}"

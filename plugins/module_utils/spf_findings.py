@@ -39,7 +39,8 @@ class Finding:
     """One thing to say of the record of a domain.
 
     C(status) OK makes it a note; C(edits) the terms to write instead, where that can be told; C(hint) the mend in words
-    where it cannot; C(too_large) that it is the size of the answer that is wrong; C(limit) that it is a limit of 4.6.4.
+    where it cannot; C(too_large) that it is the size of the answer that is wrong; C(breaks) that an evaluation ends in
+    an error; C(at) the domain whose record ends it, where that is another one.
     """
 
     domain: str
@@ -51,7 +52,8 @@ class Finding:
     hint: str = ""
     source: str = ""
     too_large: bool = False
-    limit: bool = False
+    breaks: bool = False
+    at: str = ""
 
 
 def findings_of(node: Node) -> list[Finding]:

@@ -107,6 +107,25 @@ class Case(NamedTuple):
         return names + ([f"and {count - named:,} more addresses {use}"] if named < count else [])
 
 
+class Ours:
+    """The domains of a fleet and the names below them that records can stand at, in lower case without a last dot.
+
+    Attribute: C(domains) those that were given.
+    """
+
+    def __init__(self, domains: Iterable[str]) -> None:
+        self.domains = frozenset(domains)
+
+    def __contains__(self, name: str) -> bool:
+        labels = name.split(".")
+        if not any(".".join(labels[at:]) in self.domains for at in range(len(labels))):
+            return False
+        try:
+            return _domain(name) == name
+        except ValueError:  # macros make names that nobody can publish
+            return False
+
+
 def joined(runs: Iterable[Run]) -> list[Run]:
     """Return ascending runs with those that touch made into one."""
     result: list[Run] = []

@@ -2,174 +2,189 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The records to publish so that SPF passes: each with all the addresses at once that it lacks, within the limits."""
+"""Whose SPF record is to be mended where a check does not pass or a record is wrong, and how that is said.
+
+Of all that is to be changed in one record, in a run, there is one proposal (spf_proposal), whoever asks for it.
+"""
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
-from ansible_collections.mailfleet.sending.plugins.module_utils.agreement import SAME_VERSION
-from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind, Outcome
-from ansible_collections.mailfleet.sending.plugins.module_utils.records import DEFAULT_TTL, Record, absolute_name
-from ansible_collections.mailfleet.sending.plugins.module_utils.spf_amend import (
-    NotOurs,
-    amended,
-    repaired,
-)
-from ansible_collections.mailfleet.sending.plugins.module_utils.spf_check import Ask, Check, Result
-from ansible_collections.mailfleet.sending.plugins.module_utils.spf_compile import compile_domain
-from ansible_collections.mailfleet.sending.plugins.module_utils.spf_compose import CannotCompose, mechanism, networks
-from ansible_collections.mailfleet.sending.plugins.module_utils.spf_fleet import Case, Run
-from ansible_collections.mailfleet.sending.plugins.module_utils.spf_mistakes import MAXIMUM_MENDED
-from ansible_collections.mailfleet.sending.plugins.module_utils.spf_ranges import of_numbers
-from ansible_collections.mailfleet.sending.plugins.module_utils.spf_record import (
-    SpfSyntaxError,
-    is_spf,
-    parse_record,
-)
-from ansible_collections.mailfleet.sending.plugins.module_utils.spf_tree import View
+from ansible_collections.mailfleet.sending.plugins.module_utils.agreement import SAME_VERSION, Agreement
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_amend import NotOurs, repaired
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_check import Ask, Check, Result, is_domain
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_evaluate import Each
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_findings import Finding
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_fleet import Case, Ours, Run
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_judge import Judged
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_mistakes import MAXIMUM_MENDED, is_right
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_passes import Passes, Sets
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_proposal import Proposals
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_record import is_spf, parse_record
 
 _LACKING = (Result.NONE, Result.FAIL, Result.SOFTFAIL, Result.NEUTRAL)
+_LACKS = "lacks"
+
+# Whose record is to be mended, and what is wrong with it: that it lacks addresses, or why it ends in an error.
+Place = tuple[str, str]
 
 
 class Mends:
-    """Makes the mends of one run. Every group of checks is noted before the first mend is made.
+    """The mends of one run. Every case is evaluated by C(passes), and every group of its checks noted, before settle().
 
-    Sets of addresses are numbers with a bit for each: a thousand addresses of one domain take 125 bytes.
+    Arguments: C(ask) asks DNS for (name, type), as View.ask; C(each) as Lookup.each; C(judged) what is wrong with the
+    records; C(ours) the domains whose records they are; C(agreements) what authoritative servers said, by name.
     """
 
-    def __init__(self, view: View, cases: Sequence[Case]) -> None:
-        self.view = view
-        self.ours = {case.domain for case in cases}
-        tables = {id(case.table): case.table for case in cases}.values()
-        self.addresses = sorted({(row.version, row.number) for table in tables for row in table.rows})
-        self.bits = {address: bit for bit, address in enumerate(self.addresses)}
-        self.sets: dict[tuple[str, str], int] = {}
-        self.decided: dict[str, set[str]] = {}  # by which terms those ended that a record lacks
-        self.made: dict[tuple, str] = {}
-        self.mechanisms: dict[int, list[str]] = {}
+    def __init__(self, ask: Ask, each: Each, ours: Ours, cases: Sequence[Case] = (), judged: Sequence[Judged] = (),
+                 agreements: Mapping[str, Agreement] | None = None) -> None:
+        self.ask, self.ours, self.agreements = ask, ours, agreements or {}
+        self.passes = Passes(ask, each, cases)
+        self.identities = {case.domain: case.identity for case in cases}
+        self.proposals = Proposals(self.passes, ours, {each.owner: each for each in judged})
+        self._noted: dict[Place, Sets] = {}
+        self._checks: dict[Place, Check] = {}
+        self._decided: dict[str, set[str]] = {}  # by which terms those ended that a record lacks
+        self._ends: dict[Place, Place] = {}
+        self._words: dict[Place, str] = {}
 
     def note(self, case: Case, check: Check, runs: Sequence[Run]) -> None:
         """Remember which addresses a check ended so for."""
         if check.result in (Result.PASS, Result.TEMPERROR):
             return
-        rows = case.table.rows
-        found = 0
-        for first, end in runs:
-            low, high = (self.bits[rows[at][:2]] for at in (first, end - 1))
-            if high - low == end - first - 1:
-                found |= (1 << end - first) - 1 << low
-            else:
-                for row in rows[first:end]:
-                    found |= 1 << self.bits[row[:2]]
-        place = self.place(case, check)
-        self.sets[place] = self.sets.get(place, 0) | found
-        self.decided.setdefault(place[0], set()).update(step.term for step in check.chain[-1:])
+        place, key = self._place(case, check), (case.domain, case.identity)
+        found = self._noted.setdefault(place, {})
+        found[key] = found.get(key, 0) | self.passes.set_of(case, runs)
+        self._checks.setdefault(place, check)
+        decided = [step.term for step in check.chain if step.domain.lower() == place[0]] or [""]
+        self._decided.setdefault(place[0], set()).add(decided[-1])
 
-    def place(self, case: Case, check: Check) -> tuple[str, str]:
+    def settle(self) -> None:
+        """Make the proposals of the run."""
+        for place in self._noted:
+            if words := self._said(place):
+                self._words[place] = words
+        for place, sets in self._noted.items():
+            end = self._ends[place] = self._end(place, ())
+            for key, addresses in sets.items() if end not in self._words else ():
+                self.proposals.need(end[0], key, addresses, place[1] != _LACKS)
+        self.proposals.make([owner for owner in {*self.agreements, *self.identities} if self._untouched(owner)])
+
+    def of_check(self, case: Case, check: Check) -> str:
+        """Return the mend of a check that did not pass."""
+        if check.result is Result.TEMPERROR:
+            return f"make {check.source.partition(' asked of ')[2] or 'DNS'} answer, then check again"
+        end = self._ends[self._place(case, check)]
+        if end in self._words:
+            return self._words[end]
+        owner = self.proposals.who_helps(end[0], (case.domain, case.identity))
+        proposal = self.proposals.of(owner)
+        if proposal and proposal.fleet:
+            return proposal.mend
+        return self.proposals.impossible.get(owner) or (
+            f"no record of {owner} passes these addresses and leaves the rest of the fleet its pass: mend the records "
+            "that include it first")
+
+    def of_finding(self, judged: Judged, finding: Finding) -> str:
+        """Return the mend of what is wrong with a record."""
+        owner = judged.owner
+        changes = not judged.is_readable or finding.edits or finding.breaks or finding.at
+        if changes and (words := self._untouched(owner)):
+            return words
+        at = self.proposals.of(finding.at) if finding.at else None
+        proposal = self.proposals.of(owner)
+        if at and at.sound:
+            return at.mend
+        if proposal and self._mends(judged, finding):
+            return proposal.mend
+        if not judged.is_readable and owner in self.proposals.impossible:
+            return self.proposals.impossible[owner]
+        return finding.hint or f"make it {finding.expected}"
+
+    def _mends(self, judged: Judged, finding: Finding) -> bool:
+        """Return whether the proposal for the record mends what is wrong with it."""
+        proposal = self.proposals.of(judged.owner)
+        if not judged.is_readable:
+            return True
+        if finding.too_large:
+            return proposal.fits
+        if finding.breaks:
+            return proposal.sound or (proposal.fleet and self.proposals.has_errors(judged.owner))
+        return bool(finding.edits) and proposal.faults
+
+    def _place(self, case: Case, check: Check) -> Place:
         """Return whose record is to be mended, and what is wrong with it.
 
         It is the record that decided, or the last on the way to it that is one of ours; the one that is missing or an
         error, where it is that of another of our domains.
         """
         ways = [step.domain.lower().removesuffix(".") for step in check.chain]
-        owner = next((domain for domain in reversed(ways) if self._is_ours(domain)), case.domain)
+        owner = next((domain for domain in reversed(ways) if domain in self.ours), case.domain)
         wrong = asked_for(check)
-        if check.result is Result.PERMERROR and wrong in self.ours and self._is_wrong(wrong):
+        if check.result is Result.PERMERROR and wrong in self.ours.domains and self._is_wrong(wrong):
             owner = wrong
-        return owner, "lacks" if check.result in _LACKING or not self._texts(owner) else check.cause
+        return owner, _LACKS if check.result in _LACKING or not self._texts(owner) else check.cause
 
-    def of(self, case: Case, check: Check) -> str:
-        """Return the mend of a check that did not pass."""
-        if check.result is Result.TEMPERROR:
-            return f"make {check.source.partition(' asked of ')[2] or 'DNS'} answer, then check again"
-        return self._of_place(self.place(case, check), check)
+    def _end(self, place: Place, before: tuple[Place, ...]) -> Place:
+        """Return the place of the record that helps: one that the record of the place includes and that lacks the same
+        addresses, or the place itself."""
+        owner, what = place
+        texts = self._texts(owner)
+        if what == _LACKS and place not in self._words and texts and place not in before:
+            included = self._included(owner, texts[0], self._lacking(place))
+            if included and included not in before:
+                return self._end(included, (*before, place))
+        return place
 
-    def _of_place(self, place: tuple[str, str], check: Check) -> str:
-        agreed = self.view.agreements.get(place[0])
-        if agreed and agreed.differ:
+    def _said(self, place: Place) -> str:
+        """Return the mend of a place in words, where it is not a record of its owner's."""
+        owner, what = place
+        if words := self._untouched(owner):
+            return words
+        if (longest := max(map(len, self._texts(owner)), default=0)) > MAXIMUM_MENDED:
+            return f"write the record of {owner} anew: it has {longest:,} characters, an answer has room for about 400"
+        try:
+            if what != _LACKS:
+                repaired(owner, self._checks[place], self.ask)
+        except NotOurs as error:
+            return str(error)
+        return ""
+
+    def _untouched(self, owner: str) -> str:
+        """Return what is to be done first where no record of the owner is to be changed."""
+        if owner in self.agreements and self.agreements[owner].differ:
             return SAME_VERSION
-        if place not in self.made:
-            self.made[place] = ""  # records that include each other come back here
-            self.made[place] = self._made(*place, check)
-        return self.made[place]
+        if not is_domain(owner):
+            use = "greet with" if self.identities.get(owner) == "helo" else "use"
+            return f"{use} a full name, as mta1.example.com is one, in place of {owner} (RFC 5321, 2.3.5)"
+        return ""
 
     def _texts(self, domain: str) -> list[str]:
-        return [text for text in self.view.ask(domain, "TXT").values if is_spf(text)]
+        return [text for text in self.ask(domain, "TXT").values if is_spf(text)]
 
     def _is_wrong(self, domain: str) -> bool:
         """Return whether every check that comes to the domain's record ends in an error there."""
-        try:
-            return len([parse_record(text) for text in self._texts(domain)]) != 1
-        except SpfSyntaxError:
-            return True
+        texts = self._texts(domain)
+        return len(texts) != 1 or not is_right(texts[0])
 
-    def _is_ours(self, domain: str) -> bool:
-        labels = domain.split(".")
-        return any(".".join(labels[at:]) in self.ours for at in range(len(labels)))
+    def _lacking(self, place: Place) -> int:
+        found = 0
+        for addresses in self._noted.get(place, {}).values():
+            found |= addresses
+        return found
 
-    def _made(self, owner: str, what: str, check: Check) -> str:
-        values = self.view.ask(owner, "TXT").values
-        texts = self._texts(owner)
-        if texts and (longest := max(map(len, texts))) > MAXIMUM_MENDED:
-            return f"write the record of {owner} anew: it has {longest:,} characters, an answer has room for about 400"
-        lacking = self.sets[owner, what]
-        base, remark = (texts[0] if texts else ""), ""
-        try:
-            if what != "lacks":
-                base = repaired(owner, check, self.view.ask)
-                # Where nothing can be left out, the addresses go before the limit.
-                remark = f" (others still meet: {check.cause})" if [base] == texts else ""
-                lacking = self._still_lacking(owner, base, lacking)
-            elif (included := self._included(owner, base, lacking)) and (mend := self._of_place(included, check)):
-                return mend
-            others = [text for text in values if not is_spf(text)]
-            records = amended(owner, base, self._mechanisms(lacking), others, self.view.ask)
-        except NotOurs as error:
-            return str(error)
-        except CannotCompose as error:
-            return f"no record within the limits passes all these addresses: {error}"
-        return _publish(records, texts) + remark
-
-    def _mechanisms(self, addresses: int) -> list[str]:
-        """Return the fewest mechanisms that hold exactly these addresses, which many domains may lack alike."""
-        if addresses not in self.mechanisms:
-            kinds = {4: ipaddress.IPv4Address, 6: ipaddress.IPv6Address}
-            given = [str(kinds[version](number)) for bit, (version, number) in enumerate(self.addresses)
-                     if addresses >> bit & 1]
-            self.mechanisms[addresses] = list(map(mechanism, networks(given)))
-        return self.mechanisms[addresses]
-
-    def _still_lacking(self, owner: str, base: str, addresses: int) -> int:
-        """Return those of the addresses that the repaired record does not pass."""
-        ask = _standing(self.view.ask, owner, base)
-        lacking = 0
-        for version in (4, 6):
-            numbers = [number for bit, (family, number) in enumerate(self.addresses)
-                       if family == version and addresses >> bit & 1]
-            compiled = compile_domain(owner, f"postmaster@{owner}", version, ask, of_numbers(numbers))
-            for first, end, check in compiled.runs(numbers):
-                if check and check.result is not Result.PASS:
-                    for number in numbers[first:end]:
-                        lacking |= 1 << self.bits[version, number]
-        return lacking
-
-    def _included(self, owner: str, text: str, lacking: int) -> tuple[str, str] | None:
+    def _included(self, owner: str, text: str, lacking: int) -> Place | None:
         """Return the place of the record that this one includes and that lacks the same addresses, where there is one.
 
         An include behind a term that decided helps nobody.
         """
-        try:
-            record = parse_record(text)
-        except SpfSyntaxError:
-            return None
-        for term in record.mechanisms:
-            if term.text in self.decided[owner]:
+        for term in parse_record(text).mechanisms if is_right(text) else ():
+            if term.text in self._decided[owner]:
                 break
             if term.name == "include" and term.qualifier == "+" and len(term.domain) == 1:
-                place = str(term.domain[0]).lower().removesuffix("."), "lacks"
-                if not lacking & ~self.sets.get(place, 0):
+                place = str(term.domain[0]).lower().removesuffix("."), _LACKS
+                if not lacking & ~self._lacking(place):
                     return place
         return None
 
@@ -178,19 +193,3 @@ def asked_for(check: Check) -> str:
     """Return the domain whose record a check ended at, where it ended at one."""
     rtype, _space, question = check.source.partition(" ")
     return question.partition(" ")[0].removesuffix(".").lower() if rtype == "TXT" else ""
-
-
-def _standing(ask: Ask, owner: str, text: str) -> Ask:
-    def answer(name: str, rdtype: str) -> Outcome:
-        if rdtype == "TXT" and name.lower().removesuffix(".") == owner:
-            return Outcome(absolute_name(owner), "TXT", Kind.VALUES, (text,))
-        return ask(name, rdtype)
-
-    return answer
-
-
-def _publish(records: Iterable[Record], instead: Sequence[str]) -> str:
-    """Return the mend that publishes these records, the first in place of the texts."""
-    first, *more = (f"{record.owner} TXT {record.rdata}" for record in records)
-    old = " and ".join(Record("x.", "TXT", text, DEFAULT_TTL).rdata for text in instead)
-    return "; ".join([f"publish {first}{f' instead of {old}' if old else ''}", *(f"publish {text}" for text in more)])

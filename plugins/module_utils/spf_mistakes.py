@@ -76,20 +76,21 @@ def meant_by(text: str) -> tuple[str, tuple[Meant, ...]]:
         if pieces != [written]:
             changes.append(Meant(written, " ".join(pieces), _why(written, pieces)))
     record = " ".join([VERSION, *terms])
-    return record if _is_right(record) else "", tuple(changes)
+    return record if is_right(record) else "", tuple(changes)
 
 
-def is_mistaken(modifier: str) -> bool:
-    """Return whether a modifier without meaning (ip4=192.0.2.1) was meant as a mechanism."""
-    return bool(_MECHANISM_AS_MODIFIER.match(modifier))
-
-
-def _is_right(record: str) -> bool:
+def is_right(record: str) -> bool:
+    """Return whether the grammar of RFC 7208, 12 takes the record."""
     try:
         parse_record(record)
     except SpfSyntaxError:
         return False
     return True
+
+
+def is_mistaken(modifier: str) -> bool:
+    """Return whether a modifier without meaning (ip4=192.0.2.1) was meant as a mechanism."""
+    return bool(_MECHANISM_AS_MODIFIER.match(modifier))
 
 
 def _without_signs(text: str, changes: list[Meant]) -> str:
@@ -106,7 +107,7 @@ def _without_signs(text: str, changes: list[Meant]) -> str:
 
 def _terms(written: str) -> list[str]:
     """Return the terms that were meant by what stands between two spaces."""
-    if _is_right(f"{VERSION} {written}") and not is_mistaken(written):
+    if is_right(f"{VERSION} {written}") and not is_mistaken(written):
         return [written]
     parts = [part for part in _GLUED.split(written) if part]
     if len(parts) > 1:

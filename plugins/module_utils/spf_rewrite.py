@@ -15,7 +15,12 @@ from itertools import islice
 from ansible_collections.mailfleet.sending.plugins.module_utils.dns_merge import merge_spf
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import Record, absolute_name, quoted, to_bytes
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_audit import Audit, audit_with
-from ansible_collections.mailfleet.sending.plugins.module_utils.spf_check import MAXIMUM_MX, MAXIMUM_TERMS, Ask
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_check import (
+    MAXIMUM_MX,
+    MAXIMUM_TERMS,
+    Ask,
+    Step,
+)
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_compose import (
     MAX_ANSWER,
     answer_size,
@@ -24,9 +29,14 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.spf_compose impo
     networks,
     rr_size,
 )
-from ansible_collections.mailfleet.sending.plugins.module_utils.spf_mistakes import MAXIMUM_MENDED, meant_by
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_mistakes import meant_by
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_nodes import Node, Term
-from ansible_collections.mailfleet.sending.plugins.module_utils.spf_record import VERSION, Mechanism, parse_record
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_record import (
+    VERSION,
+    Mechanism,
+    is_spf,
+    parse_record,
+)
 
 Edits = Mapping[int, str]  # position of a term in the record -> what stands there instead, empty where nothing does
 LAST = 1 << 30  # the position behind all terms
@@ -47,9 +57,16 @@ def shown(text: str, limit: int = 300) -> str:
     return f"{written[:-1]}…\" ({len(text)} characters)" if len(text) > limit else written
 
 
-def publish(domain: str, text: str) -> str:
-    """Return how to say that the record is to be published, empty where it is too long to be printed."""
-    return f"publish {domain}. TXT {quoted(to_bytes(text))}" if len(text) <= MAXIMUM_MENDED else ""
+def correct(node: Node) -> str:
+    """Return what somebody else has to do whose record is wrong."""
+    right = rewritten(node) if node.problems or len(node.texts) > 1 else ""
+    return f"correct the record of {node.domain}" + (f": TXT {quoted(to_bytes(right))}" if right else "")
+
+
+def leave_out(chain: Sequence[Step], owner: str, wrong: Node) -> str:
+    """Return how a way through the owner's record no longer ends at one of somebody else's that is wrong."""
+    terms = [step.term for step in chain if step.domain.lower() == owner]
+    return correct(wrong) + (f", or take {terms[-1]} out of the record of {owner}" if terms else "")
 
 
 def rewritten(node: Node) -> str:
@@ -59,6 +76,12 @@ def rewritten(node: Node) -> str:
     if not right or not all(right):
         return ""
     return right[0] if len(right) == 1 else merge_spf(right, None)
+
+
+def meant(found: Audit) -> str:
+    """Return the record that is meant where receivers find none or several, be it one of the dead type SPF."""
+    dead = [text for text in found.type99.values if is_spf(text)] if found.type99 else []
+    return rewritten(found.node) or "".join(dead[:1])
 
 
 def smaller(found: Audit, edits: Edits, ask: Ask) -> dict[int, str] | None:

@@ -83,7 +83,8 @@ class View:
         if self.authoritative == "no" or rdtype != "TXT" or plain in self.what_if or not self._is_own(plain):
             return self.lookup.ask(name, rdtype)
         try:
-            agreed = self.agreements[plain] = agree(*self.lookup.ask_by(self.authoritative, name, rdtype))
+            answers = self.lookup.ask_by(self.authoritative, name, rdtype)
+            agreed = self.agreements[plain] = agree(*answers, reads=spf_values)
         except ValueError:
             return self.lookup.ask(name, rdtype)  # no name that could be published
         if agreed.answers:
@@ -178,6 +179,11 @@ class _Fetch:
                 yield "", ""
             else:
                 yield term.name, target_name(parts, message, domain, str) if parts else domain
+
+
+def spf_values(outcome: Outcome) -> tuple:
+    """Return the values that are SPF records (RFC 7208, 4.5): all others at the name are somebody else's."""
+    return tuple(value for value in outcome.values if is_spf(value))
 
 
 def _plain(name: str) -> str:

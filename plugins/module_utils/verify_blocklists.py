@@ -12,24 +12,26 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.blocklists import Blocklist
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind, Outcome
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import absolute_name, plain_address
-from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict
+from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict, group
 
 CHECK = "blocklist"
+_EACH = "A of each"  # the question in the source of a verdict on several subjects
 _TESTS = {"ip4": ("127.0.0.2", "127.0.0.1"), "ip6": ("::ffff:7f00:2", "::ffff:7f00:1")}  # RFC 5782, 5
 
 
 def verify_blocklists(lookup: Lookup, lists: Sequence[Blocklist], addresses: Sequence[str] = (),
                       domains: Sequence[str] = ()) -> list[Verdict]:
-    """Return a verdict on each address and domain in each list that is made for it.
+    """Return the verdicts on all addresses and domains in all lists that are made for them, equal ones as one.
 
-    C(ok) where it is not listed, C(fail) where it is, C(unknown) where the list did not answer, refused to, or does not
-    answer its own test entries.
+    C(ok) where one is not listed, C(fail) where it is, C(unknown) where the list did not answer, refused to, or does
+    not answer its own test entries. Each subject names its list, and the source who was asked.
     Raises: ValueError where an address or a domain cannot be one.
     """
     subjects = [("ip6" if ":" in address else "ip4", address) for address in map(plain_address, addresses)]
@@ -46,7 +48,15 @@ def verify_blocklists(lookup: Lookup, lists: Sequence[Blocklist], addresses: Seq
             return _verdict(blocklist, subject, Status.UNKNOWN, "not asked", trouble, _ask_rightly(blocklist))
         return _judge(lookup, blocklist, subject)
 
-    return lookup.each(verify, work)
+    return [_traceable(verdict) for verdict in group(lookup.each(verify, work))]
+
+
+def _traceable(verdict: Verdict) -> Verdict:
+    """Return the verdict with the question in its source, where it has one subject only."""
+    if len(verdict.subjects) > 1:
+        return verdict
+    subject = verdict.subjects[0].partition(" ")[0]
+    return replace(verdict, source=verdict.source.replace(_EACH, f"A {subject}", 1))
 
 
 def question(blocklist: Blocklist, subject: str) -> str:
@@ -108,4 +118,4 @@ def _verdict(blocklist: Blocklist, subject: str, status: Status, found: str, cau
              outcome: Outcome | None = None) -> Verdict:
     asked = f" asked of {outcome.server}" if outcome and outcome.server else ""
     return Verdict(CHECK, (f"{subject} in {blocklist.name}",), status, found, "not listed", cause, mend,
-                   f"A {subject} in the list {blocklist.name}{asked}" if outcome else f"the list {blocklist.name}")
+                   f"{_EACH} in the list {blocklist.name}{asked}" if outcome else f"the list {blocklist.name}")

@@ -71,6 +71,8 @@ def verify_dkim(lookup: Lookup, keys: Sequence[Key], authoritative: str = "auto"
 
 
 def _ask(lookup: Lookup, key: Key, authoritative: str) -> _Asked:
+    # All values at the name are compared: what verifiers make of one beside the key is not defined (RFC 6376, 3.6.2.2),
+    # so that it is a fault of the server that has it.
     outcomes, instead = lookup.ask_by(authoritative, key.owner, "TXT")
     return _Asked(combine(outcomes, lambda outcome: judge(key, outcome), instead), tuple(outcomes), instead)
 

@@ -177,7 +177,7 @@ class _Check:
         return discover(ask, self.subject.domain)
 
     def policy(self) -> Verdict:
-        return combine(self.outcomes, self.judge, self.instead)
+        return combine(self.outcomes, self.judge, self.instead, _meant)
 
     def judge(self, outcome: Outcome) -> Verdict:
         """Return the verdict on the policy as one server's answer makes it."""
@@ -272,6 +272,11 @@ class _Check:
         ask: Ask = self.lookup.ask
         walked = walk(ask, self.found.at.domain) if self.found.inherited else self.found.walk
         return verify_reports(ask, self.found.at, walked, ours, combined)
+
+
+def _meant(outcome: Outcome) -> tuple:
+    """Return the values that are DMARC records, or were meant to be."""
+    return tuple(value for value in outcome.values if "dmarc1" in value.lower())
 
 
 def _words(found: Discovery) -> str:

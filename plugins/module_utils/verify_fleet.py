@@ -19,6 +19,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_unknown imp
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import absolute_name
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict, counted
+from ansible_collections.mailfleet.sending.plugins.module_utils.verify_authorities import verify_authorities
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_blocklists import verify_blocklists
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_dkim import verify_dkim
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_dmarc import Subject, verify_dmarc
@@ -58,7 +59,8 @@ class Findings:
 
 
 def verify_fleet(lookup: Lookup, wanted: Wanted, authoritative: str = "auto") -> Findings:
-    """Return the findings of all checks, in the order PTR, SPF, DKIM, DMARC, MX, inbound policies, blocklists.
+    """Return the findings of all checks, in the order PTR, SPF, DKIM, DMARC, MX, inbound policies, blocklists, and last
+    what is to be said of the name servers.
 
     Arguments: C(authoritative) see Lookup.ask_by; it holds for all but inbound policies and blocklists.
     Raises: ValueError where a HELO name is none, and where the matrix cannot be written.
@@ -85,5 +87,5 @@ def verify_fleet(lookup: Lookup, wanted: Wanted, authoritative: str = "auto") ->
         lambda: verify_inbound(lookup, domains),
         blocklists,
     ))
-    behind = list(chain.from_iterable(others))
+    behind = [*chain.from_iterable(others), *verify_authorities(lookup)]
     return Findings((*ptr, *spf.verdicts, *behind), counted(ptr) + spf.counts + counted(behind))

@@ -12,18 +12,17 @@ matrix goes to a file, row by row.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 
-from ansible_collections.mailfleet.sending.plugins.module_utils.agreement import SAME_VERSION, Agreement
-from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import WORKERS
-from ansible_collections.mailfleet.sending.plugins.module_utils.spf_check import Check, Result, check_host
-from ansible_collections.mailfleet.sending.plugins.module_utils.spf_compile import compile_domain
-from ansible_collections.mailfleet.sending.plugins.module_utils.spf_fleet import Case, Run, joined
+from ansible_collections.mailfleet.sending.plugins.module_utils.agreement import LET_ASK, SAME_VERSION, Agreement
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_check import Check, Result
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_fleet import Case, Ours, Run, joined
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_judge import Judged
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_mend import Mends
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_tree import View
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict, counted
+from ansible_collections.mailfleet.sending.plugins.module_utils.verify_spf_record import verdicts_on
 
 CHECK = "spf"
 # Where more ways than this led to one result of a domain, those that differ in the last term only are told as one.
@@ -36,22 +35,10 @@ Each = Callable[[Case, Sequence[tuple[Run, Check]]], None]
 
 @dataclass(frozen=True)
 class Findings:
-    """C(verdicts) on all that was checked; C(counts), how many checks and servers' records have which status; C(mends)
-    by domain, where checks of it did not pass."""
+    """C(verdicts) on all that was checked; C(counts), how many checks, records and servers have which status."""
 
     verdicts: tuple[Verdict, ...]
-    counts: dict[Status, int]
-    mends: dict[str, str]
-
-    def with_records(self, records: Iterable[Verdict]) -> Findings:
-        """Return the findings with verdicts on the records, each subject of which counts one.
-
-        Where checks of its domain did not pass, the mend of a faulty record is the one that they have, which passes the
-        fleet too.
-        """
-        more = [replace(verdict, mend=self.mends.get(verdict.subjects[0], verdict.mend))
-                if verdict.status.rank > Status.WARN.rank else verdict for verdict in records]
-        return replace(self, verdicts=(*self.verdicts, *more), counts=Counter(self.counts) + counted(more))
+    counts: Counter[Status]
 
 
 def status_of(check: Check) -> Status:
@@ -59,64 +46,33 @@ def status_of(check: Check) -> Status:
     return _STATUS.get(check.result, Status.FAIL)
 
 
-def evaluate(case: Case, view: View) -> list[tuple[Run, Check]]:
-    """Return how the check of each of the domain's addresses ends, as check_host() has it, by runs of the table."""
-    sender, place, found = f"postmaster@{case.domain}", 0, []
-
-    def alone(places: Sequence[int]) -> list[tuple[Run, Check]]:
-        rows = [(at, case.table.rows[at]) for at in places]
-        return [((at, at + 1), check_host(row.text, case.domain, sender, row.helo or case.domain, view.ask,
-                                          explain=False)) for at, row in rows]
-
-    for version, numbers in case.table.numbers.items():
-        compiled = compile_domain(case.domain, sender, version, view.ask, case.table.ranges[version])
-        left: list[int] = []
-        for first, end, check in compiled.runs(numbers):
-            if check:
-                found.append(((place + first, place + end), check))
-            else:
-                left += range(place + first, place + end)
-        # As many shares as threads: what was asked for one domain is known for the next, and then threads only cost.
-        shares = [left[start::WORKERS] for start in range(min(WORKERS, len(left)))]
-        found += chain.from_iterable(view.lookup.each(alone, shares))
-        place += len(numbers)
-    merged: list[tuple[Run, Check]] = []
-    for run, check in sorted(found, key=lambda item: item[0]):
-        if merged and merged[-1][0][1] == run[0] and merged[-1][1] == check:
-            run = merged.pop()[0][0], run[1]
-        merged.append((run, check))
-    return merged
-
-
-def verify_spf(view: View, cases: Sequence[Case], each: Each | None = None) -> Findings:
+def verify_spf(view: View, cases: Sequence[Case], each: Each | None = None,
+               judged: Sequence[Judged] = ()) -> Findings:
     """Return verdicts on all cases: ok only where the result of check_host() is pass.
 
     Verdicts with the same result and chain of terms are one, a domain's own. Arguments: C(view) the DNS; C(each) is
-    called with every case as soon as it was evaluated.
+    called with every case as soon as it was evaluated; C(judged) the domains' records (judged_records), which get
+    verdicts too, each subject of which counts one. All that is wrong with one record has one mend.
     """
     versions = [version for version in (4, 6) if any(case.table.numbers[version] for case in cases)]
     view.fetch([case.domain for case in cases], versions)
     counts: Counter[Status] = Counter()
     groups: list[_Group] = []
-    mends = Mends(view, cases)
+    ours = Ours(case.domain for case in cases)
+    mends = Mends(view.ask, view.lookup.each, ours, cases, judged, view.agreements)
     for case in cases:
-        ends = evaluate(case, view)
+        ends = mends.passes.evaluate(case)
         if each:
             each(case, ends)
         for found in _grouped(case, ends, view):
             counts[found.verdict.status] += found.count
             mends.note(case, found.check, found.runs)
             groups.append(replace(found, runs=()))
-    verdicts: list[Verdict] = []
-    wrong: dict[str, Verdict] = {}
-    for found in groups:
-        verdict = found.verdict
-        if not verdict.ok:
-            verdict = replace(verdict, mend=mends.of(found.case, found.check))
-            before = wrong.get(found.case.domain, verdict)
-            wrong[found.case.domain] = max(before, verdict, key=lambda each: each.status.rank)
-        verdicts.append(verdict)
-    return Findings((*verdicts, *of_servers(view)), counts, {domain: each.mend for domain, each in wrong.items()})
+    mends.settle()
+    verdicts = [found.verdict if found.verdict.ok else
+                replace(found.verdict, mend=mends.of_check(found.case, found.check)) for found in groups]
+    records = verdicts_on(judged, mends)
+    return Findings((*verdicts, *of_servers(view), *records), counts + counted(records))
 
 
 @dataclass(frozen=True)
@@ -175,9 +131,13 @@ def of_servers(view: View) -> list[Verdict]:
     """Return verdicts on authoritative servers that differ or do not answer, one for all records of the same fault."""
     groups: dict[Verdict, list[str]] = {}
     for name, agreed in sorted(view.agreements.items()):
-        if not agreed.statement or not agreed.answers:
+        if not (agreed.statement or agreed.note) or not agreed.answers:
             continue  # where nobody said anything, the checks themselves are unknown
         status = Status.FAIL if agreed.differ else Status.UNKNOWN if agreed.silent else Status.WARN
+        if not agreed.statement:
+            groups.setdefault(Verdict(CHECK, (), Status.OK, f"the same SPF; note: {agreed.note}", "the same SPF",
+                                      source=f"asked of {', '.join(agreed.servers)}"), []).append(f"TXT {name}.")
+            continue
         words = {} if agreed.differ else dict.fromkeys(agreed.answers, "answers")
         verdict = Verdict(CHECK, (), status, _said(agreed), "the same answer of every name server", agreed.told(words),
                           _mend_of_servers(agreed), f"asked of {', '.join(agreed.servers)}")
@@ -195,4 +155,4 @@ def _said(agreed: Agreement) -> str:
 def _mend_of_servers(agreed: Agreement) -> str:
     if agreed.differ:
         return SAME_VERSION
-    return agreed.mend or "let this machine ask the authoritative servers (port 53, UDP and TCP)"
+    return agreed.mend or LET_ASK

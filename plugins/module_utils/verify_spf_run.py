@@ -13,7 +13,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.spf_fleet import
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_matrix import Matrix
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_tree import View
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_spf import Findings, verify_spf
-from ansible_collections.mailfleet.sending.plugins.module_utils.verify_spf_record import verify_records
+from ansible_collections.mailfleet.sending.plugins.module_utils.verify_spf_record import judged_records
 
 
 def verify_spf_run(lookup: Lookup, cases: Sequence[Case], authoritative: str = "auto", matrix: str = "",
@@ -30,7 +30,7 @@ def verify_spf_run(lookup: Lookup, cases: Sequence[Case], authoritative: str = "
             view = View(lookup, what_if, authoritative, domains)
             if records:
                 view.fetch(domains)  # a record is judged for both families, whichever the addresses are of
-            findings = verify_spf(view, cases, rows.write)
-            return findings.with_records(verify_records(view.ask, domains, lookup.each)) if records else findings
+            judged = judged_records(view.ask, domains, lookup.each) if records else []
+            return verify_spf(view, cases, rows.write, judged)
     except OSError as error:
         raise ValueError(f"matrix {matrix}: {error.strerror or error}: give a path that can be written") from error

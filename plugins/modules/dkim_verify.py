@@ -115,7 +115,11 @@ verdicts:
   type: list
   elements: dict
   contains:
-    check: {description: Always C(dkim)., type: str, returned: always, sample: dkim}
+    check:
+      description: C(dkim), or C(name servers) for what is to be said of these.
+      type: str
+      returned: always
+      sample: dkim
     subjects: {description: The names of the records., type: list, elements: str, returned: always}
     status: {description: "C(ok), C(warn), C(unknown), C(absent) or C(fail).", type: str, returned: always, sample: ok}
     found: {description: What is published., type: str, returned: always}
@@ -166,6 +170,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_deployed im
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import every
 from ansible_collections.mailfleet.sending.plugins.module_utils.programs import Programs
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import as_result
+from ansible_collections.mailfleet.sending.plugins.module_utils.verify_authorities import verify_authorities
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_dkim import verify_dkim
 from ansible_collections.mailfleet.sending.plugins.module_utils.verifying import answer
 from ansible_collections.mailfleet.sending.plugins.module_utils.waiting import Try
@@ -183,7 +188,7 @@ def result(params: Mapping[str, object], run: Programs,
         found = verify_dkim(dns, keys, params["authoritative"], params["wait"], show=show)
     warnings = [] if keys else ["nothing was verified: keys is empty"]
     return {"changed": False, "warnings": warnings, "seen": list(found.seen), "tries": list(found.tries),
-            **as_result(found.verdicts)}
+            **as_result([*found.verdicts, *verify_authorities(dns)])}
 
 
 def main() -> None:

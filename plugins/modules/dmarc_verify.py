@@ -113,7 +113,9 @@ verdicts:
   elements: dict
   contains:
     check:
-      description: V(dmarc), the policy; V(alignment); or V(dmarc_reports), who takes its reports.
+      description:
+        - V(dmarc), the policy; V(alignment); V(dmarc_reports), who takes its reports; or C(name servers), for what is
+          to be said of these.
       type: str
       returned: always
       sample: dmarc
@@ -179,6 +181,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mailfleet.sending.plugins.module_utils import lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import every
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import as_result
+from ansible_collections.mailfleet.sending.plugins.module_utils.verify_authorities import verify_authorities
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_dmarc import (
     SUBJECT,
     as_policy,
@@ -204,7 +207,8 @@ def result(params: Mapping[str, object]) -> dict[str, object]:
         found = verify_dmarc(dns, subjects, helo, params["authoritative"])
     policies = [as_policy(discovery) for discovery in found.discoveries]
     warnings = [] if subjects else ["nothing was verified: domains is empty"]
-    return {"changed": False, "warnings": warnings, "policies": policies, **as_result(found.verdicts)}
+    return {"changed": False, "warnings": warnings, "policies": policies,
+            **as_result([*found.verdicts, *verify_authorities(dns)])}
 
 
 def main() -> None:

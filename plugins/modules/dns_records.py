@@ -14,6 +14,9 @@ description:
     Of the TXT values at an owner, at most one of each kind (SPF, DMARC, DKIM) is ours; all others stay to the octet.
   - A live SPF, DMARC, MX, address or PTR that somebody else published is a conflict. It is returned with the merged
     value, and stays as it is until its owner is listed in O(adopt).
+  - A merged SPF value is never published, nor shown as what to publish, where it or one of O(records) that includes it
+    would take more than the 10 lookups of RFC 7208, or where O(resolvers) do not say what the records take that it
+    includes.
   - Records of zones without an update server are returned as zone text, as far as O(resolvers) do not see them yet.
   - Run it on the controller, or wherever the zones' primary servers can be reached.
 extends_documentation_fragment:
@@ -119,11 +122,28 @@ options:
     type: str
     choices: [expand, contract]
     default: expand
+  proof:
+    description:
+      - The verdicts of the probe and of verification on what stays, as M(mailfleet.sending.mail_probe),
+        M(mailfleet.sending.ptr_verify), M(mailfleet.sending.spf_verify) and the like return them.
+      - With it, phase V(contract) changes nothing while one of them is C(fail), C(absent) or C(unknown), or none is
+        better; what would be removed is returned as RV(withheld). A probe that the inventory gives no way to make does
+        not count.
+      - Without it, nothing is waited for.
+    type: list
+    elements: dict
+  expanded:
+    description:
+      - What the task of phase V(expand) returned. Zones that it could not write, and records for the hand that are not
+        seen, count as O(proof) does. In check mode, where it had anything to publish, O(proof) does not count, since it
+        is about DNS before that.
+    type: dict
   resolvers:
     description:
-      - Resolvers that are asked whether records that are to be published by hand are live. With a port behind a colon
-        where it is not 53; an IPv6 address then stands in brackets.
-      - Without any, their state is V(unknown).
+      - Resolvers that are asked whether records that are to be published by hand are live, and what lookups the records
+        of others take that a merged SPF value includes. With a port behind a colon where it is not 53; an IPv6 address
+        then stands in brackets.
+      - Without any, those of the system.
     type: list
     elements: str
     default: []
@@ -147,40 +167,23 @@ EXAMPLES = r"""
           name: mailfleet
           secret: "{{ lookup('ansible.builtin.file', 'secrets/tsig') }}"
     records:
-      - owner: example.com.
-        type: TXT
-        value: v=spf1 ip4:198.51.100.10 ~all
-        reason: SPF of example.com
-      - owner: mta1.example.com.
-        type: A
-        value: 198.51.100.10
-        ttl: 300
-        reason: HELO name of mta1
-      - owner: 10.100.51.198.in-addr.arpa.
-        type: PTR
-        value: mta1.example.com.
-        reason: Address of mta1
+      - {owner: example.com., type: TXT, value: "v=spf1 ip4:198.51.100.10 ~all", reason: SPF of example.com}
+      - {owner: mta1.example.com., type: A, value: 198.51.100.10, ttl: 300, reason: HELO name of mta1}
+      - {owner: 10.100.51.198.in-addr.arpa., type: PTR, value: mta1.example.com., reason: Address of mta1}
     resolvers:
       - 198.51.100.4
   delegate_to: localhost
   run_once: true
   register: expanded
 
-- name: Remove what is no longer wanted, after every server was proved
+- name: Remove what is no longer wanted, if every server was proved
   mailfleet.sending.dns_records:
-    zones:
-      - name: example.com
-        server: 198.51.100.2
-        key:
-          name: mailfleet
-          secret: "{{ lookup('ansible.builtin.file', 'secrets/tsig') }}"
-    records:
-      - owner: example.com.
-        type: TXT
-        value: v=spf1 ip4:198.51.100.10 ~all
-        reason: SPF of example.com
+    zones: "{{ sending_zones }}"
+    records: "{{ desired.records }}"
     published: "{{ expanded.published }}"
     phase: contract
+    proof: "{{ probe.verdicts + ptr.verdicts + spf.verdicts }}"
+    expanded: "{{ expanded }}"
   delegate_to: localhost
   run_once: true
 """
@@ -259,7 +262,7 @@ conflicts:
       type: list
       elements: str
     merged:
-      description: The values that serve both, and weaken nothing.
+      description: The values that serve both, and weaken nothing. Empty where there are none that can be published.
       type: list
       elements: str
     mend:
@@ -295,6 +298,39 @@ manual:
           description: The live values of the same owner and type, as a zone file has them.
           type: list
           elements: str
+        source:
+          description: The question, the names that aliases led through, and who was asked.
+          type: str
+        cause:
+          description: Where the status is V(unknown), which resolver did not say, and why.
+          type: str
+        mend:
+          description: What to do about it.
+          type: str
+crowded:
+  description:
+    - Answers with an SPF value of ours that other values make as large as 450 octets or larger (RFC 7208, 3.4), and
+      those C(others), the largest first.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{zone: example.com., owner: example.com., octets: 462, others: [{value: "MS=ms12345678", octets: 26}]}]
+withheld:
+  description: What phase V(contract) would have changed, as RV(zones[].changes), if O(proof) did not speak against it.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{zone: example.com., owner: old.example.com., type: A, added: [], removed: [198.51.100.9], ttl: null}]
+against:
+  description: The verdicts that spoke against it.
+  returned: always
+  type: list
+  elements: dict
+not_checked:
+  description: In check mode with O(proof), what only a run can tell of the removals that are shown.
+  returned: in check mode, where anything would be changed
+  type: list
+  elements: str
 unanswered:
   description:
     - Names of zones whose server did not answer. The task does not fail for them, the next run goes on from there.
@@ -337,6 +373,8 @@ def main() -> None:
             "state": {"type": "path"},
             "adopt": {"type": "list", "elements": "str", "default": []},
             "phase": {"type": "str", "choices": ["expand", "contract"], "default": "expand"},
+            "proof": {"type": "list", "elements": "dict"},
+            "expanded": {"type": "dict"},
             "resolvers": {"type": "list", "elements": "str", "default": []},
             "timeout": {"type": "float", "default": 5},
         },

@@ -102,7 +102,13 @@ verdicts:
     expected: {description: Always C(not listed)., type: str, returned: always, sample: not listed}
     cause: {description: "What the list says, or why it did not answer.", type: str, returned: always, sample: ""}
     mend: {description: What to do., type: str, returned: always, sample: ""}
-    source: {description: Who was asked., type: str, returned: always}
+    source:
+      description:
+        - The question, by the address or domain that it is about, or for C(each) of the subjects, and who was asked. At
+          which name a list is asked says RFC 5782; its zone is not shown.
+      type: str
+      returned: always
+      sample: A of each in the list spamcop asked of 198.51.100.4
 faults:
   description: The verdicts that are not C(ok), the worst first.
   returned: success

@@ -32,7 +32,7 @@ options:
     default: {}
   published:
     description: What M(mailfleet.sending.dns_records) returned; conflicts, zones that did not answer and records
-      for the hand are faults.
+      for the hand are faults, answers that are too large and removals that were withheld are warnings.
     type: dict
     default: {}
   deployed:
@@ -47,6 +47,13 @@ options:
   path:
     description: The JSON file to write on the controller. Nothing is written in check mode.
     type: path
+  begins:
+    description:
+      - Whether this is the beginning of a run. Then nothing is printed, and a report that is in O(path) is replaced by
+        one that proves nothing, so that a run which stops early does not leave behind what an earlier one proved.
+      - All other options but O(path) are ignored.
+    type: bool
+    default: false
   fail:
     description: Whether the task fails when the fleet is not proved.
     type: bool

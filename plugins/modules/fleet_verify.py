@@ -196,13 +196,20 @@ EXAMPLES = r"""
 RETURN = r"""
 verdicts:
   description:
-    - The verdicts of all checks, in the order of PTR, SPF, DKIM, DMARC, MX and blocklists, to the letter those that the
-      modules return which verify one of these.
+    - The verdicts of all checks, in the order of PTR, SPF, DKIM, DMARC, MX, MTA-STS and TLSRPT (both of one domain
+      after the other), and blocklists, to the letter those that the modules return which verify one of these. Last
+      comes what is to be said of the name servers themselves.
   returned: success
   type: list
   elements: dict
   contains:
-    check: {description: "What was verified: V(ptr), V(spf), V(dkim) and so on.", type: str, returned: always}
+    check:
+      description:
+        - What was verified, in this order V(ptr), V(spf), V(spf record), V(dkim), V(dmarc), V(alignment),
+          V(dmarc_reports), V(mx), V(mta-sts) and V(tlsrpt), V(blocklist).
+      type: str
+      returned: always
+      sample: ptr
     subjects: {description: "The addresses, domains or names of records.", type: list, elements: str, returned: always}
     status: {description: "C(ok), C(warn), C(unknown), C(absent) or C(fail).", type: str, returned: always, sample: ok}
     found: {description: What is published., type: str, returned: always}

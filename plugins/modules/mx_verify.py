@@ -78,7 +78,11 @@ verdicts:
   type: list
   elements: dict
   contains:
-    check: {description: "C(mx), C(mta-sts) or C(tlsrpt).", type: str, returned: always, sample: mx}
+    check:
+      description: C(mx), C(mta-sts) or C(tlsrpt), or C(name servers) for what is to be said of these.
+      type: str
+      returned: always
+      sample: mx
     subjects: {description: The domains., type: list, elements: str, returned: always, sample: [e.example.com.]}
     status: {description: "C(ok), C(warn), C(unknown), C(absent) or C(fail).", type: str, returned: always, sample: ok}
     found: {description: The records., type: str, returned: always, sample: "10 mta1.example.com."}
@@ -106,6 +110,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mailfleet.sending.plugins.module_utils import lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import every
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import as_result
+from ansible_collections.mailfleet.sending.plugins.module_utils.verify_authorities import verify_authorities
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_inbound import verify_inbound
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_mx import RECEIVER, read_receivers, verify_mx
 from ansible_collections.mailfleet.sending.plugins.module_utils.verifying import answer
@@ -123,6 +128,7 @@ def result(params: Mapping[str, object]) -> dict[str, object]:
         verdicts = verify_mx(dns, receivers, params["authoritative"])
         if params["inbound_policies"]:
             verdicts += verify_inbound(dns, [receiver.domain for receiver in receivers])
+        verdicts += verify_authorities(dns)
     warnings = [] if receivers else ["nothing was verified: domains is empty"]
     return {"changed": False, "warnings": warnings, **as_result(verdicts)}
 

@@ -77,7 +77,11 @@ verdicts:
   type: list
   elements: dict
   contains:
-    check: {description: Always C(ptr)., type: str, returned: always, sample: ptr}
+    check:
+      description: C(ptr), or C(name servers) for what is to be said of these.
+      type: str
+      returned: always
+      sample: ptr
     subjects: {description: The addresses., type: list, elements: str, returned: always, sample: [198.51.100.10]}
     status: {description: "C(ok), C(warn), C(unknown), C(absent) or C(fail).", type: str, returned: always, sample: ok}
     found: {description: The PTR names., type: str, returned: always, sample: mta1.example.com.}
@@ -105,6 +109,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mailfleet.sending.plugins.module_utils import lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import every
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import as_result
+from ansible_collections.mailfleet.sending.plugins.module_utils.verify_authorities import verify_authorities
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_ptr import read_addresses, verify_ptr
 from ansible_collections.mailfleet.sending.plugins.module_utils.verifying import SENDING_ADDRESS, answer
 
@@ -119,6 +124,7 @@ def result(params: Mapping[str, object]) -> dict[str, object]:
     addresses, dns = every(lambda: read_addresses(params["addresses"]), lambda: lookup.from_options(params))
     with dns:
         verdicts = verify_ptr(dns, addresses, params["authoritative"], params["helo_must_match"])
+        verdicts += verify_authorities(dns)
     warnings = [] if addresses else ["nothing was verified: addresses is empty"]
     return {"changed": False, "warnings": warnings, **as_result(verdicts)}
 

@@ -11,6 +11,8 @@ version_added: 1.0.0
 description:
   - Evaluates SPF as a receiver does (RFC 7208, every mechanism, modifier, macro and limit) for each address that sends
     and each domain that it sends under, and says which term of which record decided.
+  - Each domain of MAIL FROM is evaluated with the sender C(postmaster) in it, whom RFC 7208, 4.3 puts where there is no
+    other. Only where a record holds the macro C(%{l}) or C(%{s}), receivers may find otherwise for other senders.
   - Only the result C(pass) is C(ok). No record is C(absent), a DNS server that did not say is C(unknown), all else
     C(fail).
   - The mend of a verdict is the record to publish, with all addresses that it lacks, within the limits of RFC 7208.
@@ -97,8 +99,9 @@ options:
       - V(yes) asks every authoritative server, found through the resolvers, says where they differ or do not answer,
         and evaluates what most of them say.
       - V(no) asks the resolvers only.
-      - V(auto) asks the authoritative servers, and the resolvers where none of those says anything, as behind a
-        firewall; that is a verdict of its own then, C(warn).
+      - V(auto) asks the authoritative servers, and the resolvers where none of those says anything, which is a verdict
+        of its own then, C(warn). Where this machine hears none at all, as behind a firewall, it says so once, with the
+        check C(name servers), and asks the resolvers for all the rest.
 seealso:
   - module: mailfleet.sending.ptr_verify
   - module: mailfleet.sending.dkim_verify
@@ -160,7 +163,8 @@ verdicts:
   elements: dict
   contains:
     check:
-      description: C(spf) of an address or a server, C(spf record) of a record.
+      description:
+        - C(spf) of an address or a server, C(spf record) of a record, C(name servers) for what is to be said of these.
       type: str
       returned: always
       sample: spf
@@ -205,6 +209,7 @@ matrix:
   sample: ""
 """
 
+from collections import Counter
 from collections.abc import Mapping
 
 from ansible.module_utils.basic import AnsibleModule
@@ -219,7 +224,8 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.spf_fleet import
     together,
 )
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_tree import read_what_if
-from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import as_result
+from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import as_result, counted
+from ansible_collections.mailfleet.sending.plugins.module_utils.verify_authorities import verify_authorities
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_spf_run import verify_spf_run
 from ansible_collections.mailfleet.sending.plugins.module_utils.verifying import SENDING_ADDRESS, answer
 
@@ -251,9 +257,10 @@ def result(params: Mapping[str, object], check_mode: bool) -> dict[str, object]:
     path = "" if check_mode else params["matrix"] or ""
     with dns:
         found = verify_spf_run(dns, cases, params["authoritative"], path, what_if, params["records"])
+    others = verify_authorities(dns)
     warnings = [] if cases else ["nothing was verified: addresses and checks are empty"]
     return {"changed": False, "warnings": warnings, "matrix": path,
-            **as_result(found.verdicts, found.counts)}
+            **as_result([*found.verdicts, *others], Counter(found.counts) + counted(others))}
 
 
 def main() -> None:

@@ -104,3 +104,19 @@ def test_mistakes_are_told(tmp_path):
     done = play(tmp_path, verdicts=[OK])
     assert done.returncode == 2 and "give another path" in done.stdout and "Traceback" not in done.stdout
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["report.json"]
+
+
+def test_a_run_that_has_begun_has_proved_nothing(tmp_path):
+    path = tmp_path / "new" / "report.json"
+    begun = play(tmp_path, begins=True)
+    assert begun.returncode == 0 and not path.exists(), "there is nothing to take back"
+    proved = play(tmp_path, verdicts=[OK])
+    before = path.read_text()
+    assert proved.returncode == 0 and json.loads(before)["proved"] is True
+    play(tmp_path, "--check", begins=True)
+    assert path.read_text() == before, "check mode is no run"
+    begun = play(tmp_path, begins=True, verdicts=[OK])
+    assert begun.returncode == 0 and "changed=0" in begun.stdout and "PROVED" not in begun.stdout
+    report = json.loads(path.read_text())
+    assert report["proved"] is False and report["verdicts"] == [] and report["made"]
+    assert set(report) == set(json.loads(before)) and "has not come to its own report" in report["not_checked"][0]

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -19,12 +20,17 @@ from served import ROOT, Served
 ADDRESS, PORT = "127.0.0.62", 53  # where modules ask authoritative servers
 
 
-def test_verify_yml_proves_the_fleet_of_the_bench(tmp_path):
+def test_verify_yml_proves_the_fleet_of_the_bench_by_whom_it_is_told_to_ask(tmp_path):
     fleet = worlds.Fleet(servers=2, addresses=3, domains=2, resolver=ADDRESS)
     inventory, matrix = measured.write_inventory(fleet, tmp_path), tmp_path / "matrix.csv"
+    playbook = ROOT / "playbooks" / "verify.yml"
     with Served(cases.zones(fleet, 1, ADDRESS), ADDRESS, PORT):
-        run = measured.playbook(ROOT / "playbooks" / "verify.yml", inventory, "-e", f"sending_verify_matrix={matrix}")
-    assert "\nPROVED: " in run.output and "changed=0" in run.output
+        run = measured.playbook(playbook, inventory, "-e", f"sending_verify_matrix={matrix}")
+        assert "ns.fleet.example." in (tmp_path / ".mailfleet/state/verify.json").read_text("utf-8")
+        # As YAML reads it, where it is not quoted.
+        resolvers_only = measured.playbook(playbook, inventory, "-e", json.dumps({"sending_dns_authoritative": False}))
+        assert "ns.fleet.example." not in (tmp_path / ".mailfleet/state/verify.json").read_text("utf-8")
+    assert "\nPROVED: " in run.output and "changed=0" in run.output and "\nPROVED: " in resolvers_only.output
     # Six addresses, each with two domains, their bounce domains, and its HELO name.
     rows = matrix.read_text(encoding="utf-8").splitlines()[1:]
     assert len(rows) == 6 * (2 + 2 + 1) and all(",ok,pass," in row for row in rows)

@@ -87,7 +87,10 @@ def test_a_fleet_of_no_server_is_a_failure_with_its_mend(tmp_path, name, invento
 
 def test_where_no_server_answers_dns_is_verified_and_their_keys_are_unknown(world, tmp_path):
     nowhere = {"ansible_host": "127.0.0.1", "ansible_port": 9}  # nothing listens there
-    ran = play("verify.yml", verify_runs.write(world, tmp_path, world.keys), sending_verify_deployed=True, **nowhere)
+    inventory = verify_runs.write(world, tmp_path, world.keys)
+    checked = play("verify.yml", inventory, "--check", sending_verify_deployed=True, **nowhere)
+    assert checked.status != 0 and "\nNOT PROVED: 2 unknown" in checked.output and checked.report is None
+    ran = play("verify.yml", inventory, sending_verify_deployed=True, **nowhere)
     assert ran.status != 0 and "\nNOT PROVED: 2 unknown" in ran.output and not ran.report["proved"]
     assert ran.accused == {("deployed key", server): "unknown" for server in SERVERS}
     for server in SERVERS:

@@ -3,7 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Records published to a real Knot DNS: what is ours changes, what is not stays, whoever changes what meanwhile."""
 import socket
-import time
 
 import pytest
 from knot_server import OTHER_SECRET, SECRET, Knot
@@ -19,7 +18,6 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.dns_update impor
     Zone,
     publish,
     read,
-    resolve,
     update,
 )
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import Record, to_bytes
@@ -278,20 +276,3 @@ def test_many_records_and_large_answers(knot, zone):
     assert publish(zone, [*hosts, *many], made.published).changes == ()
     publish(zone, [], made.published, phase="contract")
     assert read(zone, [(record.owner, record.type) for record in hosts]) == {}
-
-
-def test_a_resolver_says_present_absent_or_nothing(knot, zone):
-    publish(zone, [A])
-    server = f"127.0.0.1:{knot.port}"
-    keys = [(A.owner, "A"), ("none.example.com.", "A")]
-    answers = resolve(["127.0.0.1:1", server], keys, timeout=0.5)
-    assert answers[keys[0]][0].values == ("198.51.100.10",)
-    assert answers[keys[1]] == []
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        started = time.monotonic()
-        many = [(f"m{number}.example.com.", "A") for number in range(100)]
-        deaf = f"127.0.0.1:{silent.getsockname()[1]}"
-        assert set(resolve([deaf], many, timeout=0.2).values()) == {None}
-        assert time.monotonic() - started < 2
-    assert resolve(["127.0.0.1:1"], keys, timeout=0.2) == {keys[0]: None, keys[1]: None}
-    assert resolve([], keys) == {keys[0]: None, keys[1]: None}

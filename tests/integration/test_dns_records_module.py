@@ -15,6 +15,16 @@ ROOT = Path(__file__).resolve().parents[2]
 SPF = {"owner": "example.com.", "type": "TXT", "value": "v=spf1 ip4:198.51.100.10 ~all", "reason": "SPF of example.com"}
 A = {"owner": "mta1.example.com", "type": "A", "value": "198.51.100.10", "ttl": 300}
 AUX = {"owner": "example.net.", "type": "TXT", "value": "v=spf1 include:example.com ~all"}
+# The record of _spf takes 9 lookups with what it includes: one too many where another include stands beside its own.
+GOOGLE = "".join(
+    [
+        '_spf 60 IN TXT "v=spf1 ', " ".join(f"include:n{number}.google.com" for number in range(9)), ' ~all"\n',
+        *(f'n{number} 60 IN TXT "v=spf1 ip4:203.0.113.{number} ~all"\n' for number in range(9)),
+    ]
+)
+FOREIGN = '"v=spf1 include:_spf.google.com -all"'
+OK = {"check": "ptr", "subjects": ["198.51.100.10"], "status": "ok"}
+FAULT = {"check": "arrival", "subjects": ["mta1"], "status": "fail"}
 PTR = {"owner": "10.113.0.203.in-addr.arpa.", "type": "PTR", "value": "mta1.example.com.", "reason": "address of mta1"}
 
 
@@ -60,7 +70,8 @@ class Task:
 def knot(tmp_path):
     folder = tmp_path / "knot"
     folder.mkdir()
-    server = Knot(folder, {"example.com.": '@ 77 IN TXT "foreign \\255 \\"value\\""\n', "example.net.": ""})
+    zones = {"example.com.": '@ 77 IN TXT "foreign \\255 \\"value\\""\n', "example.net.": "", "google.com.": GOOGLE}
+    server = Knot(folder, zones)
     server.start()
     yield server
     server.stop()
@@ -145,17 +156,67 @@ def test_a_zone_out_of_reach_does_not_fail_the_task(knot, zones, tmp_path):
 
 
 def test_conflicts_are_returned_and_do_not_fail(knot, zones, tmp_path):
-    knot.change("example.net.", ("add", "example.net.", 60, "TXT", '"v=spf1 include:_spf.google.com -all"'))
-    options = {"zones": zones, "records": [AUX]}
+    knot.change("example.net.", ("add", "example.net.", 60, "TXT", '"v=spf1 include:n1.google.com -all"'))
+    options = {"zones": zones, "records": [AUX], "resolvers": [f"127.0.0.1:{knot.port}"]}
     task = Task(tmp_path, options)
     assert not task.result["failed"]
     assert not task.result["changed"]
     (conflict,) = task.result["conflicts"]
     assert conflict["zone"] == "example.net."
-    assert conflict["merged"] == ["v=spf1 include:_spf.google.com include:example.com -all"]
+    assert conflict["merged"] == ["v=spf1 include:n1.google.com include:example.com -all"]
     adopted = Task(tmp_path, {**options, "adopt": ["example.net"]})
     assert adopted.result["changed"]
     assert knot.values("example.net.", "TXT") == [f'"{conflict["merged"][0]}"']
+
+
+def test_a_merge_that_takes_too_many_lookups_is_not_written_though_adopted(knot, zones, tmp_path):
+    knot.change("example.net.", ("add", "example.net.", 60, "TXT", FOREIGN))
+    options = {"zones": zones, "records": [AUX], "resolvers": [f"127.0.0.1:{knot.port}"], "adopt": ["example.net"]}
+    task = Task(tmp_path, options)
+    assert not task.result["changed"] and knot.values("example.net.", "TXT") == [FOREIGN]
+    (conflict,) = task.result["conflicts"]
+    assert conflict["merged"] == []
+    assert "merged it takes 11 lookups, 10 are allowed (include:_spf.google.com takes 10" in conflict["mend"]
+    silent = Task(tmp_path, {**options, "resolvers": ["127.0.0.1:1"], "timeout": 0.5})
+    assert not silent.result["changed"] and knot.values("example.net.", "TXT") == [FOREIGN]
+    assert "make 127.0.0.1:1 answer, and run again" in silent.result["conflicts"][0]["mend"]
+
+
+def test_nothing_is_removed_until_what_stays_is_proved(knot, zones, tmp_path):
+    state = tmp_path / "state"
+    moved = {**A, "value": "198.51.100.11"}
+    options = {"zones": zones, "records": [moved], "state": str(state), "phase": "contract"}
+    Task(tmp_path, {**options, "records": [A], "phase": "expand"})
+    expanded = Task(tmp_path, {**options, "phase": "expand"}).result
+    both, known = ["198.51.100.10", "198.51.100.11"], (state / "published.json").read_text()
+    for proof in ([OK, FAULT], []):
+        for check in (True, False):
+            task = Task(tmp_path, {**options, "proof": proof, "expanded": {"changed": False}}, check=check)
+            assert not task.result["changed"] and not task.result["failed"] and not task.result["diff"]
+            assert all(zone["changes"] == [] for zone in task.result["zones"])
+            assert task.result["withheld"] == [
+                {"zone": "example.com.", "owner": "mta1.example.com.", "type": "A", "added": [],
+                 "removed": ["198.51.100.10"], "ttl": 300}
+            ]
+            assert [verdict["status"] for verdict in task.result["against"]] == ["fail" if proof else "unknown"]
+            assert knot.values("mta1.example.com.", "A") == both
+            assert (state / "published.json").read_text() == known
+    assert expanded["changed"] and not expanded["withheld"]
+    # What was not there before the run cannot be seen in check mode: the run is taken to prove it.
+    checked = Task(tmp_path, {**options, "proof": [FAULT], "expanded": expanded}, check=True).result
+    assert checked["changed"] and not checked["withheld"]
+    assert ["whether what stays is proved" in line for line in checked["not_checked"]] == [True]
+    assert knot.values("mta1.example.com.", "A") == both
+    done = Task(tmp_path, {**options, "proof": [OK], "expanded": expanded}).result
+    assert done["changed"] and not done["withheld"] and done["zones"] == checked["zones"]
+    assert "not_checked" not in done
+    assert knot.values("mta1.example.com.", "A") == ["198.51.100.11"]
+
+
+def test_what_is_no_proof_is_told(knot, zones, tmp_path):
+    task = Task(tmp_path, {"zones": zones, "records": [], "phase": "contract", "proof": [{"check": "ptr"}]})
+    assert task.result["failed"] and "not a verdict: status is missing, subjects is missing" in task.result["msg"]
+    assert "Traceback" not in task.output
 
 
 def test_all_mistakes_at_once_and_nothing_is_sent(knot, zones, tmp_path):

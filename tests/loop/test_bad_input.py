@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import json
+
 import breaking
 import lab_runs
 import lab_world as lab
@@ -13,13 +15,18 @@ import pytest
 HOSTS = {server: f"host_vars/{server}.yml" for server in lab.SERVERS}
 ONE, OTHER = HOSTS
 # What a run may have done before it stops.
-HARMLESS = {"desired_state", "server_check"}
+HARMLESS = {"fleet_report", "desired_state", "server_check"}
 
 
 @pytest.fixture
 def refused(tmp_path):
-    """A copy of the inventory and a run of it, which must fail with a message and change nothing."""
+    """A copy of the inventory and a run of it, which must fail with a message and change nothing.
+
+    But what the run before it proved holds no longer.
+    """
     copy = breaking.copy_of_the_inventory(tmp_path)
+    report = copy.state / "report.json"
+    report.write_text(json.dumps({**copy.report(), "proved": True}))
     files, serials = copy.files(), {zone: breaking.serial(zone) for zone in breaking.ZONES}
     before = {server: breaking.standing(server) for server in lab.SERVERS}
 
@@ -32,7 +39,10 @@ def refused(tmp_path):
         return "\n".join(str(task.result["msg"]) for task in played.tasks if task.status == "failed")
 
     yield copy, run
-    assert copy.files() == files
+    assert copy.report()["proved"] is False
+    left = copy.files()
+    name = str(report.relative_to(copy.path / ".mailfleet"))
+    assert {**left, name: b""} == {**files, name: b""}
     assert {zone: breaking.serial(zone) for zone in breaking.ZONES} == serials
     assert {server: breaking.standing(server) for server in lab.SERVERS} == before
 
@@ -82,3 +92,9 @@ def test_addresses_that_the_servers_cannot_bind(refused):
     said = run()
     for server, address in ((ONE, "198.51.100.98"), (OTHER, "198.51.100.99")):
         assert f"{server}: sending_addresses[1]: found {address}" in said and "can bind" in said
+
+
+def test_a_value_that_the_role_does_not_take(refused):
+    copy, run = refused
+    copy.write(sending_dkim_bits=999)
+    assert "sending_dkim_bits must be one of: 1024, 2048, 3072, 4096, got: 999" in run()

@@ -93,6 +93,8 @@ def taken(copy) -> list[str]:
 def test_lost_state_and_secrets_stop_the_run_where_dns_serves_the_keys(copy, taken, mode):
     """New keys were made, and will never be seen: without a stop, all mail would wait for them."""
     shutil.rmtree(copy.path / ".mailfleet")
+    copy.state.mkdir(parents=True)
+    (copy.state / "report.json").write_text('{"proved": true}')
     standing = {server: breaking.standing(server) for server in lab.SERVERS}
     served = [lab.answer(owner, "TXT") for owner in taken]
     played = lab.play(*mode, inventory=copy.path)
@@ -106,6 +108,7 @@ def test_lost_state_and_secrets_stop_the_run_where_dns_serves_the_keys(copy, tak
         assert mend in told
     assert {server: breaking.standing(server) for server in lab.SERVERS} == standing
     assert [lab.answer(owner, "TXT") for owner in taken] == served
+    assert copy.report()["proved"] is bool(mode), "a run that stopped has proved nothing; check mode is no run"
 
 
 def test_a_domain_that_signs_goes_on_with_its_old_key_where_dns_serves_another_under_the_new_name(copy, taken):

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 
 import lab_runs
@@ -65,9 +66,37 @@ NAMED = [
 ]
 
 
+@dataclasses.dataclass(frozen=True)
+class Unproved:
+    """A run that could not prove what stays, what stood in DNS after it, its report, and check mode then."""
+
+    run: lab_runs.Run
+    spf: dict[str, list[str]]
+    named: dict[tuple[str, str], list[str]]
+    report: dict
+    checked: lab_runs.Run
+
+
+def nobodys_mailbox() -> list[dict]:
+    """A mailbox whose receiver signs its results with another name than expected: no probe to it succeeds."""
+    variables = yaml.safe_load((lab.INVENTORY / "group_vars/sending_servers.yml").read_text(encoding="utf-8"))
+    return [{**variables["sending_probe_mailboxes"][0], "authserv_id": "mx.nobody.test"}]
+
+
+def unproved(inventory) -> Unproved:
+    run = lab_runs.run(inventory=inventory, variables={"sending_probe_mailboxes": nobodys_mailbox()})
+    spf = {owner: lab.answer(owner, "TXT") for owner in OWNERS}
+    named = {(owner, kind): lab_runs.read(owner, kind) for owner, kind in NAMED}
+    report = json.loads((inventory / ".mailfleet/state/report.json").read_text(encoding="utf-8"))
+    return Unproved(run, spf, named, report, lab_runs.run("--check", inventory=inventory))
+
+
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    """A fleet with an inventory, state and secrets of its own shrinks to mta1, and grows back to what the lab's is."""
+def fleets(tmp_path_factory):
+    """A fleet with an inventory, state and secrets of its own shrinks to mta1, and grows back to what the lab's is.
+
+    At first what stays cannot be proved.
+    """
     lab.play().ok()
     folder = tmp_path_factory.mktemp("shrunk")
     inventory, whole = folder / "inventory", folder / "whole.yml"
@@ -78,14 +107,56 @@ def world(tmp_path_factory):
     del hosts["sending_servers"]["hosts"][GOES]
     (inventory / "hosts.yml").write_text(yaml.safe_dump(hosts), encoding="utf-8")
     with lab_runs.restored(*((owner, "TXT") for owner in OWNERS), *NAMED):
+        before = unproved(inventory)
         shrunk = watched(inventory=inventory)
         after = {(owner, kind): lab_runs.read(owner, kind) for owner, kind in NAMED}
         # So that there is something for Postfix on the joining server to do.
         lab.ssh(GOES, "postconf", "-e", "throttle_destination_rate_delay=5s")
         whole.rename(inventory / "hosts.yml")
         grown = watched(inventory=inventory)
-    yield shrunk, after, grown
+    yield before, shrunk, after, grown
     assert lab.play().ok().changed == 0
+
+
+@pytest.fixture(scope="module")
+def world(fleets):
+    """The fleet that shrank, what DNS said then, and the fleet that grew back."""
+    return fleets[1:]
+
+
+def test_nothing_goes_while_what_stays_is_not_proved(fleets):
+    unproved = fleets[0]
+    assert unproved.run.status != 0 and "NOT PROVED" in unproved.run.output
+    for owner in OWNERS:
+        assert let_pass(unproved.spf[owner], STAYING) and let_pass(unproved.spf[owner], GOING)
+    assert all(unproved.named.values())
+    assert "10 mta2.example.com." in unproved.named["e.example.com", "MX"]
+    assert unproved.named["20.100.51.198.in-addr.arpa", "PTR"] == ["mta2.example.com."]
+    removed = [values for _added, values, _ttl in lab_runs.records(unproved.run).values() if values]
+    assert not removed
+
+
+def test_what_did_not_go_is_reported_with_the_reason_and_what_mends_it(fleets):
+    unproved = fleets[0]
+    told = [verdict for verdict in unproved.report["verdicts"] if verdict["check"] == "removal"]
+    subjects = {subject for verdict in told for subject in verdict["subjects"]}
+    assert {
+        "mta2.example.com. A 198.51.100.20",
+        "20.100.51.198.in-addr.arpa. PTR mta2.example.com.",
+        "e.example.com. MX 10 mta2.example.com.",
+    } <= subjects
+    (spf,) = [subject for subject in subjects if subject.startswith("example.com. TXT ")]
+    assert lab_runs.passes([spf.partition(" TXT ")[2].strip('"')], lab.SERVERS[GOES])
+    for verdict in told:
+        assert verdict["status"] == "warn" and "received fail: mta1.example.com" in verdict["cause"]
+        assert "run again" in verdict["mend"]
+
+
+def test_check_mode_lists_what_goes_once_what_stays_is_proved(fleets):
+    unproved, shrunk, _after, _grown = fleets
+    unproved.checked.ok()
+    assert lab_runs.records(unproved.checked) == lab_runs.records(shrunk.run) != {}
+    assert "whether what stays is proved" in " ".join(unproved.checked.output.split())
 
 
 @pytest.mark.parametrize("owner", OWNERS)

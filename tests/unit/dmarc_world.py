@@ -31,9 +31,11 @@ class World:
             zone[""]["NS"].append("ns2.example.")
             zone["ns2.example"] = {"A": ["127.0.0.2"]}
         self.server = stack.enter_context(Nameserver({"": zone}, **options))
+        self.servers = [self.server]
         if second is not None:
             other = zone | {self.name(domain): {"TXT": [value]} for domain, value in second.items()}
-            stack.enter_context(Nameserver({"": other}, address="127.0.0.2", port=self.server.port))
+            self.servers.append(
+                stack.enter_context(Nameserver({"": other}, address="127.0.0.2", port=self.server.port)))
         # Short only where silence is waited for: a busy machine is no fault.
         timeout = 0.6 if "faults" in options else 5
         self.lookup = stack.enter_context(

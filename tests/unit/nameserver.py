@@ -278,6 +278,7 @@ class Nameserver:
         while True:
             if not seen and (cut := self._cuts(at)):
                 answer.authority += cut
+                answer.additional += self._glue(at, cut)
                 return answer
             zone = self._zone(at)
             if zone is None:
@@ -319,6 +320,13 @@ class Nameserver:
                 found = [dns.rrset.from_rdata_list(name, TTL, servers)]
             name = name.parent()
         return found
+
+    def _glue(self, name: dns.name.Name, cut: list[dns.rrset.RRset]) -> list[dns.rrset.RRset]:
+        """Return the addresses of the servers of a delegation, as far as they stand beside it."""
+        names = self.zones[self._zone(name)]
+        return [dns.rrset.from_rdata_list(value.target, TTL, found) for rrset in cut for value in rrset
+                for rdtype in (dns.rdatatype.A, dns.rdatatype.AAAA)
+                if (found := names.get(value.target, {}).get(rdtype))]
 
     def _zone(self, name: dns.name.Name) -> dns.name.Name | None:
         """Return the longest zone that holds the name."""

@@ -2,9 +2,50 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What tests of SPF share: trees that are hard to evaluate."""
+"""What tests of SPF share: a lookup in memory, mends that are published as they are printed, a tree that is tangled."""
 
 from __future__ import annotations
+
+import re
+
+from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind, Outcome
+from ansible_collections.mailfleet.sending.plugins.module_utils.records import unquoted
+
+_PUBLISH = re.compile(r'publish (\S+)\. TXT ("(?:[^"\\]|\\.)*"(?: "(?:[^"\\]|\\.)*")*)')
+
+
+class Sealed:
+    """A lookup in memory: {name: values of TXT, or of other types as {type: values}}."""
+
+    def __init__(self, names):
+        self.names = names
+
+    def each(self, function, items):
+        return [function(item) for item in items]
+
+    def ask(self, name, rdtype):
+        types = self.names.get(name.lower().removesuffix("."), {})
+        types = {"TXT": types} if isinstance(types, list) else types
+        values = tuple(types.get(rdtype, ()))
+        kind = Kind.VALUES if values else Kind.NO_DATA if types else Kind.NO_NAME
+        return Outcome(f"{name.removesuffix('.')}.", rdtype, kind, values, server="192.0.2.53")
+
+
+def published(mend):
+    """Return the records that a mend says to publish, by name."""
+    return {name: unquoted(text).decode("utf-8") for name, text in _PUBLISH.findall(mend)}
+
+
+def publish(names, mends):
+    """Return the names with the records of the mends in place of the SPF records that stood there."""
+    new = dict(names)
+    for mend in mends:
+        for name, text in published(mend).items():
+            types = new.get(name, [])
+            there = types if isinstance(types, list) else types.get("TXT", ())
+            texts = [*(value for value in there if not value.startswith("v=spf1")), text]
+            new[name] = texts if isinstance(types, list) else {**types, "TXT": texts}
+    return new
 
 
 def tangled(domain):

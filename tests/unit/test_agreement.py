@@ -39,7 +39,8 @@ def judge(outcome):
         ([GOOD, replace(GOOD, server="ns9", cause="extended error 3 (stale answer)")], "", Status.OK, "", ""),
         ([NONE], "", Status.ABSENT, "there is no record", "publish it"),
         ([NONE], "why", Status.ABSENT, "there is no record (why)", "publish it"),
-        ([GOOD], "why", Status.WARN, "why", "let this machine ask the authoritative servers (port 53, UDP and TCP)"),
+        ([GOOD], "why", Status.WARN, "why", "let this machine ask the authoritative servers (port 53, UDP and TCP), or "
+         "set authoritative to no (sending_dns_authoritative in an inventory)"),
         ([GOOD, NONE], "", Status.ABSENT, "the name servers differ: ns1: good; ns2: there is no record",
          "make ns2 serve the same version of the zone as ns1, or publish it"),
         ([GOOD, ALSO], "", Status.WARN, "the name servers differ: ns1: good; ns4: fine",
@@ -87,6 +88,50 @@ def test_what_they_agree_on():
     assert agreed.differ and not agreed.same and agreed.servers == ("ns1", "ns5", "ns2", "ns3")
     assert agree([GOOD]).same and agree([GOOD]).statement == ""
     assert agree([GOOD], "why").statement == "why"
+
+
+def read(outcome):
+    """Read nothing but what is good."""
+    return tuple(value for value in outcome.values if value in ("good", "fine"))
+
+
+@pytest.mark.parametrize("others, differ, note", [
+    ([("good",)], False, ""),
+    ([("good", "x")], False, "ns1: none; ns2: 'x'"),
+    ([("good", "x"), ("y", "good")], False, "ns1: none; ns2: 'x'; ns3: 'y'"),
+    ([("good", "x"), ("x", "good", "x" * 61, "z", "w")], False,
+     f"ns1: none; ns2: 'x'; ns3: 'x', '{'x' * 60}…', 'z' and 1 more"),
+    ([("fine",)], True, ""),
+    ([("good", "fine")], True, ""),
+    ([("x",)], True, ""),
+    ([], True, ""),
+])
+def test_what_is_read_decides_whether_servers_agree(others, differ, note):
+    outcomes = [GOOD, *(replace(GOOD, values=values, server=f"ns{at}") for at, values in enumerate(others, 2))]
+    outcomes = outcomes if others else [GOOD, replace(NONE, kind=Kind.NO_DATA)]
+    agreed = agree(outcomes, reads=read)
+    assert agreed.differ is differ
+    assert agreed.note == (f"the name servers differ in other values of the name: {note}" if note else "")
+    verdict = combine(outcomes, lambda outcome: Verdict("test", ("a.",), Status.OK, "found"), reads=read)
+    assert verdict.status is (Status.WARN if differ else Status.OK)
+    assert verdict.found == (f"found; note: {agreed.note}" if note else "found")
+
+
+def test_nothing_but_values_of_others_is_nothing():
+    stray = replace(GOOD, values=("x",), server="ns2")
+    agreed = agree([stray, replace(NONE, kind=Kind.NO_DATA)], reads=read)
+    assert agreed.same and agree([stray, NONE], reads=read).differ
+
+
+def test_the_worst_of_what_is_read_alike_counts():
+    """A value that is not read may still be one that a check has something to say of."""
+    def wary(outcome):
+        status = Status.FAIL if "x" in outcome.values else Status.OK
+        return Verdict("test", ("a.",), status, str(outcome), source=f"{outcome.source}; and more")
+
+    verdict = combine([GOOD, replace(GOOD, values=("good", "x"), server="ns2")], wary, reads=read)
+    assert verdict.status is Status.FAIL
+    assert verdict.source == "TXT a.example. asked of ns1, ns2; and more"
 
 
 def test_nothing_asked_is_nothing_to_judge():

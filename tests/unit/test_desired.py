@@ -214,6 +214,21 @@ def test_what_left_passes_spf_until_the_rest_is_proved():
     assert former_addresses(read_fleet(VARIABLES, HOSTS), before) == []
 
 
+def test_what_greeted_with_a_name_passes_its_spf_until_the_rest_is_proved():
+    """Two servers change addresses: each still greets as before from its old one while the other is configured."""
+    before = [Record.from_dict(entry) for entry in desired()["records"]]
+    changed = copy.deepcopy(HOSTS)
+    changed["mta1"]["sending_addresses"][0]["address"] = "198.51.100.20"
+    changed["mta2"]["sending_addresses"][0]["address"] = "198.51.100.10"
+    after = desired(hosts=changed, published=before)
+    both = "ip4:198.51.100.10 ip4:198.51.100.20"
+    assert values(after, "mta1.example.com", part="additions") == [f"v=spf1 {both} ip6:2001:db8::10 -all"]
+    assert values(after, "mta2.example.com", part="additions") == [f"v=spf1 {both} -all"]
+    assert values(after, "mta1.example.com") == ["v=spf1 ip4:198.51.100.20 ip6:2001:db8::10 -all"]
+    assert values(after, "mta2.example.com") == ["v=spf1 ip4:198.51.100.10 -all"]
+    assert desired(published=before)["additions"] == desired()["records"]
+
+
 def test_the_seeds_throttle_to_the_letter():
     layer = desired()["servers"]["mta1"]["layers"]["throttle"]
     assert layer["services"] == {
@@ -235,6 +250,12 @@ def test_mail_to_a_domain_stays_on_no_server_that_is_called_like_it():
     hosts = {"mta1": {"sending_addresses": [{"address": "198.51.100.10", "helo": "example.com"}]}}
     layer = desired_state(read_fleet(VARIABLES, hosts), KNOWN, [], DATE)["servers"]["mta1"]["layers"]["postfix"]
     assert layer["parameters"]["mydestination"] == "localhost, e.example.com, e.example.us"
+
+
+def test_the_servers_own_mail_is_from_and_to_the_first_domain_and_leaves_the_server():
+    parameters = desired()["servers"]["mta2"]["layers"]["postfix"]["parameters"]
+    assert parameters["myorigin"] == "example.com"
+    assert "example.com" not in parameters["mydestination"].split(", ")
 
 
 @pytest.mark.parametrize(

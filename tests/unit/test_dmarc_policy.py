@@ -241,6 +241,20 @@ def test_servers_that_differ(world):
     assert run.one("dmarc", Subject(DOMAIN), authoritative="no").status == "ok"
 
 
+def test_servers_that_differ_in_values_of_others(world):
+    run = world({DOMAIN: f"{P}reject"}, second={})
+    for number, values in ((1, [f"{P}reject", "x=1"]), (2, ["x=2", f"{P}reject", "x=3"])):
+        run.servers[number - 1].change("", "_dmarc.example.com", TXT=values)
+    verdict = run.one("dmarc", Subject(DOMAIN, dmarc=f"{P}reject"), authoritative="yes")
+    assert (verdict.status, verdict.cause) == ("ok", "")
+    assert "; note: the name servers differ in other values of the name: ns1.example. (" in verdict.found
+    assert verdict.found.endswith("): 'x=2', 'x=3'")
+    # What was meant to be a record is no value of others.
+    run.servers[1].change("", "_dmarc.example.com", TXT=[f'"{P}reject"', f"{P}reject"])
+    run.lookup.forget()
+    assert "differ" in run.one("dmarc", Subject(DOMAIN, dmarc=f"{P}reject"), authoritative="yes").cause
+
+
 def test_a_budget_of_questions(world):
     """200 domains of one organization with bounce domains: three questions for each pair, and those above once."""
     records = {f"d{n}.example.com": f"{P}none; rua=mailto:d@example.com" for n in range(200)} | {DOMAIN: f"{P}none"}

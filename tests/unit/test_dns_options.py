@@ -6,7 +6,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import yaml
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.blocklists import named
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_judge import Key
@@ -19,12 +22,23 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.verify_dmarc imp
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_mx import Receiver
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_ptr import Address
 
+ROLE = Path(__file__).resolve().parents[2] / "roles" / "sending"
 RIGHT = {"resolvers": ["192.0.2.1"], "timeout": 5.0, "deadline": 60.0}
 
 
 def test_options_of_every_module():
     with from_options(RIGHT | {"wait": 300.0}) as lookup:
         assert (lookup.timeout, lookup.deadline, lookup.time_left() > 300) == (5.0, 360.0, True)
+
+
+def test_the_inventory_says_whom_every_verifying_task_asks():
+    tasks = [task for path in sorted(ROLE.glob("tasks/*.yml")) for task in yaml.safe_load(path.read_text("utf-8"))]
+    asking = {name: options for task in tasks for name, options in task.items()
+              if name.startswith("mailfleet.sending.") and name.endswith("_verify")}
+    assert len(asking) == 4
+    for name, options in asking.items():
+        assert options["resolvers"] == "{{ sending_dns_resolvers }}", name
+        assert options["authoritative"] == "{{ sending_dns_authoritative }}", name
 
 
 @pytest.mark.parametrize("options, told", [

@@ -256,3 +256,30 @@ def test_any_zone_settles_in_one_run_and_keeps_what_is_foreign(found, wanted, pu
     assert {value for value in found - published if value.startswith("other")} <= values
     if phase == "expand" and not adopted:
         assert {value for value in found if value.startswith("other")} <= values
+
+
+def crowd(made):
+    return [(answer.owner, answer.others) for answer in made.crowded]
+
+
+def test_an_answer_that_others_fill_is_told_with_what_takes_the_room():
+    beside = [f'"{letter * octets}"' for letter, octets in (("x", 100), ("y", 200), ("z", 60))]
+    rest = [("y" * 200, 213), ("x" * 100, 113), ("z" * 60, 73)]
+    made = plan(live(APEX, "TXT", *beside), [SPF])
+    assert crowd(made) == [(APEX, tuple(rest))]
+    # Header, question, our value and theirs, EDNS: RFC 1035 4.1, RFC 6891 6.1.2.
+    assert made.crowded[0].octets == 12 + 13 + 4 + (12 + 1 + len(SPF.value)) + 213 + 113 + 73 + 11
+    assert made.crowded[0].to_dict()["others"][0] == {"value": "y" * 200, "octets": 213}
+    assert crowd(plan(live(APEX, "TXT", *beside, LIVE_SPF), [SPF])) == crowd(made), "live already, and nothing changes"
+    # What fits, what has no SPF value of ours, and what is ours alone is nobody's fault.
+    assert crowd(plan(live(APEX, "TXT", *beside[:2]), [SPF])) == []
+    assert crowd(plan(live(APEX, "TXT", *beside), [txt("other=1")])) == []
+    assert crowd(plan({}, [txt("v=spf1 " + "ip4:198.51.100.10 " * 30 + "~all")])) == []
+    assert crowd(plan(live(APEX, "TXT", *beside, '"v=spf1 mx -all"'), [SPF])) == [], "ours is not in it"
+
+
+def test_a_merged_value_is_not_ours_alone():
+    theirs = " ".join(f"ip4:203.0.113.{number}" for number in range(100, 130))
+    made = plan(live(APEX, "TXT", f'"v=spf1 {theirs} -all"'), [SPF], adopt=[APEX])
+    ((owner, ((value, _octets),)),) = crowd(made)
+    assert owner == APEX and value == f"v=spf1 {theirs} ip4:198.51.100.10 -all"

@@ -26,6 +26,7 @@ VARIABLES = {
     "sending_probe_mailboxes": [MAILBOX],
     "sending_probe_wait": 60,
     "sending_dns_resolvers": ["198.51.100.4", "[2001:db8::4]:5353"],
+    "sending_dns_authoritative": "auto",
     "sending_dns_adopt": ["_dmarc.example.com."],
     "sending_dns_wait": "0",
     "sending_tls_ca": "/tls/ca.crt",
@@ -50,6 +51,11 @@ FILES = {
     "/tls/mta1.key": "-----BEGIN PRIVATE KEY-----\nhunter2\n",
     "/secret/gmail": "hunter2\n",
 }
+
+
+def test_yaml_may_read_yes_and_no_as_truth():
+    for value in (True, False, "yes", "no"):
+        read_fleet({**VARIABLES, "sending_dns_authoritative": value}, {"mta1": HOST})
 
 
 def told(inventory=None, files=None, host=None, **variables) -> dict[str, str]:
@@ -108,6 +114,7 @@ BOX = "sending_probe_mailboxes[0]"
     ({"sending_dns_resolvers": ["198.51.100.4:0"]}, "sending_dns_resolvers[0]", "expected an address"),
     ({"sending_dns_resolvers": [4]}, "sending_dns_resolvers[0]", "a text on one line"),
     ({"sending_dns_resolvers": "198.51.100.4"}, "sending_dns_resolvers", "put - before each item"),
+    ({"sending_dns_authoritative": "yess"}, "sending_dns_authoritative", "did you mean yes?"),
     ({"sending_dns_adopt": ["a..b"]}, "sending_dns_adopt[0]", "'a..b' is not a domain name"),
     ({"sending_dns_adopt": [True]}, "sending_dns_adopt[0]", "is not a domain name"),
     ({"sending_dns_ttl": 2**31}, "sending_dns_ttl", "from 0 to 2147483647"),

@@ -97,6 +97,9 @@ FAULTY = {
                     {
                         "status": "absent",
                         "found": [],
+                        "source": "PTR 10.100.51.198.in-addr.arpa. asked of 198.51.100.4",
+                        "cause": "",
+                        "mend": "publish it by hand; the text is below",
                         "record": {
                             "owner": "10.100.51.198.in-addr.arpa.",
                             "type": "PTR",
@@ -152,7 +155,7 @@ Faults (6)
    expected mta1.example.com.
    cause    no update server is known for it; wanted: PTR of mta1's first address
    mend     publish it by hand; the text is below
-   source   query for 10.100.51.198.in-addr.arpa. PTR
+   source   PTR 10.100.51.198.in-addr.arpa. asked of 198.51.100.4
 
 4. ptr unknown: 2001:db8:61::10
    found    SERVFAIL of 198.51.100.4

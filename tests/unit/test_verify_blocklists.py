@@ -17,7 +17,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.blocklists impor
     named,
 )
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
-from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, group
+from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_blocklists import question, verify_blocklists
 
 NIBBLES = "0.1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.1.6.0.0.8.b.d.0.1.0.0.2"
@@ -96,8 +96,30 @@ def test_silence_is_unknown_and_names_the_server(lookup, blocklist, address):
 
 def test_a_list_is_asked_for_what_it_lists(lookup):
     verdicts = verify_blocklists(lookup, [ZEN, DBL, of_ip4("dead")], ["198.51.100.9", "2001:db8:61::11"], ["a.example"])
-    assert [verdict.subjects[0] for verdict in verdicts] == [
-        "198.51.100.9 in zen", "2001:db8:61::11 in zen", "a.example in dbl", "198.51.100.9 in dead"]
+    assert [verdict.subjects for verdict in verdicts] == [
+        ("198.51.100.9 in zen", "2001:db8:61::11 in zen"), ("a.example in dbl",), ("198.51.100.9 in dead",)]
+
+
+def test_equal_verdicts_are_one_and_each_subject_leads_to_its_question():
+    lists = [ZEN, of_ip4("refuses"), of_ip4("other")]
+    zones = ZONES | entries("other.test", **{f"{n}.100.51.198": LISTED for n in (20, 30)})
+    addresses = [f"198.51.100.{n}" for n in range(240)]
+    with Nameserver(zones, {"14.100.51.198.zen.test": "servfail"}) as server, Lookup([server.server]) as lookup:
+        verdicts = verify_blocklists(lookup, lists, addresses)
+    # Of zen what is fine, and five that are not, each in its own way; a list that is not believed; of the last the rest
+    # and what is listed.
+    assert [len(verdict.subjects) for verdict in verdicts] == [235, 1, 1, 1, 1, 1, 240, 238, 2]
+    assert len({subject for verdict in verdicts for subject in verdict.subjects}) == 3 * 240
+    known = {blocklist.name: blocklist for blocklist in lists}
+    for verdict in verdicts:
+        for subject in verdict.subjects:
+            address, name = subject.split(" in ")
+            asked = server.asked[question(known[name], address), "A"]
+            assert asked == (name != "refuses") and f" the list {name}" in f" {verdict.source}"
+        assert verdict.source.endswith(f" asked of {server.server}") is (name != "refuses")
+    sources = {verdict.subjects[0]: verdict.source.partition(" asked ")[0] for verdict in verdicts}
+    assert sources["198.51.100.10 in zen"] == "A 198.51.100.10 in the list zen"
+    assert sources["198.51.100.20 in other"] == "A of each in the list other"
 
 
 def test_a_key_in_the_zone_is_never_shown(lookup):
@@ -110,7 +132,7 @@ def test_queries_are_one_for_an_address_and_two_for_a_list():
     with Nameserver(ZONES) as server, Lookup([server.server], timeout=5) as lookup:
         verdicts = verify_blocklists(lookup, [ZEN], [f"198.51.100.{n}" for n in range(100, 200)])
         assert server.queries == 102
-        assert len(group(verdicts)) == 100  # each has a question of its own
+        assert [len(verdict.subjects) for verdict in verdicts] == [100]
 
 
 def test_where_a_list_is_asked():

@@ -18,8 +18,10 @@ from nameserver import Nameserver
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_record import format_record
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
+from ansible_collections.mailfleet.sending.plugins.module_utils.lookup_silence import NOBODY_AFTER
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import quoted
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status
+from ansible_collections.mailfleet.sending.plugins.module_utils.verify_authorities import EVERY, verify_authorities
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_dkim import Key, verify_dkim
 
 OWNER = "m1._domainkey.example.com"
@@ -206,6 +208,25 @@ def test_the_resolver_is_asked_where_no_authoritative_server_can_be(servers):
         assert "no authoritative server could be asked" in verdict.cause
         assert verdict.cause.endswith(f"{run.first.server} was instead")
         assert one(verify_dkim(lookup, [Key("example.com", "m1", PUBLIC)], "yes")).status is Status.UNKNOWN
+
+
+def test_a_value_of_others_beside_a_key_is_a_fault_of_the_server_that_has_it(servers):
+    run = servers([RECORD], [RECORD, "google-site-verification=x"])
+    found = verify_dkim(run.lookup, [Key("example.com", "m1", PUBLIC)], "yes")
+    assert one(found).status is Status.FAIL and found.seen == ()
+    assert f"{run.names()[1]}: beside a key stands 'google-site-verification=x'" in one(found).cause
+
+
+def test_no_key_counts_as_seen_where_no_authoritative_server_can_be_heard(servers):
+    run = servers([RECORD])
+    names = {f"ns{number}.example.com": {"A": [f"127.0.1.{number}"]} for number in range(1, 1 + NOBODY_AFTER)}
+    zone = run.zones({OWNER: {"TXT": [RECORD]}})["example.com"] | names
+    zone["example.com"] = {"NS": [f"{name}." for name in names]}
+    with Nameserver({"example.com": zone}) as resolver, Lookup([resolver.server], authority_port=1) as lookup:
+        found = verify_dkim(lookup, [Key("example.com", "m1", PUBLIC)], "auto")
+        assert (one(found).status, one(found).cause, found.seen) == (Status.OK, "", ())
+        assert [verdict.status for verdict in verify_authorities(lookup) if verdict.subjects == (EVERY,)] == [
+            Status.WARN]
 
 
 def test_the_resolver_alone_where_that_is_wanted(servers):

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections import Counter
@@ -14,14 +15,17 @@ from pathlib import Path
 
 import pytest
 from nameserver import Nameserver
+from silent import Silent
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench" / "dns"))
 
 import worlds
 
+from ansible_collections.mailfleet.sending.plugins.module_utils import report
 from ansible_collections.mailfleet.sending.plugins.module_utils.blocklists import Blocklist
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_judge import Key
-from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
+from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import WORKERS, Lookup
+from ansible_collections.mailfleet.sending.plugins.module_utils.lookup_silence import CUT_OFF, NOBODY_AFTER
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_fleet import of_fleet
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, counted
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_blocklists import verify_blocklists
@@ -36,6 +40,12 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.verify_spf_run i
 LISTS = [Blocklist("ours", "list.example", ("ip4", "domain"), {"127.0.0.2": "sends spam"}, listed="test.example",
                    unlisted="example.com")]
 LISTED = {"list.example": {f"{name}.list.example": {"A": ["127.0.0.2"]} for name in ("2.0.0.127", "test.example")}}
+
+
+def report_of(found):
+    """Return the faults as the report tells them, by their numbers."""
+    made = report.Report({}, tuple(verdict for verdict in found.verdicts if not verdict.ok))
+    return re.findall(r"^[0-9]+\. .*(?:\n .*)*", report.text(made), re.MULTILINE)
 
 
 class Run:
@@ -61,6 +71,11 @@ class Run:
     @property
     def servers(self):
         return [self.resolver, *self.authorities]
+
+    def publish(self, zone, owner, text):
+        """Put another TXT record at a name, beside what stands there of other types."""
+        for server in self.servers:
+            server.change(zone, owner, **server.zones_as_given[zone][owner] | {"TXT": [text]})
 
     def lookup(self, timeout=9.0):
         made = Lookup([self.resolver.server], timeout, authority_port=self.resolver.port)
@@ -107,6 +122,10 @@ def test_the_verdicts_are_those_of_the_single_checks_in_their_order(run):
     # All are counted by their subjects but checks of SPF, of which there is one for each address and domain.
     assert {"ptr", "spf", "dkim", "dmarc", "mx", "mta-sts", "blocklist"} < {verdict.check for verdict in alone}
     of_spf = sum((verdict.check == "spf") * len(verdict.subjects) for verdict in alone)
+    # As the documentation of fleet_verify has it.
+    assert list(dict.fromkeys(verdict.check for verdict in alone)) == [
+        "ptr", "spf", "spf record", "dkim", "dmarc", "alignment", "dmarc_reports", "mx", "mta-sts", "tlsrpt",
+        "blocklist"]
     assert found.counts.total() - counted(alone).total() == 6 * (3 + 3 + 1) - of_spf
 
 
@@ -116,11 +135,28 @@ def test_each_question_is_asked_once(run):
     assert {verdict.status for verdict in found.verdicts} == {Status.OK}
     assert [Counter(server.asked.values()).keys() for server in each.servers] == [{1}] * 3
     first, second = each.authorities
-    assert first.asked == second.asked
+    # One server of the zone above is asked for whom it delegates each zone to.
+    of_cuts = {question for question in first.asked if question[1] == "NS"}
+    zones = each.resolver.zones_as_given.keys() - LISTED - {""}
+    assert {name for name, _type in of_cuts} == zones and first.asked.keys() - of_cuts == second.asked.keys()
     # Of each address: names, SPF. Of each domain and bounce domain: SPF, MX; of a domain: its key, policy and reports.
-    assert first.queries == 20 * 2 + 10 * (2 + 2 + 3)
+    assert second.queries == 20 * 2 + 10 * (2 + 2 + 3)
     # Addresses, zones and policies of the HELO names, and the list; what stands around the domains, hosts of MX.
     assert each.resolver.queries <= 20 * 4 + 10 * 17 + 40
+
+
+def test_all_that_is_wrong_with_one_record_is_one_fault_with_one_record_to_publish(run):
+    each = run(2, 2, 2)
+    owner, live = "e.brand000.example", "v=spf1 ip4:198.18.0.1 ip6:2001:db8::/127 ptr ip6:2001:db8::1 ?all"
+    each.publish("brand000.example", owner, live)
+    faults = report_of(verify_fleet(each.lookup(), each.wanted))
+    # An auxiliary bounce domain includes it: the address passes by none of the two.
+    assert len(faults) == 1
+    assert re.findall(r"^(?:1\.|   also) (.*)", faults[0], re.MULTILINE) == [
+        "spf fail: 198.18.0.2 MAIL FROM e.brand000.example", "spf fail: 198.18.0.2 MAIL FROM e.brand001.example",
+        "spf record warn: e.brand000.example", "spf record warn: e.brand000.example"]
+    new = live.replace("v=spf1", "v=spf1 ip4:198.18.0.2").replace("ptr ", "").replace("?all", "~all")
+    assert " ".join(faults[0].split()).count(f'publish {owner}. TXT "{new}" instead of "{live}"') == 1
 
 
 def test_nothing_is_asked_about_nothing(run):
@@ -142,3 +178,25 @@ def test_a_silent_name_server_is_waited_for_by_the_run_and_not_by_each_check(run
     assert {verdict.status for verdict in silent} == {Status.UNKNOWN}
     (cause,) = {verdict.cause for verdict in silent if verdict.check != "dmarc_reports"}
     assert cause.endswith(f"ns2.fleet.example. (127.0.0.3:{each.resolver.port}): did not say: no answer within 1.5 s")
+
+
+def test_a_firewall_costs_a_fleet_one_timeout_and_is_told_once(run, monkeypatch):
+    each = run(4, 4, 30)
+    zones, addresses = each.resolver.zones_as_given, []
+    for number, zone in enumerate(zones.keys() - LISTED):
+        hosts = {f"ns{at}.z{number}.fleet.example": {"A": [f"127.3.{number}.{at}"]} for at in (1, 2)}
+        zones[zone][zone]["NS"] = [f"{host}." for host in hosts]
+        zones["fleet.example"] |= hosts
+        addresses += [host["A"][0] for host in hosts.values()]
+    resolver, silent = (each.stack.enter_context(made) for made in (Nameserver(zones), Silent(addresses)))
+    silent.hasten(monkeypatch)
+    with Lookup([resolver.server], authority_port=silent.port) as lookup:
+        found = verify_fleet(lookup, each.wanted)
+    # Those under way, which may all be to a few servers, and as many more until several were met. Else each of the two
+    # servers of 30 domains would have to leave several questions unanswered before it counts as dead.
+    assert silent.questions() <= 2 * (WORKERS + 1)
+    (told,) = [verdict for verdict in found.verdicts if CUT_OFF in verdict.cause]
+    assert (told.check, told.status, told.subjects) == ("name servers", Status.WARN, ("all authoritative servers",))
+    # All else is what the resolver says, but for what had ended before it was known.
+    others = [verdict for verdict in found.verdicts if verdict.status is not Status.OK and verdict is not told]
+    assert {verdict.status for verdict in others} <= {Status.WARN} and len(others) <= NOBODY_AFTER

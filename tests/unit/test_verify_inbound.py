@@ -112,6 +112,15 @@ def test_it_says_that_the_policy_was_not_fetched(lookup):
     assert "https://mta-sts.good.example.com was not fetched" in verdict_of(lookup, "good", "mta-sts").found
 
 
+def test_queries_are_two_for_a_domain_and_two_more_where_there_is_a_policy():
+    zones = {"example.com": {f"d{n}.example.com": {"A": ["198.51.100.10"]} for n in range(50)}
+             | {f"_mta-sts.d{n}.example.com": {"TXT": STS} for n in range(10)}}
+    domains = [f"d{n}.example.com" for n in range(50)]
+    with Nameserver(zones) as server, Lookup([server.server], timeout=5) as lookup:
+        verify_inbound(lookup, domains + [f"{name.upper()}." for name in domains])
+        assert server.queries == 50 * 2 + 10 * 2 and set(server.asked.values()) == {1}
+
+
 @pytest.mark.parametrize("parse", [parse_mta_sts, parse_tlsrpt])
 @given(text=st.text(max_size=200) | st.text("v=STSv1;TLSRPTrua id,:/@\0\xff", max_size=60)
        | st.just("v=STSv1; " + "a=b; " * 12000) | st.just("v=TLSRPTv1; rua=" + "mailto:a@b," * 6000))

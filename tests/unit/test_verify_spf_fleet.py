@@ -138,6 +138,15 @@ def test_macros_are_evaluated_for_each_address(dns):
     assert server.queries == 1 + 17 + 2
 
 
+@pytest.mark.parametrize("local, status", [("postmaster", Status.OK), ("news", Status.FAIL)])
+def test_mail_from_is_evaluated_as_postmaster(dns, local, status):
+    """What the documentation of spf_verify says of macros: RFC 7208, 4.3, of a sender without a local part."""
+    listed = {f"{local}.l.example": {"A": ["127.0.0.2"]}}
+    _server, lookup = dns({"d.example": "v=spf1 exists:%{l}.l.example -all", **listed})
+    (verdict,) = verify_spf(View(lookup), of_fleet(["d.example"], [("198.51.0.1", "")])).verdicts
+    assert verdict.status is status
+
+
 def test_every_check_is_what_check_host_finds_and_stands_in_the_matrix(dns, tmp_path):
     names = {
         "a.example": "v=spf1 ip4:198.51.0.0/28 -ip4:198.51.0.16/29 include:b.example ip6:2001:db8::/64 ?all",
@@ -236,6 +245,22 @@ def test_name_servers_that_differ_are_told_and_nothing_is_to_be_published(author
         'publish d.example. TXT "v=spf1 ip4:198.51.0.0 include:_s.d.example include:other.example -all" instead of '
         '"v=spf1 include:_s.d.example include:other.example -all"',
     }
+
+
+def test_values_of_others_at_the_name_are_no_more_than_a_note(authorities):
+    one, two, lookup = authorities
+    text = "v=spf1 include:_s.d.example include:other.example -all"
+    two.change("", "d.example", TXT=["google-site-verification=x", text])
+    *checks, note = by_authorities(lookup).verdicts
+    assert {verdict.status for verdict in (*checks, note)} == {Status.OK}
+    assert note.subjects == ("TXT d.example.",) and note.found == (
+        "the same SPF; note: the name servers differ in other values of the name: "
+        f"{one.server}: none; {two.server}: 'google-site-verification=x'")
+    # One that has nothing but values of others has no SPF.
+    two.change("", "d.example", TXT=["google-site-verification=x"])
+    lookup.forget()
+    (fault,) = (verdict for verdict in by_authorities(lookup).verdicts if not verdict.ok)
+    assert fault.status is Status.FAIL and "the name servers differ" in fault.cause
 
 
 def test_a_name_server_that_does_not_answer_is_unknown_and_named(authorities):

@@ -14,8 +14,9 @@ from nameserver import Nameserver
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind, Outcome
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import unquoted
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_audit import audit, published
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_auxiliary import references
-from ansible_collections.mailfleet.sending.plugins.module_utils.verify_spf_record import audits, verify_records
+from ansible_collections.mailfleet.sending.plugins.module_utils.verify_spf_record import verify_records
 
 ZONE = {
     "main.example": "v=spf1 ip4:192.0.2.0/24 -all exp=why.main.example",
@@ -50,7 +51,8 @@ def mended(verdicts):
     mends = {verdict.mend for verdict in verdicts}
     assert len(mends) == 1
     mend = mends.pop()
-    return unquoted(mend.partition(" TXT ")[2]).decode() if mend.startswith("publish d.example. TXT ") else mend
+    new = mend.removeprefix("publish d.example. TXT ").partition(" instead of ")[0]
+    return unquoted(new).decode() if mend.startswith("publish d.example. TXT ") else mend
 
 
 @pytest.mark.parametrize("text, statuses, cause, mend", [
@@ -109,7 +111,8 @@ def mended(verdicts):
     ("v=spf1 redirect=gone.example", ["fail"], "no such name (6.1)",
      "publish a record at gone.example, or write ~all in place of redirect=gone.example"),
     ("v=spf1 include:wrong.example -all", ["fail"], "is wrong at character 8",
-     'publish wrong.example. TXT "v=spf1 ip4:192.0.2.1 -all"'),
+     'correct the record of wrong.example: TXT "v=spf1 ip4:192.0.2.1 -all", or take include:wrong.example out of the '
+     "record of d.example"),
     ("v=spf1 ip4:192.0.2.1 include:d.example -all", ["fail"], "leads back to where it came from, and never ends",
      "v=spf1 ip4:192.0.2.1 -all"),
     ("v=spf1 include:main.example-all", ["fail"], "a space is missing", "v=spf1 include:main.example -all"),
@@ -161,16 +164,17 @@ def test_a_record_of_many_networks_is_spread(lookup):
     verdict, = verify_records(lookup.ask, ["d.example"], what_if={"d.example": text})
     assert verdict.status == "warn" and "(3.4)" in verdict.cause
     assert verdict.mend.startswith(
-        'publish d.example. TXT "v=spf1 include:_spf1.d.example include:_spf2.d.example -all", _spf1.d.example. TXT ')
-    parts = dict(part.split(". TXT ") for part in verdict.mend.removeprefix("publish ").split(", "))
-    texts = {name: unquoted(value).decode() for name, value in parts.items()}
+        'publish d.example. TXT "v=spf1 include:_spf1.d.example include:_spf2.d.example -all" instead of "v=spf1 ')
+    parts = dict(part.removeprefix("publish ").split(". TXT ") for part in verdict.mend.split("; "))
+    texts = {name: unquoted(value.partition(" instead of ")[0]).decode() for name, value in parts.items()}
     assert [verdict.ok for verdict in verify_records(lookup.ask, texts, what_if=texts)] == [True] * len(texts)
 
 
 def test_the_parts_of_a_record_are_judged_with_it(lookup):
     fine, part = verify_records(lookup.ask, ["parts.example"], lookup.each)
     assert fine.ok and part.subjects == ("_spf1.parts.example",) and part.status == "warn"
-    assert part.mend == 'publish _spf1.parts.example. TXT "v=spf1 ip4:192.0.2.1 -all"'
+    assert part.mend == (
+        'publish _spf1.parts.example. TXT "v=spf1 ip4:192.0.2.1 -all" instead of "v=spf1 ip4:192.0.2.1 ptr -all"')
 
 
 def test_notes_stand_with_what_is_ok(lookup):
@@ -213,8 +217,8 @@ def test_the_effect_of_include_and_redirect(lookup, text, doubt, mend):
 
 
 def test_the_explanation_names_both_effects(lookup):
-    auxiliary, main = audits(lookup.ask, ["d.example", "main.example"],
-                             what_if={"d.example": "v=spf1 include:main.example ~all"})
+    ask = published(lookup.ask, {"d.example": "v=spf1 include:main.example ~all"})
+    auxiliary, main = audit("d.example", ask), audit("main.example", ask)
     reference, = references(auxiliary, {"main.example": main})
     assert str(reference) == (
         "include:main.example: whom main.example passes gets pass; its other results only mean that the next term of "
@@ -241,7 +245,7 @@ def test_who_publishes_the_mend_is_rid_of_the_fault(terms):
 
     start = "publish d.example. TXT "
     before = [each for each in verify_records(ask, ["d.example"]) if each.mend.startswith(start)]
-    for text in {unquoted(each.mend.removeprefix(start)).decode() for each in before}:
+    for text in {unquoted(each.mend.removeprefix(start).partition(" instead of ")[0]).decode() for each in before}:
         after = verify_records(ask, ["d.example"], what_if={"d.example": text})
         said = {(each.found, each.cause) for each in after if not each.ok}
         assert not said & {(each.found, each.cause) for each in before}
