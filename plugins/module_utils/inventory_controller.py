@@ -39,7 +39,9 @@ def check_controller(reader: Reader, variables: t.Mapping[str, t.Any], files: Fi
     for where, item in reader.items(variables.get("sending_dns_resolvers"), "sending_dns_resolvers"):
         if text := reader.text(item, where):
             reader.made(where, Server.parse, text)
-    reader.choice(variables.get("sending_dns_authoritative"), "sending_dns_authoritative", ("auto", "yes", "no"), "auto")
+    reader.choice(
+        variables.get("sending_dns_authoritative"), "sending_dns_authoritative", ("auto", "yes", "no"), "auto"
+    )
     for where, item in reader.items(variables.get("sending_dns_adopt"), "sending_dns_adopt"):
         reader.made(where, absolute_name, item)
     reader.integer(variables.get("sending_dns_wait"), "sending_dns_wait", 0, LONGEST, 60)
