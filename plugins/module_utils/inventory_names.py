@@ -18,6 +18,7 @@ FLEET_WIDE = (
     "sending_tls_ca",
     "sending_domains",
     "sending_providers",
+    "sending_pools",
     "sending_networks",
     "sending_users",
     "sending_zones",

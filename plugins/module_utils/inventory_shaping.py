@@ -127,10 +127,7 @@ def _shipped(reader: Reader, path: str, name: str) -> model.Provider | None:
 
 def _provider(reader: Reader, path: str, item: t.Any) -> model.Provider:
     """Read a provider of which the user says something; what a profile of its name says holds where he does not."""
-    profile = PROFILES.get(item.get("name")) if isinstance(item, dict) and isinstance(item.get("name"), str) else None
-    recipe = isinstance(item, dict) and item.get("delay") is not None
-    required = ("name",) if profile and not recipe else ("name", "domains") if recipe else ("name",)
-    fields = reader.mapping(item, path, PROVIDER_KEYS, required)
+    fields = reader.mapping(item, path, PROVIDER_KEYS, ("name",))
     name = fields.get("name") if isinstance(fields.get("name"), str) else str(fields.get("name") or "")
     if name and (not SERVICE.match(name) or name in RESERVED or name.startswith(("ip-", "out-"))):
         expected = (
@@ -138,58 +135,56 @@ def _provider(reader: Reader, path: str, item: t.Any) -> model.Provider:
             " not one of Postfix' own, and not beginning with ip- or out-"
         )
         reader.note(f"{path}.name", name, expected, "choose another, such as slow-orange")
-    if recipe:
-        return _recipe(reader, path, name, fields)
-    return _limited(reader, path, name, fields, profile)
-
-
-def _recipe(reader: Reader, path: str, name: str, fields: t.Mapping[str, t.Any]) -> model.Provider:
-    """The classic recipe: domains, connections, and a delay after each delivery."""
-    for key in fields:
-        if key in PROVIDER_KEYS and key not in RECIPE_KEYS:
-            reader.note(f"{path}.{key}", fields[key], "nothing but name, domains, connections beside delay",
-                        "say rate: 1/s instead of delay: 1s")
-    domains = [reader.domain(domain, where) for where, domain in reader.items(fields.get("domains"), f"{path}.domains")]
-    connections = reader.integer(fields.get("connections"), f"{path}.connections", 1, 1000, 0)
-    delay = reader.duration(fields.get("delay"), f"{path}.delay") or "1s"
-    return model.Provider(name, tuple(domains), connections, delay, path=path)
-
-
-def _limited(reader: Reader, path: str, name: str, fields: t.Mapping[str, t.Any],
-             profile: Profile | None) -> model.Provider:
+    recipe = fields.get("delay") is not None
+    profile = None if recipe else PROFILES.get(name)
     shipped = {limit: value for limit, (value, _source) in profile.limits.items()} if profile else {}
-    sources = {limit: str(source) for limit, (_value, source) in profile.limits.items()} if profile else {}
     given = {**shipped, **{key: value for key, value in fields.items() if value is not None}}
     fleet = reader.mapping(given["fleet"], f"{path}.fleet", ("connections", "rate")) if "fleet" in given else {}
-    sources |= {key: "inventory" for key in fields if key not in ("name", "domains", "mx", "fleet")}
-    sources |= {f"fleet_{key}": "inventory" for key in fleet}
     domains = [reader.domain(one, where) for where, one in reader.items(given.get("domains"), f"{path}.domains")]
     mx = [reader.domain(one, where) for where, one in reader.items(given.get("mx"), f"{path}.mx")]
     provider = model.Provider(
         name,
         tuple(domains) if "domains" in given else profile.domains if profile else (),
         reader.integer(given.get("connections"), f"{path}.connections", 1, 1000, 0),
+        (reader.duration(given.get("delay"), f"{path}.delay") or "1s") if recipe else "",
         mx=tuple(mx) if "mx" in given else profile.mx if profile else (),
         messages=reader.integer(given.get("messages"), f"{path}.messages", 1, 100000, 0),
         rate=rate(reader, given.get("rate"), f"{path}.rate"),
         recipients=reader.integer(given.get("recipients"), f"{path}.recipients", 1, 10000, 0),
         fleet_connections=reader.integer(fleet.get("connections"), f"{path}.fleet.connections", 1, 100000, 0),
         fleet_rate=rate(reader, fleet.get("rate"), f"{path}.fleet.rate"),
-        family=reader.choice(given.get("family"), f"{path}.family", (4, 6), 0),
+        family=reader.choice(given.get("family"), f"{path}.family", (4, 6), "") or 0,
         tls=reader.choice(given.get("tls"), f"{path}.tls", ("may", "encrypt", "dane"), ""),
         nexthop=_nexthop(reader, path, given, profile, domains),
         path=path,
-        sources=sources,
+        sources=_sources(fields, fleet, profile),
     )
-    if fields and not provider.domains and not provider.mx:
+    if recipe:
+        _only_recipe(reader, path, fields)
+    if fields and (not provider.domains if recipe else not provider.domains and not provider.mx):
         reader.note(f"{path}.domains", "<nothing>", "domains, or mx: suffixes of the hosts that take its mail",
                     "add domains")
-    limits = (provider.connections, provider.messages, provider.rate, provider.recipients, provider.fleet_connections,
-              provider.fleet_rate, provider.family, provider.tls)
+    limits = (provider.connections, provider.delay, provider.messages, provider.rate, provider.recipients,
+              provider.fleet_connections, provider.fleet_rate, provider.family, provider.tls)
     if fields and not any(limits):
         reader.note(path, "<no limit>", "connections, messages, rate, recipients or fleet",
                     "add connections: 1, for instance")
     return provider
+
+
+def _only_recipe(reader: Reader, path: str, fields: t.Mapping[str, t.Any]) -> None:
+    """The classic recipe has domains, connections, and a delay after each delivery."""
+    for key in fields:
+        if key in PROVIDER_KEYS and key not in RECIPE_KEYS:
+            reader.note(f"{path}.{key}", fields[key], "nothing but name, domains, connections beside delay",
+                        "say rate: 1/s instead of delay: 1s")
+
+
+def _sources(fields: t.Mapping[str, t.Any], fleet: t.Mapping[str, t.Any], profile: Profile | None) -> dict[str, str]:
+    """For each limit who says so."""
+    sources = {limit: str(source) for limit, (_value, source) in profile.limits.items()} if profile else {}
+    sources |= {key: "inventory" for key in fields if key not in ("name", "domains", "mx", "fleet")}
+    return sources | {f"fleet_{key}": "inventory" for key in fleet}
 
 
 def _nexthop(reader: Reader, path: str, given: t.Mapping[str, t.Any], profile: Profile | None,

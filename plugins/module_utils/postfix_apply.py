@@ -77,10 +77,7 @@ class Proving:
 
 @dataclasses.dataclass
 class Run:
-    """One run: what runs programs, the configuration directory, the store, what to prove, and the systemd unit.
-
-    ``pending`` are files that check mode does not find, and the run would make before.
-    """
+    """One run: what runs programs, where files and state are, what to prove, the unit, and files not made in check mode."""
 
     programs: Programs
     directory: str = "/etc/postfix"
@@ -180,8 +177,7 @@ class Run:
             before, services = self._values()
             running = control.master() is not None
             held = postfix_listeners.ports(services) if running else frozenset()
-            judgement = judge(self.programs, stage, plan.main, plan.master, wanted, self.tables, held,
-                              self.pending)
+            judgement = judge(self.programs, stage, plan.main, plan.master, wanted, self.tables, held, self.pending)
             result["unused"] += judgement.unused
             verb = "start" if not running else "restart" if needs_restart(before, judgement.values) else "reload"
             if not shown and whole and running:

@@ -141,5 +141,5 @@ def test_what_may_hold_a_secret_is_never_shown(read):
 
 
 def test_the_shipped_profiles_are_named():
-    words = set(re.findall(r"V\((\w+)\)", SPECS["sending_providers"]["description"]))
+    words = set(re.findall(r"V\(([\w-]+)\)", SPECS["sending_providers"]["description"]))
     assert words == set(PROFILES)

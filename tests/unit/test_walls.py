@@ -106,6 +106,8 @@ def test_plugins_have_lazy_annotations():
 
 def test_no_file_has_two_subjects():
     sources = [name for name in FILES if name.endswith((".py", ".yml", ".yaml", ".j2"))]
+    # Ansible wants the variables of a role in one file.
+    sources = [name for name in sources if not name.endswith("/meta/argument_specs.yml")]
     lengths = {name: len(text(name).splitlines()) for name in sources}
     assert {name: lines for name, lines in lengths.items() if lines > 400} == {}
 
