@@ -252,7 +252,7 @@ def _everywhere(reader: Reader, found: t.Sequence[model.Pool], servers: t.Sequen
     """Mail of a pool may be handed to any server, so each must have an address in it, and one of IPv4."""
     named = {address for pool in found for address in pool.weights}
     for pool in found:
-        for server in servers:
+        for server in servers if pool.weights else ():
             mine = [address for address in server.addresses if address.address in pool.weights]
             if not mine:
                 reader.note(f"{pool.path}.addresses", f"<no address of {server.name}>",

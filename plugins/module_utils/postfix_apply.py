@@ -77,7 +77,7 @@ class Proving:
 
 @dataclasses.dataclass
 class Run:
-    """One run: what runs programs, where files and state are, what to prove, the unit, and files not made in check mode."""
+    """One run: what runs programs, where files and state are, what to prove, the unit, files that check mode lacks."""
 
     programs: Programs
     directory: str = "/etc/postfix"
