@@ -169,7 +169,7 @@ options:
       C(logins/probe).
     type: path
   timeout:
-    description: How many seconds to wait for messages to arrive.
+    description: How many seconds to wait for messages to arrive, at most a day.
     type: int
     default: 120
   text:
