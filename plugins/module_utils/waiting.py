@@ -13,9 +13,7 @@ caller's thread:
 C(found) has the last result of each item, C(tries) go into the module's return value as C(Try.to_dict).
 
 A module's own process cannot show anything before it ends. So the tries of a task show live only where an action plugin
-of the module's name runs the check in Ansible's process: C(plugin_utils/live.py) is such a plugin for any module that
-has C(ARGUMENTS), its argument_spec, and C(result(params, show)), which returns what the module returns and raises
-ValueError for mistakes.
+of the module's name runs the check in Ansible's process (C(plugin_utils/at_once.py)) and hands C(show) to it.
 """
 
 from __future__ import annotations
