@@ -141,24 +141,25 @@ def _said(forms: Iterable[tuple[Outcome, Iterable[str]]]) -> Said:
 
 def _note(said: Iterable[Said], reads: Reads) -> str:
     """Return in what servers differ that agree in what is read, empty where they do not."""
-    parts = []
+    parts, asked = [], ""
     for outcome, servers in chain.from_iterable(group.forms for group in said if len(group.forms) > 1):
+        asked = f"{outcome.name} {outcome.rdtype}"
         others = [value for value in outcome.values if value not in reads(outcome)]
         more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
         shown = ", ".join(repr(value if len(value) <= SHORT else f"{value[:SHORT]}…") for value in others[:SHOWN])
         parts.append(f"{', '.join(servers)}: {shown or 'none'}{more}")
-    return f"the name servers differ in other values of the name: {'; '.join(parts)}" if parts else ""
+    return f"the name servers differ in other values of {asked}: {'; '.join(parts)}" if parts else ""
 
 
 def combine(outcomes: Iterable[Outcome], judge: Callable[[Outcome], Verdict], instead: str = "",
-            reads: Reads | None = None) -> Verdict:
+            reads: Reads | None = None, good: str = "") -> Verdict:
     """Return one verdict on what all servers say: the worst of those on their answers, its cause naming who says what.
 
     It is at least C(warn) where servers differ, even in answers that are good each, and where the resolvers were asked
     instead of the authoritative servers.
 
     Arguments: C(judge) makes the verdict on one outcome, be it SILENT; C(instead) as Lookup.ask_by returns it; C(reads)
-    see Reads.
+    see Reads; C(good) what a good answer says in words, where that is not what the verdict found.
     Raises: ValueError where there are no outcomes.
     """
     agreed = agree(outcomes, instead, reads)
@@ -169,13 +170,13 @@ def combine(outcomes: Iterable[Outcome], judge: Callable[[Outcome], Verdict], in
     verdicts = {group: verdict for group, (verdict, _outcome) in judged.items()}
     decisive = max(verdicts, key=lambda group: verdicts[group].status.rank)
     worst, outcome = judged[decisive]
-    good = [group for group in agreed.answers if verdicts[group].ok]
+    right = [group for group in agreed.answers if verdicts[group].ok]
     status, cause, mend = worst.status, worst.cause, worst.mend
     if len(verdicts) > 1:
-        cause = agreed.told({group: _words(agreed, group, verdict) for group, verdict in verdicts.items()})
-        if agreed.differ and good:
-            bad = [group for group in agreed.answers if group not in good]
-            mend = _follow(bad, good) + (f", or {mend}" if mend else "") if bad else SAME_VERSION
+        cause = agreed.told({group: _words(agreed, group, verdict, good) for group, verdict in verdicts.items()})
+        if agreed.differ and right:
+            bad = [group for group in agreed.answers if group not in right]
+            mend = _follow(bad, right) + (f", or {mend}" if mend else "") if bad else SAME_VERSION
         elif decisive in agreed.silent:
             mend = agreed.mend
     elif agreed.instead:
@@ -184,18 +185,19 @@ def combine(outcomes: Iterable[Outcome], judge: Callable[[Outcome], Verdict], in
         status = Status.WARN
         mend = mend or LET_ASK
     asked = replace(agreed.groups[0].outcome, server=", ".join(agreed.servers)).source
-    # What the judge asked besides stands behind the question of its own.
-    besides = worst.source.partition(outcome.source)[2]
+    # What the judge asked besides stands around the question of its own.
+    before, own, behind = worst.source.partition(outcome.source)
+    source = f"{before}{asked}{behind}" if own else asked
     found = f"{worst.found}; note: {agreed.note}" if agreed.note else worst.found
-    return replace(worst, status=status, found=found, cause=cause, mend=mend, source=f"{asked}{besides}")
+    return replace(worst, status=status, found=found, cause=cause, mend=mend, source=source)
 
 
-def _words(agreed: Agreement, group: Said, verdict: Verdict) -> str:
+def _words(agreed: Agreement, group: Said, verdict: Verdict, good: str) -> str:
     """Return what a server says as its verdict puts it; of a silent one, why it did not."""
     if not group.outcome.said:
         return ""
     # Beside silence only, what is right needs no words, and the cause is the same for all that was asked.
-    return verdict.cause or ("answers" if verdict.ok and not agreed.differ else verdict.found)
+    return verdict.cause or ("answers" if verdict.ok and not agreed.differ else good or verdict.found)
 
 
 def _follow(bad: Sequence[Said], good: Sequence[Said]) -> str:

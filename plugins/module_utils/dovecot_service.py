@@ -21,7 +21,8 @@ CONFIGURATION = "/etc/dovecot/dovecot.conf"
 USERS = "/etc/dovecot/submission-users"
 KEPT = "/etc/dovecot/dovecot.conf.before-mailfleet"
 SPOOL = "/var/spool/postfix/private"
-# A reload returns before the new auth process listens.
+# A reload takes no second, unless Dovecot dies of it. It returns before the new auth process listens.
+RELOAD_SECONDS = 10
 PROOF_SECONDS = 10
 
 
@@ -137,7 +138,7 @@ class DovecotService:
                 plan.configuration.mode,
             )
             self._reload()
-            _prove(proof)
+            self._prove(proof)
         except (OSError, DovecotError) as error:
             raise DovecotError(f"{error}; {self._go_back(plan)}") from error
 
@@ -146,7 +147,7 @@ class DovecotService:
         try:
             _restore(plan.configuration)
             _restore(plan.users)
-            self._reload()
+            self._restart()
         except (OSError, DovecotError) as error:
             return f"the former configuration could not be put back: {error}"
         return "the former configuration of Dovecot stands again"
@@ -183,24 +184,37 @@ class DovecotService:
 
     def _reload(self) -> None:
         self._must(["systemctl", "enable", "--quiet", "dovecot"])
-        # Dovecot 2.3 ends by SIGSEGV where a reload brings a listener back that was switched off, as on the way back.
-        if self._run(["systemctl", "reload-or-restart", "dovecot"])[0] != 0:
-            self._must(["systemctl", "restart", "dovecot"])
+        if self._run(["timeout", str(RELOAD_SECONDS), "systemctl", "reload-or-restart", "dovecot"])[0] != 0:
+            self._restart()
+
+    def _restart(self) -> None:
+        """Start Dovecot anew at once: all that it has is open questions about logins, which Postfix asks again.
+
+        Dovecot 2.3 ends by SIGSEGV where a reload brings a listener back that was switched off, as on the way back, and
+        now and then waits for itself where it is told to stop just after it started. systemd would wait for what is
+        left of it, 90 s by default.
+        """
+        self._run(["systemctl", "kill", "--signal=KILL", "dovecot"])
+        # Ends that we made ourselves are no reason to start it no more.
+        self._run(["systemctl", "reset-failed", "dovecot"])
+        self._must(["systemctl", "restart", "dovecot"])
+
+    def _prove(self, proof: Proof) -> None:
+        """Ask until the answer is right, or the time is up: just after a reload the former process may still answer."""
+        deadline = time.monotonic() + PROOF_SECONDS
+        while doubt := _doubt(proof):
+            if time.monotonic() > deadline:
+                raise DovecotError(doubt)
+            if self._run(["systemctl", "is-active", "--quiet", "dovecot"])[0] != 0:
+                # It may end just behind a reload that had succeeded.
+                self._restart()
+            time.sleep(0.2)
 
     def _must(self, arguments: list[str]) -> str:
         code, out, err = self._run(arguments)
         if code != 0:
             raise DovecotError(f"`{' '.join(arguments)}` failed: {(err or out).strip()}")
         return out
-
-
-def _prove(proof: Proof) -> None:
-    """Ask until the answer is right, or the time is up: just after a reload the former process may still answer."""
-    deadline = time.monotonic() + PROOF_SECONDS
-    while doubt := _doubt(proof):
-        if time.monotonic() > deadline:
-            raise DovecotError(doubt)
-        time.sleep(0.2)
 
 
 def _doubt(proof: Proof) -> str:

@@ -22,11 +22,12 @@ Files = t.Callable[[str, bool], str]
 
 @dataclasses.dataclass(frozen=True)
 class Content:
-    """What a file should hold: in words, as a pattern that is searched for, and whether a vault may hold it."""
+    """What a file should hold: in words, as a pattern that is searched for; if a vault may hold it, if it is secret."""
 
     words: str
     pattern: re.Pattern[str]
     vaulted: bool = True
+    secret: bool = False
 
 
 _CERTIFICATE = re.compile("^-----BEGIN ([A-Z0-9]+ )*CERTIFICATE-----", re.MULTILINE)
@@ -38,8 +39,9 @@ KEY = Content(
     re.compile(
         r"^-----BEGIN (?!ENCRYPTED )([A-Z0-9]+ )*PRIVATE KEY-----(?!\r?\nProc-Type: 4,ENCRYPTED)", re.MULTILINE
     ),
+    secret=True,
 )
-PASSWORD = Content("a password", re.compile(r"\S"))
+PASSWORD = Content("a password", re.compile(r"\S"), secret=True)
 
 
 def check_file(reader: Reader, value: t.Any, path: str, content: Content, files: Files | None) -> str:
@@ -52,7 +54,7 @@ def check_file(reader: Reader, value: t.Any, path: str, content: Content, files:
     :arg files: looks at the disk; without it, only the path is read.
     :returns: the file's path, an empty text where none is named.
     """
-    place = reader.place(value, path) if value not in (None, "") else ""
+    place = reader.place(value, path, content.secret) if value not in (None, "") else ""
     if place and files:
         try:
             text = files(place, content.vaulted)

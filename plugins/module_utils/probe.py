@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -27,6 +27,8 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import S
 # At so many servers messages are submitted at once.
 CONNECTIONS = 4
 FIRST_PAUSE, LONGEST_PAUSE, GROWTH = 0.5, 10.0, 1.5
+SHOWN_EVERY = 5.0  # seconds
+NAMED = 3  # as many of what is awaited are named in a line, the rest is counted
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,35 @@ class Outcome:
     not_checked: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Look:
+    """What is known after one look into the mailboxes.
+
+    Attributes: `after` seconds since all messages were handed in; `sent` how many servers took, `refused` how many not;
+    `awaited` what verdicts call those that have not arrived; `unreadable` the mailboxes that could not be read, with
+    the reason; `pause` the seconds until the next look, None after the last.
+    """
+
+    after: float
+    sent: int
+    refused: int
+    awaited: tuple[str, ...]
+    unreadable: tuple[tuple[str, str], ...] = ()
+    pause: float | None = None
+
+    def __str__(self) -> str:
+        """Return the look as one line for people."""
+        parts = [f"after {self.after:.1f} s: {self.sent - len(self.awaited)} of {self.sent} have arrived"]
+        if self.refused:
+            parts.append(f"{self.refused} were not taken")
+        if self.awaited:
+            more = f" and {len(self.awaited) - NAMED} more" if len(self.awaited) > NAMED else ""
+            parts.append(f"awaited: {', '.join(self.awaited[:NAMED])}{more}")
+            parts += [f"{address} cannot be read: {reason}" for address, reason in self.unreadable]
+            parts.append("the time is up" if self.pause is None else f"next look in {self.pause:.1f} s")
+        return "; ".join(parts)
+
+
 def plan(run: str, paths: Iterable[Path], domains: Iterable[Domain], targets: Iterable[Target]) -> Outcome:
     """Return the journeys, in the order of paths, domains and mailboxes. `run` begins the nonce of each message."""
     outcome, domains, targets = Outcome([]), list(domains), list(targets)
@@ -115,10 +146,18 @@ def plan(run: str, paths: Iterable[Path], domains: Iterable[Domain], targets: It
     return outcome
 
 
-def travel(outcome: Outcome, endpoints: Mapping[str, Endpoint], login: Login, timeout: float, text: str = "") -> None:
+def travel(
+    outcome: Outcome,
+    endpoints: Mapping[str, Endpoint],
+    login: Login,
+    timeout: float,
+    text: str = "",
+    show: Callable[[Look], None] | None = None,
+) -> None:
     """Submit all messages, wait until they arrived or `timeout` seconds are over, and delete what arrived.
 
     A mailbox that cannot be opened gets no message. `endpoints` are the submission servers by the name of the server.
+    `show` takes a look now and then while something is awaited, and the last one.
     """
     with contextlib.ExitStack() as stack:
         boxes: dict[Target, Mailbox] = {}
@@ -129,7 +168,7 @@ def travel(outcome: Outcome, endpoints: Mapping[str, Endpoint], login: Login, ti
                 outcome.unreadable[target.address] = str(error)
         journeys = [journey for journey in outcome.journeys if journey.target in boxes]
         _submit_all(journeys, endpoints, login, text)
-        _await_all(journeys, boxes, timeout, outcome.unreadable)
+        _await_all(journeys, boxes, timeout, outcome.unreadable, show)
         for target, box in boxes.items():
             # What cannot be deleted stays in the mailbox; the verdicts are about the messages, and hold all the same.
             with contextlib.suppress(MailboxError):
@@ -155,11 +194,16 @@ def _submit_all(journeys: list[Journey], endpoints: Mapping[str, Endpoint], logi
 
 
 def _await_all(
-    journeys: list[Journey], boxes: Mapping[Target, Mailbox], timeout: float, unreadable: dict[str, str]
+    journeys: list[Journey],
+    boxes: Mapping[Target, Mailbox],
+    timeout: float,
+    unreadable: dict[str, str],
+    show: Callable[[Look], None] | None,
 ) -> None:
     """Look into every mailbox in which something is missing, with growing pauses; note those that cannot be read."""
     waiting = {journey.probe.nonce: journey for journey in journeys if journey.reply and journey.reply.accepted}
-    deadline, pause = time.monotonic() + timeout, FIRST_PAUSE
+    sent, began, pause = len(waiting), time.monotonic(), FIRST_PAUSE
+    shown: float | None = None
     while waiting:
         for target in dict.fromkeys(journey.target for journey in waiting.values()):
             try:
@@ -174,12 +218,18 @@ def _await_all(
                 if journey and journey.target is target:
                     journey.found, journey.arrived = message, time.monotonic()
                     del waiting[journey.probe.nonce]
-        left = deadline - time.monotonic()
-        if left <= 0:
+        after = time.monotonic() - began
+        last = not waiting or after >= timeout
+        due = not last if shown is None else last or after - shown >= SHOWN_EVERY
+        if show and due:
+            awaited = tuple(journey.subject for journey in waiting.values())
+            told = tuple((address, reason) for address, reason in unreadable.items())
+            show(Look(after, sent, len(journeys) - sent, awaited, told, None if last else min(pause, timeout - after)))
+            shown = after
+        if last:
             return
-        if waiting:
-            time.sleep(min(pause, left))
-            pause = min(pause * GROWTH, LONGEST_PAUSE)
+        time.sleep(min(pause, timeout - after))
+        pause = min(pause * GROWTH, LONGEST_PAUSE)
 
 
 def verdicts(journey: Journey, unreadable: Mapping[str, str], timeout: float) -> list[Verdict]:

@@ -131,12 +131,16 @@ class Reader:
             return ""
         return value
 
-    def place(self, value: t.Any, path: str) -> str:
-        """A path on the controller that does not depend on where, or by which playbook, Ansible runs."""
-        place = self.text(value, path, "a path on the controller, on one line")
+    def place(self, value: t.Any, path: str, secret: bool = False) -> str:
+        """A path on the controller that does not depend on where, or by which playbook, Ansible runs.
+
+        With ``secret`` nothing of what is none shows: it may be the very thing that a file should hold.
+        """
+        place = self.text(value, path, "a path on the controller, on one line", secret)
         if place and place[0] not in "/~":
             expected = "a path from the root: a relative one leads elsewhere with every playbook"
-            self.note(path, place, expected, f'write "{{{{ inventory_dir }}}}/{place}"')
+            found = f"<{show_nothing_of(value)}>" if secret else place
+            self.note(path, found, expected, 'begin it with "{{ inventory_dir }}/", for instance')
             return ""
         return place
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ansible_collections.mailfleet.sending.plugins.module_utils.agreement import combine
+from ansible_collections.mailfleet.sending.plugins.module_utils.agreement import agree, combine
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import collect
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind, Mx, Outcome
@@ -68,34 +68,69 @@ def verify_mx(lookup: Lookup, receivers: Sequence[Receiver], authoritative: str 
     C(warn) where mail arrives yet something is wrong, as an alias (RFC 2181, 10.3) or no MX record at all (RFC 5321,
     5.1); C(fail) where it does not, as with a null MX (RFC 7505); C(absent) where there is nothing to deliver to.
 
-    Arguments: C(authoritative) see Lookup.ask_by.
+    Arguments: C(authoritative) see Lookup.ask_by; it holds for the MX records, and for the hosts of the fleet.
     """
-    hosts = _Hosts(lookup)
+    hosts = _Hosts(lookup, authoritative, {host for receiver in receivers for host in receiver.hosts})
 
     def verify(receiver: Receiver) -> Verdict:
         outcomes, instead = lookup.ask_by(authoritative, receiver.domain, "MX")
-        return combine(outcomes, lambda outcome: _judge(hosts, receiver, outcome), instead)
+        verdict = combine(outcomes, lambda outcome: _judge(hosts, receiver, outcome), instead)
+        return _with_hosts(hosts, receiver, outcomes, verdict)
 
-    return lookup.each(verify, dict.fromkeys(receivers))
+    # Whom the records should name is known before they are found, so that all is asked for at once.
+    verdicts, _asked = lookup.each(lambda act: act(), (
+        lambda: lookup.each(verify, dict.fromkeys(receivers)), lambda: hosts.look_up(hosts.own)))
+    return verdicts
 
 
 class _Hosts:
-    """The addresses of hosts, looked up once: many domains name the same few. It may be used by any thread."""
+    """The addresses of hosts, looked up once: many domains name the same few. It may be used by any thread.
 
-    def __init__(self, lookup: Lookup) -> None:
-        self._lookup = lookup
-        self._found: dict[str, list[Outcome]] = {}
+    Arguments: C(own) the hosts of the fleet, which are asked of whom C(authoritative) says.
+    """
+
+    def __init__(self, lookup: Lookup, authoritative: str, own: set[str]) -> None:
+        self.own = own
+        self._lookup, self._authoritative = lookup, authoritative
+        self._found: dict[str, tuple[list[Outcome], str]] = {}
 
     def look_up(self, names: Iterable[str]) -> None:
         """Look up those that are not known yet, all at once."""
-        questions = [(name, rdtype) for name in names if name not in self._found for rdtype in ("A", "AAAA")]
-        found = self._lookup.each(lambda question: self._lookup.ask(*question), questions)
-        self._found.update({name: found[at : at + 2] for at, (name, _rdtype) in enumerate(questions) if at % 2 == 0})
+        def ask(question: tuple[str, str]) -> tuple[list[Outcome], str]:
+            return self._lookup.ask_by(self._authoritative if question[0] in self.own else "no", *question)
 
-    def addresses(self, name: str) -> list[Outcome]:
-        """Return what DNS says of its IPv4 addresses and of its IPv6 addresses."""
+        names = [name for name in dict.fromkeys(names) if name not in self._found]
+        found = self._lookup.each(ask, [(name, rdtype) for name in names for rdtype in ("A", "AAAA")])
+        for name, (of_a, why), (of_aaaa, why_not) in zip(names, found[::2], found[1::2]):
+            self._found[name] = _together(of_a, of_aaaa), why or why_not
+
+    def addresses(self, name: str) -> tuple[list[Outcome], str]:
+        """Return what DNS says of its addresses of both families, an outcome for each server that was asked, and why
+        the resolvers were, as Lookup.ask_by does."""
         self.look_up([name])
         return self._found[name]
+
+    def disputed(self, name: str) -> bool:
+        """Return whether servers that were asked for the host do not all say the same."""
+        agreed = agree(*self.addresses(name))
+        return len(agreed.groups) > 1 or bool(agreed.instead)
+
+
+def _together(of_a: Iterable[Outcome], of_aaaa: Iterable[Outcome]) -> list[Outcome]:
+    """Return what each server says of addresses. One that is silent about one family only leaves the other."""
+    by_server: dict[str, list[Outcome]] = {}
+    for outcome in (*of_a, *of_aaaa):
+        by_server.setdefault(outcome.server, []).append(outcome)
+    made = []
+    for said in by_server.values():
+        # The first silence, where there are no addresses; else the first answer.
+        first = next((each for each in said if not each.said), said[0])
+        values = tuple(value for each in said for value in each.values)
+        chain = next((each.chain for each in said if each.chain), ())
+        types = " and ".join(dict.fromkeys(each.rdtype for each in said))
+        made.append(replace(first, rdtype=types, kind=Kind.VALUES, values=values, chain=chain, cause="") if values
+                    else replace(first, rdtype=types))
+    return made
 
 
 def _judge(hosts: _Hosts, receiver: Receiver, outcome: Outcome) -> Verdict:
@@ -136,9 +171,9 @@ def _problems(hosts: _Hosts, receiver: Receiver, outcome: Outcome) -> Iterator[_
 
 def _without(hosts: _Hosts, receiver: Receiver, outcome: Outcome, publish: str) -> Iterator[_Problem]:
     """Judge a domain without MX records, to whose own addresses mail then goes (RFC 5321, 5.1)."""
-    found = hosts.addresses(receiver.domain)
+    found, _why = hosts.addresses(receiver.domain)
     sources = "; ".join(each.source for each in found)
-    if addresses := [value for each in found for value in each.values]:
+    if addresses := list(dict.fromkeys(value for each in found for value in each.values)):
         shown = _enumerated(addresses)
         cause = f"{outcome.kind.value}: mail goes to the domain's own address, {shown} (RFC 5321, 5.1)"
         if is_inside(addresses):
@@ -172,21 +207,45 @@ def _of_host(hosts: _Hosts, receiver: Receiver, name: str) -> _Problem | None:
     instead = f"publish {receiver.domain} MX with the name of a host instead of {name}"
     if _is_address(name):
         return _Problem(Status.FAIL, f"{name} is an address, an MX names a host (RFC 1035, 3.3.9)", instead)
-    found = hosts.addresses(name)
-    source = "; ".join(each.source for each in found)
-    addresses = [value for each in found for value in each.values]
-    if not addresses:
-        if silent := [each for each in found if not each.said]:
-            mend = f"make {silent[0].server} answer, then check again"
-            return _Problem(Status.UNKNOWN, str(silent[0]), mend, source)
-        return _Problem(Status.FAIL, f"{name} has no address: {found[0]}", f"publish {name} A with its address", source)
-    if is_inside(addresses):
-        return _Problem(Status.FAIL, f"{name} points to {_enumerated(addresses)}, which nobody outside reaches",
-                        f"publish {name} A with its public address", source)
-    if chain := next((each.chain for each in found if each.chain), ()):
-        cause = f"{name} is an alias of {chain[-1]}, which an MX must not name (RFC 2181, 10.3)"
-        return _Problem(Status.WARN, cause, f"publish {receiver.domain} MX with {chain[-1]} instead of {name}", source)
-    return None
+    if hosts.disputed(name):
+        return None  # told by itself
+    verdict = _of_addresses(receiver, name, hosts.addresses(name)[0][0])
+    return None if verdict.ok else _Problem(verdict.status, verdict.cause, verdict.mend, verdict.source)
+
+
+def _of_addresses(receiver: Receiver, name: str, found: Outcome) -> Verdict:
+    """Return the verdict on what one server said of a host."""
+    def verdict(status: Status, cause: str = "", mend: str = "") -> Verdict:
+        return Verdict(CHECK, (name,), status, _enumerated(found.values), "", cause, mend, found.source)
+
+    if not found.said:
+        return verdict(Status.UNKNOWN, str(found), f"make {found.server} answer, then check again")
+    if not found.values:
+        return verdict(Status.FAIL, f"{name} has no address: {found}", f"publish {name} A with its address")
+    if is_inside(found.values):
+        return verdict(Status.FAIL, f"{name} points to {_enumerated(found.values)}, which nobody outside reaches",
+                       f"publish {name} A with its public address")
+    if found.chain:
+        return verdict(Status.WARN, f"{name} is an alias of {found.chain[-1]}, which an MX must not name (RFC 2181, "
+                       f"10.3)", f"publish {receiver.domain} MX with {found.chain[-1]} instead of {name}")
+    return verdict(Status.OK)
+
+
+def _with_hosts(hosts: _Hosts, receiver: Receiver, outcomes: Iterable[Outcome], verdict: Verdict) -> Verdict:
+    """Return the verdict on a domain with what is wrong where the name servers of a host of the fleet are not at one.
+
+    Where the records name other hosts too, mail arrives there meanwhile.
+    """
+    names = dict.fromkeys(mx.exchange for outcome in outcomes for mx in outcome.values if mx.exchange in hosts.own)
+    both = [verdict]
+    for name in filter(hosts.disputed, names):
+        found, instead = hosts.addresses(name)
+        one = combine(found, lambda each, name=name: _of_addresses(receiver, name, each), instead)
+        both.append(replace(one, status=Status.WARN) if one.status is Status.FAIL and len(names) > 1 else one)
+    worst = max(both, key=lambda each: each.status.rank)
+    texts = {part: dict.fromkeys(getattr(each, part) for each in both if getattr(each, part))
+             for part in ("cause", "mend", "source")}
+    return replace(verdict, status=worst.status, **{part: "; ".join(found) for part, found in texts.items()})
 
 
 def _of_fleet(receiver: Receiver, values: Sequence[Mx], publish: str) -> Iterator[_Problem]:

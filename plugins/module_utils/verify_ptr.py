@@ -9,9 +9,9 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ansible_collections.mailfleet.sending.plugins.module_utils.agreement import combine
+from ansible_collections.mailfleet.sending.plugins.module_utils.agreement import agree, combine
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import collect, every
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind, Outcome
@@ -67,59 +67,120 @@ def verify_ptr(lookup: Lookup, addresses: Sequence[Address], authoritative: str 
     5321, 4.1.4 lets nobody refuse mail for that, yet some do), where the name is one that networks give to customers'
     lines, or where there are more names than anybody looks at; C(fail) where none points back (RFC 1912, 2.1).
 
-    Arguments: C(authoritative) see Lookup.ask_by; C(helo_must_match) makes a confirmed name that is not the HELO name
-    C(fail).
+    Arguments: C(authoritative) see Lookup.ask_by; it holds for the reverse names and for the HELO name;
+    C(helo_must_match) makes a confirmed name that is not the HELO name C(fail).
     """
     def verify(address: Address) -> Verdict:
-        outcomes, instead = lookup.ask_by(authoritative, address.pointer, "PTR")
-        return combine(outcomes, lambda outcome: _judge(lookup, address, outcome, helo_must_match), instead)
+        # The name that it should have is known before it is found, so that both are asked for at once.
+        questions = [(address.pointer, "PTR"), *([(address.helo, address.rdtype)] if address.helo else [])]
+        answers = lookup.each(lambda question: lookup.ask_by(authoritative, *question), questions)
+        return _Check(lookup, address, helo_must_match, *answers).verdict()
 
     return lookup.each(verify, dict.fromkeys(addresses))
 
 
-def _judge(lookup: Lookup, address: Address, pointers: Outcome, helo_must_match: bool) -> Verdict:
-    """Return the verdict on what one server said of the address."""
-    names = pointers.values
-    expected = f"{address.helo or 'a name'}, which points back to {address.address}"
-    sources = [pointers.source]
+# As Lookup.ask_by returns them.
+Answers = tuple[list[Outcome], str]
 
-    def verdict(status: Status, cause: str = "", mend: str = "") -> Verdict:
-        more = f" and {len(names) - LOOKED_AT:,} more" if len(names) > LOOKED_AT else ""
-        found = ", ".join(names[:LOOKED_AT]) + more or ("no answer" if not pointers.said else pointers.kind.value)
-        return Verdict(CHECK, (address.address,), status, found, expected, cause, mend, "; ".join(sources))
 
-    set_pointer = _set_pointer(address, pointers)
-    if not pointers.said:
-        return verdict(Status.UNKNOWN, str(pointers), f"make {pointers.server} answer, then check again")
-    if not names:
+@dataclass(frozen=True)
+class _Check:
+    """What was said of one address, and how it is judged.
+
+    Attributes: C(pointers) what the servers of its reverse name said, C(own) those of its HELO name, where it has one:
+    all of them, since that is the fleet's own. Names that others gave the address are asked of the resolvers.
+    """
+
+    lookup: Lookup
+    address: Address
+    helo_must_match: bool
+    pointers: Answers
+    own: Answers = ((), "")
+
+    def verdict(self) -> Verdict:
+        """Return the verdict, the worst of those on both names where servers of the HELO name do not all say one thing.
+        """
+        helo, (outcomes, instead) = self.address.helo, self.own
+        agreed = agree(outcomes, instead, self._points_back)
+        servers = ", ".join(agreed.servers)
+        as_one = not (len(agreed.groups) > 1 or agreed.instead or agreed.note)
+        if as_one:
+            own = replace(agreed.groups[0].outcome, server=servers) if helo else None
+        else:  # that is told by itself, and here nothing is wrong with it
+            own = Outcome(helo, self.address.rdtype, Kind.VALUES, (self.address.address,), servers)
+        found = combine(self.pointers[0], lambda pointers: self._judge(pointers, own), self.pointers[1])
+        named = next((outcome for outcome in self.pointers[0] if helo in outcome.values), None)
+        if as_one or not named:
+            return found
+        both = found, combine(outcomes, lambda each: self._judge(named, each), instead, self._points_back,
+                              f"{helo} points back")
+        worst = max(both, key=lambda verdict: verdict.status.rank)
+        return replace(worst, found=both[1].found if agreed.note else worst.found, source=found.source,
+                       cause="; ".join(dict.fromkeys(verdict.cause for verdict in both if verdict.cause)),
+                       mend="; ".join(dict.fromkeys(verdict.mend for verdict in both if verdict.mend)))
+
+    def _points_back(self, own: Outcome) -> tuple:
+        """Return what is read of the addresses of a name."""
+        return tuple(value for value in own.values if value == self.address.address)
+
+    def _judge(self, pointers: Outcome, own: Outcome | None) -> Verdict:
+        """Return the verdict on what one server said of the address, and one of its HELO name, where it has one."""
+        address, names = self.address, pointers.values
+        if not names:
+            return self._without(pointers)
+        forward = {address.helo: own} if own and address.helo in names else {}
+        others = [name for name in dict.fromkeys(names[:LOOKED_AT])
+                  if name not in forward and not name.endswith(_REVERSE)]
+        found = self.lookup.each(lambda name: self.lookup.ask(name, address.rdtype), others)
+        return self._decide(pointers, forward | dict(zip(others, found)))
+
+    def _without(self, pointers: Outcome) -> Verdict:
+        """Return the verdict where a server named no name."""
+        if not pointers.said:
+            return self._verdict(pointers, {}, Status.UNKNOWN, str(pointers),
+                                 f"make {pointers.server} answer, then check again")
         cause = f"the address has no PTR record: {pointers.kind.value}"
         if pointers.chain:
             cause = f"its reverse name is an alias of {pointers.chain[-1]} (RFC 2317), which has no PTR record"
-        return verdict(Status.ABSENT, cause, set_pointer)
-    undotted = next((name for name in names if name.endswith(_REVERSE)), "")
-    slip = f"{undotted} ends in the reverse zone: the value in the zone lacks its last dot"
-    asked = dict.fromkeys(name for name in (address.helo, *names[:LOOKED_AT])
-                          if name in names and not name.endswith(_REVERSE))
-    forward = dict(zip(asked, lookup.each(lambda name: lookup.ask(name, address.rdtype), asked)))
-    sources += [outcome.source for outcome in forward.values()]
-    confirmed = [name for name in asked if address.address in forward[name].values]
-    if address.helo in confirmed or (confirmed and not address.helo):
-        return verdict(Status.WARN, slip, set_pointer) if undotted else verdict(*_taste(address, names, set_pointer))
-    if silent := [outcome for name, outcome in forward.items()
-                  if not outcome.said and (name == address.helo or not confirmed)]:
-        return verdict(Status.UNKNOWN, str(silent[0]), f"make {silent[0].server} answer, then check again")
-    if undotted and not confirmed:
-        return verdict(Status.FAIL, slip, set_pointer)
-    worse = Status.FAIL if helo_must_match or not confirmed else Status.WARN
-    if address.helo in names:
-        publish = f"publish {address.helo} {address.rdtype} {address.address}"
-        return verdict(worse, _not_back(address, forward[address.helo]), publish)
-    if confirmed:
-        cause = f"the address greets as {address.helo}, which is not its name"
-        return verdict(worse, cause, f"{set_pointer}, or greet as {confirmed[0].removesuffix('.')}")
-    cause = "; ".join(_not_back(address, outcome) for outcome in forward.values())
-    return verdict(Status.FAIL, cause, set_pointer if address.helo
-                   else f"publish {names[0]} {address.rdtype} {address.address}")
+        return self._verdict(pointers, {}, Status.ABSENT, cause, _set_pointer(self.address, pointers))
+
+    def _decide(self, pointers: Outcome, forward: Mapping[str, Outcome]) -> Verdict:
+        """Return the verdict on names with what DNS says of each that was looked at."""
+        address, names = self.address, pointers.values
+
+        def verdict(status: Status, cause: str = "", mend: str = "") -> Verdict:
+            return self._verdict(pointers, forward, status, cause, mend)
+
+        set_pointer = _set_pointer(address, pointers)
+        undotted = next((name for name in names if name.endswith(_REVERSE)), "")
+        slip = f"{undotted} ends in the reverse zone: the value in the zone lacks its last dot"
+        confirmed = [name for name, outcome in forward.items() if address.address in outcome.values]
+        if address.helo in confirmed or (confirmed and not address.helo):
+            return verdict(*((Status.WARN, slip, set_pointer) if undotted else _taste(address, names, set_pointer)))
+        if silent := [outcome for name, outcome in forward.items()
+                      if not outcome.said and (name == address.helo or not confirmed)]:
+            return verdict(Status.UNKNOWN, str(silent[0]), f"make {silent[0].server} answer, then check again")
+        if undotted and not confirmed:
+            return verdict(Status.FAIL, slip, set_pointer)
+        worse = Status.FAIL if self.helo_must_match or not confirmed else Status.WARN
+        if address.helo in names:
+            publish = f"publish {address.helo} {address.rdtype} {address.address}"
+            return verdict(worse, _not_back(address, forward[address.helo]), publish)
+        if confirmed:
+            cause = f"the address greets as {address.helo}, which is not its name"
+            return verdict(worse, cause, f"{set_pointer}, or greet as {confirmed[0].removesuffix('.')}")
+        cause = "; ".join(_not_back(address, outcome) for outcome in forward.values())
+        return verdict(Status.FAIL, cause, set_pointer if address.helo
+                       else f"publish {names[0]} {address.rdtype} {address.address}")
+
+    def _verdict(self, pointers: Outcome, forward: Mapping[str, Outcome], status: Status, cause: str,
+                 mend: str) -> Verdict:
+        names = pointers.values
+        more = f" and {len(names) - LOOKED_AT:,} more" if len(names) > LOOKED_AT else ""
+        found = ", ".join(names[:LOOKED_AT]) + more or ("no answer" if not pointers.said else pointers.kind.value)
+        expected = f"{self.address.helo or 'a name'}, which points back to {self.address.address}"
+        sources = "; ".join([pointers.source, *(outcome.source for outcome in forward.values())])
+        return Verdict(CHECK, (self.address.address,), status, found, expected, cause, mend, sources)
 
 
 def _set_pointer(address: Address, pointers: Outcome) -> str:

@@ -30,7 +30,7 @@ options:
     description:
       - The domains that mail is sent from.
       - O(authoritative) holds for their own records and for those by which others agree to take reports. The domains
-        above them are asked of the resolvers.
+        above them, and those of O(helo), are asked of the resolvers.
     type: list
     elements: dict
     required: true

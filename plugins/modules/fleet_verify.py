@@ -14,6 +14,9 @@ description:
     once and with the same verdicts.
   - What several of them ask is asked once, they wait for answers side by side, and a name server that is silent is
     waited for by the run, and not by each of them.
+  - O(authoritative) holds for the names of the fleet itself, as each of these modules says, the addresses of HELO names
+    and of hosts that bounces come back to included. Names of others, such as the hosts of an SPF record, domains above
+    one, and blocklists, are asked of the resolvers, as receivers do.
   - It takes the parts of what M(mailfleet.sending.desired_state) returns. What is left out is not verified, and a
     warning says so.
   - Changes nothing.

@@ -19,7 +19,7 @@ description:
   - The C(Received) field is judged as well; the address must be the one that was probed, the HELO name as expected,
     the name of the address confirmed, and TLS used.
   - Messages are deleted from the mailbox once they were read.
-  - Runs on the controller and changes nothing, so that C(changed) is always false.
+  - Changes nothing, so that C(changed) is always false.
 options:
   submissions:
     description: Where messages are submitted, one entry for each server.
@@ -169,7 +169,7 @@ options:
       C(logins/probe).
     type: path
   timeout:
-    description: How many seconds to wait for messages to arrive.
+    description: How many seconds to wait for messages to arrive, at most a day.
     type: int
     default: 120
   text:
@@ -186,6 +186,9 @@ attributes:
 extends_documentation_fragment:
   - mailfleet.sending.attributes
   - mailfleet.sending.attributes.controller
+notes:
+  - It runs in Ansible's own process on the controller, whatever the task is delegated to, and shows while it waits what
+    has arrived and what is awaited.
 author:
   - mailfleet.sending contributors (@mailfleet)
 seealso:
@@ -255,6 +258,7 @@ not_checked:
 """
 
 import secrets
+from collections.abc import Callable, Mapping
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -270,6 +274,7 @@ def text(**more):
     return {"type": "str", **more}
 
 
+DOMAIN = {"domain": text(required=True), "bounce_domain": text()}
 ARGUMENTS = {
     "submissions": {
         "type": "list",
@@ -288,19 +293,9 @@ ARGUMENTS = {
         "type": "list",
         "elements": "dict",
         "required": True,
-        "options": {
-            "server": text(required=True),
-            "transport": text(required=True),
-            "address": text(required=True),
-            "helo": text(required=True),
-        },
+        "options": {name: text(required=True) for name in ("server", "transport", "address", "helo")},
     },
-    "domains": {
-        "type": "list",
-        "elements": "dict",
-        "required": True,
-        "options": {"domain": text(required=True), "bounce_domain": text()},
-    },
+    "domains": {"type": "list", "elements": "dict", "required": True, "options": DOMAIN},
     "mailboxes": {"type": "list", "elements": "dict", "default": [], "options": MAILBOX},
     "login": {"type": "dict", "options": {"user": text(required=True), "password": text(required=True, no_log=True)}},
     "secrets_directory": {"type": "path", "no_log": False},
@@ -309,19 +304,20 @@ ARGUMENTS = {
 }
 
 
-def main():
+def main() -> None:
+    """Run the module."""
     module = AnsibleModule(ARGUMENTS, supports_check_mode=True)
     try:
-        result = run(module.params, module.check_mode)
+        made = result(module.params, module.check_mode)
     except ValueError as error:
         module.fail_json(msg=str(error))
-    for entry in module.params["submissions"]:
-        if not entry["verify"]:
-            module.warn(f"{entry['server']}: its certificate was not checked; give it one that the controller trusts")
-    module.exit_json(changed=False, **result)
+    for warning in made.pop("warnings"):
+        module.warn(warning)
+    module.exit_json(**made)
 
 
-def run(params, check_mode):
+def result(params: Mapping, check_mode: bool, show: Callable[[probe.Look], None] | None = None) -> dict:
+    """Return what the module returns. C(show) takes looks while it waits. Raises: ValueError for mistakes."""
     paths = [probe.Path(**path) for path in params["paths"]]
     endpoints = {entry.pop("server"): Endpoint(**known(entry)) for entry in map(dict, params["submissions"])}
     targets = read(params)
@@ -336,10 +332,8 @@ def run(params, check_mode):
         verdicts.append(probe.not_sent(paths, "not sent in check mode", "run without --check"))
     else:
         if not params["login"]:
-            raise ValueError(
-                "login is missing, and no login was found in secrets_directory; run submission_auth first"
-            )
-        probe.travel(outcome, endpoints, Login(**params["login"]), params["timeout"], params["text"])
+            raise ValueError("login is missing, and no login was found in secrets_directory; run submission_auth first")
+        probe.travel(outcome, endpoints, Login(**params["login"]), params["timeout"], params["text"], show)
         for journey in outcome.journeys:
             about = probe.verdicts(journey, outcome.unreadable, params["timeout"])
             verdicts += about
@@ -347,7 +341,13 @@ def run(params, check_mode):
         if left := [path for path in paths if path not in reached]:
             mend = "let the server take mail from logins (sending_submission), or prove it in another way"
             verdicts.append(probe.not_sent(left, "submissions does not name the server", mend))
-    return {**as_result(verdicts), "paths": rows, "not_checked": outcome.not_checked}
+    warnings = [
+        f"{entry['server']}: its certificate was not checked; give it one that the controller trusts"
+        for entry in params["submissions"]
+        if not entry["verify"]
+    ]
+    told = as_result(verdicts)
+    return {"changed": False, "warnings": warnings, **told, "paths": rows, "not_checked": outcome.not_checked}
 
 
 def read(params):

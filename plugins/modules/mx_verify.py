@@ -15,6 +15,8 @@ description:
   - Verifies the records of MTA-STS (RFC 8461) and TLSRPT (RFC 8460) too, where a domain has them. They are inbound
     policy only, say nothing about mail that is sent, and are optional. The policy that MTA-STS keeps on a web server is
     not fetched.
+  - O(authoritative) holds for the MX records, and for the addresses of hosts in O(domains[].hosts), which are the
+    fleet's own. Other hosts, and the records of MTA-STS and TLSRPT, are asked of the resolvers, as others do.
   - A null MX (RFC 7505) or hosts that cannot be reached are C(fail), no MX record and no address C(absent), mail that
     arrives in spite of a mistake C(warn).
   - Changes nothing.

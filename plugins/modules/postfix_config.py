@@ -86,7 +86,8 @@ options:
         default), C(timeout) (seconds, V(30) by default) and C(restart_wait) (seconds that open deliveries have to
         end before a restart, V(60) by default).
       - The message is a verification request. It passes pickup, the milters and the queue manager, and is delivered
-        to nobody. It needs no DNS.
+        to nobody. It needs no DNS. What became of it is looked for in the journal, so a C(maillog_file) is refused
+        unless C(queue) is V(false).
     type: raw
     default: true
   dir:

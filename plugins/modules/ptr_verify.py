@@ -14,6 +14,8 @@ description:
   - No PTR name is C(absent), a name that does not point back C(fail), a confirmed name other than the HELO name
     C(warn). So are a name like those of customers' lines, and more names than receivers look at.
   - Reverse names that are delegated by aliases (RFC 2317) are followed, and the mend names the place of the record.
+  - O(authoritative) holds for the reverse names, and for the addresses of the HELO names, which are the fleet's own.
+    Other names that an address has are asked of the resolvers, as receivers do.
   - Changes nothing.
 extends_documentation_fragment:
   - mailfleet.sending.lookup

@@ -94,8 +94,8 @@ options:
     type: path
   authoritative:
     description:
-      - Of whom the SPF records of these domains, and of names below them, are asked. What they include of others is
-        asked of the resolvers, as receivers do.
+      - Of whom the SPF records of these domains, and of names below them, are asked. What they include of others, and
+        the hosts that C(a), C(mx), C(exists) and C(ptr) name, are asked of the resolvers, as receivers do.
       - V(yes) asks every authoritative server, found through the resolvers, says where they differ or do not answer,
         and evaluates what most of them say.
       - V(no) asks the resolvers only.

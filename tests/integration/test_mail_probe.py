@@ -10,6 +10,7 @@ which judge, show the rest.
 from __future__ import annotations
 
 import imaplib
+import json
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -206,6 +207,26 @@ def test_a_message_that_does_not_arrive_is_a_failure_with_its_last_known_place(w
     assert row["queue_id"] and row["queue_id"] in verdict["cause"] and row["queue_id"] in verdict["mend"]
     assert (row["dkim"], row["tls"], row["arrival"]) == ("unknown", "unknown", "fail")
     assert row["queue_id"] in world.sender.shell("mailq").stdout
+
+
+def test_what_is_awaited_is_shown_and_no_password(world, controller):
+    lost = mailbox(world, "nobody@lost.test", imap={"user": "probe"})
+    done = probe(world, controller, [lost], "-vvv", check=False, timeout=2)
+    shown = [line for line in done.stdout.splitlines() if line.startswith("mail_probe ")]
+    subject = f"mta1 {world.sender.address} example.com nobody@lost.test"
+    assert shown[0].startswith("mail_probe after 0.") and shown[0].endswith("; next look in 0.5 s")
+    assert f"0 of 1 have arrived; awaited: {subject}; " in shown[0]
+    assert shown[-1].endswith(f"awaited: {subject}; the time is up") and len(shown) == 2
+    assert done.stdout.index(shown[-1]) < done.stdout.index("\nok: [")
+    assert PASSWORD not in done.stdout
+
+
+def test_a_mailbox_that_is_called_as_its_password_shows_neither(world, controller):
+    imap = {"user": "probe", "password": "a wrong one"}
+    done = probe(world, controller, [mailbox(world, imap=imap), mailbox(world, "a wrong one@mx.test")], check=False)
+    assert "a wrong one" not in done.stdout + done.stderr
+    text = json.dumps(controller.outcome)
+    assert "a wrong one" not in text and "********@mx.test" in text
 
 
 def test_a_refused_submission_is_a_failure_with_the_reply(world, controller):

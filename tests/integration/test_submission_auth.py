@@ -9,6 +9,7 @@ import base64
 import hashlib
 import json
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -64,13 +65,15 @@ def controller(tmp_path, server):
     return controller
 
 
-# Reloaded, not stopped: Dovecot 2.3, told to stop just after a login failed, now and then waits for itself. It does not
-# survive a reload that brings a listener back which our configuration switches off.
+# Killed, not stopped or reloaded: Dovecot 2.3, told to stop just after a login failed, now and then waits for itself,
+# and does not survive a reload that brings a listener back which our configuration switches off.
 BARE = """
 cd /etc/dovecot
 rm -f submission-users *.before-mailfleet
 cp /usr/share/dovecot/dovecot.conf .
-systemctl reload-or-restart dovecot || systemctl restart dovecot
+systemctl kill --signal=KILL dovecot || :
+systemctl reset-failed dovecot
+systemctl restart dovecot
 rm -f /var/spool/postfix/private/auth
 """
 
@@ -178,6 +181,46 @@ def test_a_failed_proof_brings_the_former_state_back(bare, controller):
     assert state(bare).splitlines()[:2] == before.splitlines()[:2]
     assert login(bare, "app", PASSWORD) == "235"
     assert login(bare, "late", "x" * 20) == "535"
+
+
+def timed(controller: Controller, server: Server, **more) -> tuple[float, str]:
+    """Play the task, and return how many seconds it took and what it said."""
+    began = time.monotonic()
+    done = controller.play(task(controller, **more), server, check=False)
+    return time.monotonic() - began, done.stdout
+
+
+def test_the_way_back_to_debians_own_dovecot_is_short_and_it_runs(bare, controller):
+    """Debian's has listeners that ours switches off: Dovecot 2.3 dies of a reload that brings them back."""
+    assert bare.shell("systemctl show --property TimeoutStopUSec dovecot").stdout == "TimeoutStopUSec=1min 30s\n"
+    for _attempt in range(3):
+        before = state(bare)
+        late = {"name": "late", "password_hash": ssha512("x" * 20)}
+        seconds, said = timed(controller, bare, users=[late], probe_login=False,
+                              proof={"name": "late", "password": "not this one"})
+        assert "the former configuration of Dovecot stands again" in said and seconds < 60
+        assert state(bare).splitlines()[0] == before.splitlines()[0]
+        assert bare.shell("systemctl is-active dovecot").stdout == "active\n"
+
+
+@pytest.mark.parametrize("reload", [
+    # It dies, and what is left of the reload is waited for.
+    "kill -SEGV $MAINPID; sleep 300",
+    # It dies just after the reload had succeeded.
+    "systemd-run --quiet --on-active=0.3 --timer-property=AccuracySec=10ms kill -SEGV $MAINPID",
+])
+def test_a_dovecot_that_dies_of_its_reload_is_started_anew_at_once(bare, controller, reload):
+    controller.play(task(controller), bare)
+    folder = "/etc/systemd/system/dovecot.service.d"
+    bare.write(f"{folder}/dies.conf", f"[Service]\nExecReload=\nExecReload=/bin/sh -c '{reload}'\n")
+    bare.shell("systemctl daemon-reload")
+    try:
+        more = [APP, {"name": "more", "password_hash": ssha512("x" * 20)}]
+        seconds, said = timed(controller, bare, users=more)
+        assert controller.outcome["proved"] and seconds < 45, said
+    finally:
+        bare.shell(f"rm -r {folder}; systemctl daemon-reload")
+    assert login(bare, "more", "x" * 20) == "235"
 
 
 def test_files_that_were_never_loaded_are_loaded(bare, controller):

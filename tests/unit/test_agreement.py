@@ -111,7 +111,7 @@ def test_what_is_read_decides_whether_servers_agree(others, differ, note):
     outcomes = outcomes if others else [GOOD, replace(NONE, kind=Kind.NO_DATA)]
     agreed = agree(outcomes, reads=read)
     assert agreed.differ is differ
-    assert agreed.note == (f"the name servers differ in other values of the name: {note}" if note else "")
+    assert agreed.note == (f"the name servers differ in other values of a.example. TXT: {note}" if note else "")
     verdict = combine(outcomes, lambda outcome: Verdict("test", ("a.",), Status.OK, "found"), reads=read)
     assert verdict.status is (Status.WARN if differ else Status.OK)
     assert verdict.found == (f"found; note: {agreed.note}" if note else "found")

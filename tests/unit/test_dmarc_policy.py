@@ -247,7 +247,7 @@ def test_servers_that_differ_in_values_of_others(world):
         run.servers[number - 1].change("", "_dmarc.example.com", TXT=values)
     verdict = run.one("dmarc", Subject(DOMAIN, dmarc=f"{P}reject"), authoritative="yes")
     assert (verdict.status, verdict.cause) == ("ok", "")
-    assert "; note: the name servers differ in other values of the name: ns1.example. (" in verdict.found
+    assert "; note: the name servers differ in other values of _dmarc.example.com. TXT: ns1.example. (" in verdict.found
     assert verdict.found.endswith("): 'x=2', 'x=3'")
     # What was meant to be a record is no value of others.
     run.servers[1].change("", "_dmarc.example.com", TXT=[f'"{P}reject"', f"{P}reject"])

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import email
 import email.policy
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import mailbox, probe, probe_message
 from ansible_collections.mailfleet.sending.plugins.module_utils.mailbox import Account
-from ansible_collections.mailfleet.sending.plugins.module_utils.submission import Reply
+from ansible_collections.mailfleet.sending.plugins.module_utils.submission import Endpoint, Login, Reply
 
 PROBE = probe_message.Probe("abcdef0123456789", 7, "example.com", "probe@gmail.com", "mta1", "198.51.100.10")
 PATHS = [
@@ -103,3 +104,103 @@ def test_the_junk_folder_is_the_marked_one_or_else_one_of_a_usual_name():
     plain = [b'() "." INBOX', b'() "." Spam', b'() NIL "Bulk Mail"', b'() "." Notes', None, b"nonsense"]
     assert mailbox._folders(plain) == [("INBOX", False), ("Spam", True), ('"Bulk Mail"', True)]
     assert mailbox._folders([(b'(\\Junk) "/" {4}', b'a "b'), b""]) == [("INBOX", False), ('"a \\"b"', True)]
+
+
+class World:
+    """Servers that take everything, mailboxes into which messages come when a test says, and a clock for both."""
+
+    def __init__(self, arrivals: dict[str, float], refused: tuple[str, ...] = (), broken: tuple[str, ...] = ()) -> None:
+        self.arrivals, self.refused, self.broken = arrivals, refused, broken
+        self.now, self.sent, self.slept = 0.0, [], []
+
+    def monotonic(self) -> float:
+        return self.now
+
+    time = monotonic
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+    def submit(self, _endpoint, _login, envelopes) -> list[Reply]:
+        self.sent += [envelope for envelope in envelopes if envelope.recipient not in self.refused]
+        return [Reply(envelope.recipient not in self.refused, "250 queued as 4Zx") for envelope in envelopes]
+
+    def mailbox(self, account: Account) -> contextlib.AbstractContextManager:
+        world, seen = self, set()
+
+        class Box(contextlib.AbstractContextManager):
+            def find(self, _text):
+                if account.user in world.broken:
+                    raise mailbox.MailboxError("searching INBOX: gone")
+                here = [
+                    each
+                    for each in world.sent
+                    if each.recipient == account.user
+                    and each.sender not in seen
+                    and world.arrivals.get(each.sender, 1e9) <= world.now
+                ]
+                seen.update(each.sender for each in here)
+                return [mailbox.Found("INBOX", False, "1", each.message) for each in here]
+
+            def delete(self, _messages):
+                pass
+
+            def __exit__(self, *_error):
+                pass
+
+        return Box()
+
+
+def looks(monkeypatch, world: World, timeout: float, *addresses: str) -> list[probe.Look]:
+    """What is shown of probes from two addresses to mailboxes."""
+    targets = [
+        probe.Target(each, Account("imap.test", each, "secret"), "mx.test", ("mx.test",), ()) for each in addresses
+    ]
+    outcome = probe.plan("abcdef0123456789", PATHS, DOMAINS[:1], targets)
+    for name, value in (("time", world), ("submit", world.submit), ("Mailbox", world.mailbox)):
+        monkeypatch.setattr(probe, name, value)
+    shown = []
+    probe.travel(outcome, {"mta1": Endpoint("mta1.test")}, Login("probe", "secret"), timeout, show=shown.append)
+    return shown
+
+
+ONE, OTHER = ("probe+ip-198-51-100-10@e.example.com", "probe+ip-2001-db8--10@e.example.com")
+
+
+def test_what_arrives_at_once_is_not_told(monkeypatch):
+    assert looks(monkeypatch, World({ONE: 0, OTHER: 0}), 120, "a@x.test") == []
+
+
+def test_the_first_look_that_misses_something_is_told_and_the_last(monkeypatch):
+    shown = looks(monkeypatch, World({ONE: 0, OTHER: 3}), 120, "a@x.test")
+    assert [str(look) for look in shown] == [
+        "after 0.0 s: 1 of 2 have arrived; awaited: mta1 2001:db8::10 example.com a@x.test; next look in 0.5 s",
+        "after 4.1 s: 2 of 2 have arrived",
+    ]
+
+
+def test_while_something_is_awaited_a_look_is_told_now_and_then_to_the_end(monkeypatch):
+    world = World({ONE: 20, OTHER: 1e9})
+    shown = looks(monkeypatch, world, 120, "a@x.test", "b@x.test")
+    times = [look.after for look in shown]
+    assert times[0] == 0 and times[-1] == world.now == 120
+    gaps = [later - earlier for earlier, later in zip(times, times[1:])]
+    assert min(gaps[:-1]) >= probe.SHOWN_EVERY and max(gaps) <= probe.SHOWN_EVERY + probe.LONGEST_PAUSE
+    assert len(shown) < len(world.slept)
+    assert {len(look.awaited) for look in shown} == {4, 2}
+    assert "0 of 4 have arrived; awaited: mta1 198.51.100.10 example.com a@x.test, " in str(shown[0])
+    assert " and 1 more; next look in 0.5 s" in str(shown[0])
+    assert str(shown[-1]).endswith("2001:db8::10 example.com b@x.test; the time is up")
+
+
+def test_what_was_not_taken_and_what_cannot_be_read_is_told(monkeypatch):
+    shown = looks(monkeypatch, World({}, refused=("a@x.test",), broken=("b@x.test",)), 5, "a@x.test", "b@x.test")
+    assert "0 of 2 have arrived; 2 were not taken; awaited: mta1 198.51.100.10 example.com b@x.test" in str(shown[-1])
+    assert "; b@x.test cannot be read: searching INBOX: gone; the time is up" in str(shown[-1])
+    assert "secret" not in repr(shown)
+
+
+def test_where_nothing_was_taken_nothing_is_awaited(monkeypatch):
+    world = World({}, refused=("a@x.test",))
+    assert looks(monkeypatch, world, 120, "a@x.test") == [] and not world.slept

@@ -238,6 +238,77 @@ def test_a_fleet_s_hosts_are_asked_for_once():
         assert sum(server.asked.values()) == 2 + 2 * 2  # two MX, then A and AAAA of two hosts
 
 
+SERVERS = {"NS": ["ns1.example.net.", "ns2.example.net."]}
+OF_SERVERS = {"example.net": {"example.net": SERVERS, "ns1.example.net": {"A": ["127.0.0.1"]},
+                              "ns2.example.net": {"A": ["127.0.0.2"]}, "far.example.net": {"A": ["198.51.100.60"]}}}
+
+
+@pytest.fixture
+def two():
+    """Return a function that verifies a domain by two name servers, of which the second has other addresses of its
+    first host, or faults; and how these servers are named."""
+    def zones(mx, addresses):
+        hosts = {"mta1.example.com": {"TXT": ["x"], **addresses}, "mta2.example.com": {"A": ["198.51.100.20"]}}
+        return OF_SERVERS | {"example.com": {"example.com": SERVERS, "e.example.com": {"MX": mx}, **hosts}}
+
+    def verify(addresses, faults=None, by="yes", mx=((10, "mta1.example.com."),), hosts=HOSTS[:1]):
+        with (
+            Nameserver(zones(list(mx), {"A": ["198.51.100.10"]})) as first,
+            Nameserver(zones(list(mx), addresses), faults, address="127.0.0.2", port=first.port) as second,
+            Lookup([first.server], authority_port=first.port) as lookup,
+        ):
+            (verdict,) = verify_mx(lookup, [Receiver("e.example.com", hosts)], by)
+        return verdict, *(f"ns{n}.example.net. (127.0.0.{n}:{first.port})" for n in (1, 2)), second
+
+    return verify
+
+
+SAME = {"A": ["198.51.100.10"]}
+
+
+def test_every_server_of_a_host_of_the_fleet_is_asked_for_its_addresses(two):
+    verdict, one, other, second = two(SAME)
+    assert (verdict.status, verdict.cause) == (Status.OK, "")
+    assert {question for question in second.asked if question[0] == "mta1.example.com"} == {
+        ("mta1.example.com", "A"), ("mta1.example.com", "AAAA")}
+
+
+@pytest.mark.parametrize("addresses, status, cause, mend", [
+    ({}, Status.FAIL, "mta1.example.com. has no address: no data", "publish mta1.example.com. A with its address"),
+    ({"A": ["10.1.1.1"]}, Status.FAIL, "mta1.example.com. points to 10.1.1.1, which nobody outside reaches",
+     "publish mta1.example.com. A with its public address"),
+    ({"A": ["198.51.100.99"]}, Status.WARN, "198.51.100.99", ""),
+    (SAME | {"AAAA": ["2001:db8::1"]}, Status.WARN, "198.51.100.10, 2001:db8::1", ""),
+])
+def test_servers_of_a_host_of_the_fleet_that_differ_are_named(two, addresses, status, cause, mend):
+    verdict, one, other, _second = two(addresses)
+    assert verdict.status is status
+    assert verdict.cause == f"the name servers differ: {one}: 198.51.100.10; {other}: {cause}"
+    assert verdict.mend == (f"make {other} serve the same version of the zone as {one}, or {mend}" if mend
+                            else "make all name servers serve the same version of the zone")
+    assert f"A and AAAA mta1.example.com. asked of {one}, {other}" in verdict.source
+    assert two(addresses, by="no")[0].status is Status.OK
+
+
+def test_mail_arrives_at_another_host_meanwhile(two):
+    verdict, _one, _other, _second = two({}, mx=[(10, "mta1.example.com."), (20, "mta2.example.com.")], hosts=HOSTS)
+    assert verdict.status is Status.WARN and "mta1.example.com. has no address" in verdict.cause
+
+
+@pytest.mark.parametrize("faults", [{"mta1.example.com": "refused"}, {"*": "refused"}])
+def test_a_server_that_is_silent_is_unknown_and_told_once(two, faults):
+    verdict, one, other, _second = two(SAME, faults)
+    assert (verdict.status, verdict.mend) == (
+        Status.UNKNOWN, f"make {other} answer, or take it out of the zone's NS records")
+    assert verdict.cause == f"not every name server answers: {one}: answers; {other}: did not say: REFUSED"
+
+
+def test_hosts_of_others_are_asked_of_the_resolvers(two):
+    verdict, _one, _other, second = two(SAME, mx=[(10, "far.example.net.")], hosts=())
+    assert verdict.status is Status.OK
+    assert not any(name == "far.example.net" for name, _type in second.asked)
+
+
 def test_a_domain_with_thousands_of_hosts_takes_few_questions():
     with Nameserver(ZONES) as server, Lookup([server.server]) as lookup:
         own, of_fleet = verify_mx(lookup, [Receiver("many.example.com"), Receiver("many.example.com", HOSTS[:1])])

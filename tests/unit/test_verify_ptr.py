@@ -253,26 +253,78 @@ def test_names_that_networks_make_up(name, address, generic):
     assert is_generic(name, address) is generic
 
 
-def test_name_servers_that_differ_are_named():
-    def zones(target):
-        names = {NET: {"NS": ["ns1.example.com.", "ns2.example.com."]}, f"10.{NET}": {"PTR": [target]}}
-        hosts = {"ns1": "127.0.0.1", "ns2": "127.0.0.2", "mta1": "198.51.100.10"}
-        return {NET: names, "example.com": {f"{host}.example.com": {"A": [at]} for host, at in hosts.items()}}
+@pytest.fixture
+def two():
+    """Return a function that verifies an address by two name servers, of which the second has another PTR name, other
+    addresses of the HELO name, or faults; and how these servers are named."""
+    def zones(pointer, addresses):
+        servers = {"NS": ["ns1.example.com.", "ns2.example.com."]}
+        hosts = {"ns1": ["127.0.0.1"], "ns2": ["127.0.0.2"], "mta1": addresses}
+        return {NET: {NET: servers, f"10.{NET}": {"PTR": [pointer]}}, "example.com": {
+            "example.com": servers} | {f"{host}.example.com": {"A": at, "TXT": ["x"]} for host, at in hosts.items()}}
 
-    with (
-        Nameserver(zones("mta1.example.com.")) as first,
-        Nameserver(zones("old.example.com."), address="127.0.0.2", port=first.port),
-        Lookup([first.server], timeout=0.6, authority_port=first.port) as lookup,
-    ):
-        address = Address("198.51.100.10", "mta1.example.com")
-        (verdict,) = verify_ptr(lookup, [address], "yes")
-        (from_resolver,) = verify_ptr(lookup, [address], "no")
-    assert from_resolver.status is Status.OK
+    def verify(pointer="mta1.example.com.", addresses=("198.51.100.10",), faults=None, by="yes"):
+        with (
+            Nameserver(zones("mta1.example.com.", ["198.51.100.10"])) as first,
+            Nameserver(zones(pointer, list(addresses)), faults, address="127.0.0.2", port=first.port),
+            Lookup([first.server], authority_port=first.port) as lookup,
+        ):
+            (verdict,) = verify_ptr(lookup, [Address("198.51.100.10", "mta1.example.com")], by)
+        return verdict, *(f"ns{n}.example.com. (127.0.0.{n}:{first.port})" for n in (1, 2))
+
+    return verify
+
+
+def test_name_servers_that_differ_are_named(two):
+    assert two("old.example.com.", by="no")[0].status is Status.OK
+    verdict, one, other = two("old.example.com.")
+    assert verdict.status is Status.FAIL
+    assert verdict.cause == (f"the name servers differ: {one}: mta1.example.com.; "
+                             f"{other}: old.example.com. has no A record: no such name")
+
+
+def test_every_server_of_the_helo_name_is_asked_for_its_address(two):
+    verdict, one, other = two()
+    assert (verdict.status, verdict.cause) == (Status.OK, "")
+    assert verdict.source == f"PTR 10.{NET}. asked of {one}, {other}; A mta1.example.com. asked of {one}, {other}"
+
+
+@pytest.mark.parametrize("addresses, cause", [
+    (["198.51.100.99"], "mta1.example.com. points to 198.51.100.99, not back"),
+    ([], "mta1.example.com. has no A record: no data"),
+])
+def test_servers_of_the_helo_name_that_differ_are_named(two, addresses, cause):
+    assert two(addresses=addresses, by="no")[0].status is Status.OK
+    verdict, one, other = two(addresses=addresses)
+    assert verdict.status is Status.FAIL
+    assert verdict.cause == f"the name servers differ: {one}: mta1.example.com. points back; {other}: {cause}"
+    assert verdict.mend == (f"make {other} serve the same version of the zone as {one}, or "
+                            "publish mta1.example.com. A 198.51.100.10")
+    assert (verdict.found, verdict.source.count("asked of")) == ("mta1.example.com.", 2)
+
+
+def test_both_names_may_be_wrong_at_one_server(two):
+    verdict, one, other = two("old.example.com.", ["198.51.100.99"])
     assert verdict.status is Status.FAIL
     assert verdict.cause == (
-        f"the name servers differ: ns1.example.com. (127.0.0.1:{first.port}): mta1.example.com.; "
-        f"ns2.example.com. (127.0.0.2:{first.port}): old.example.com. has no A record: no such name"
-    )
+        f"the name servers differ: {one}: mta1.example.com.; {other}: old.example.com. has no A record: no such name; "
+        f"the name servers differ: {one}: mta1.example.com. points back; "
+        f"{other}: mta1.example.com. points to 198.51.100.99, not back")
+
+
+def test_other_addresses_of_the_helo_name_are_a_note(two):
+    verdict, one, other = two(addresses=["198.51.100.10", "198.51.100.99"])
+    assert (verdict.status, verdict.cause) == (Status.OK, "")
+    assert verdict.found == ("mta1.example.com.; note: the name servers differ in other values of mta1.example.com. A: "
+                             f"{one}: none; {other}: '198.51.100.99'")
+
+
+@pytest.mark.parametrize("faults", [{("mta1.example.com", "A"): "refused"}, {"*": "refused"}])
+def test_a_server_that_is_silent_leaves_it_unknown_and_is_told_once(two, faults):
+    verdict, one, other = two(faults=faults)
+    assert (verdict.status, verdict.cause) == (
+        Status.UNKNOWN, f"not every name server answers: {one}: answers; {other}: did not say: REFUSED")
+    assert verdict.mend == f"make {other} answer, or take it out of the zone's NS records"
 
 
 def test_an_address_with_thousands_of_names_takes_few_questions():

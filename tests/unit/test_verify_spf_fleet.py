@@ -254,7 +254,7 @@ def test_values_of_others_at_the_name_are_no_more_than_a_note(authorities):
     *checks, note = by_authorities(lookup).verdicts
     assert {verdict.status for verdict in (*checks, note)} == {Status.OK}
     assert note.subjects == ("TXT d.example.",) and note.found == (
-        "the same SPF; note: the name servers differ in other values of the name: "
+        "the same SPF; note: the name servers differ in other values of d.example. TXT: "
         f"{one.server}: none; {two.server}: 'google-site-verification=x'")
     # One that has nothing but values of others has no SPF.
     two.change("", "d.example", TXT=["google-site-verification=x"])
