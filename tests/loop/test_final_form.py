@@ -120,6 +120,18 @@ def test_our_own_notices_are_signed(server):
     assert "d=example.com" in str(arrived["DKIM-Signature"])
 
 
+@EVERY_SERVER
+def test_the_servers_own_mail_is_roots_at_the_first_domain(server):
+    """As cron writes it: without a sender, by root."""
+    nonce = lab.nonce(lab.message())
+    text = f"To: probe@gmail.com\nSubject: loop {nonce}\n\nCron <root@{server}> test\n"
+    lab.ssh(server, "sendmail", "-i", "-t", stdin=text.encode())
+    arrived = lab.received("probe@gmail.com", nonce)
+    assert arrived is not None and arrived["From"].addresses[0].addr_spec == "root@example.com"
+    assert "<root@example.com>" in str(arrived["Return-Path"])
+    assert lab.results(arrived)["dkim"] == "pass"
+
+
 def test_ten_messages_to_orange_leave_at_one_a_second_over_one_connection_and_gmail_is_not_held():
     slow = [lab.message(recipient="probe@orange.fr") for _number in range(10)]
     quick = lab.message(recipient="probe@gmail.com")
