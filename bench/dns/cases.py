@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import others
@@ -24,8 +24,17 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.verify_dmarc imp
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_ptr import Address, verify_ptr
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_spf import verify_spf
 
-NAMESERVER = "ns.fleet.example."
+NAMESERVERS = ("ns1.fleet.example.", "ns2.fleet.example.")
+AT = len(NAMESERVERS)  # what is ours is asked of each of them
 DEEP = {False: "plain.example", True: "macros.example"}
+
+# What is at fault in a fleet, how its zones become so, and the status of its checks of SPF then.
+FLEETS = {
+    "a fleet that has what it wants": (lambda zones: zones, "ok"),
+    "a fleet that has no records": (worlds.lacking, "absent"),
+    "a fleet that has two SPF records everywhere": (worlds.twice, "fail"),
+    "a fleet whose SPF records include one another": (worlds.looping, "fail"),
+}
 
 
 @dataclass(frozen=True)
@@ -54,8 +63,8 @@ class Case:
 
     @property
     def rounds(self) -> int:
-        """Return the round trips that cannot be avoided where so many questions as ours are under way at once."""
-        return sum(math.ceil(questions / WORKERS) for questions in self.steps)
+        """Return the round trips that cannot be avoided."""
+        return rounds_of(self.steps)
 
     @property
     def some(self) -> list:
@@ -63,12 +72,41 @@ class Case:
         return list(self.items)[:: self.share]
 
 
-def zones(fleet: worlds.Fleet, count: int, address: str) -> dict:
-    """Return all that the name server at the address has to serve; C(count) addresses stand in the deep records."""
-    made = fleet.zones(NAMESERVER, address)
+def zones(fleet: worlds.Fleet, count: int, addresses: Sequence[str]) -> dict:
+    """Return all that the name servers at the addresses have to serve; C(count) addresses stand in the deep records."""
+    made = fleet.zones(dict(zip(NAMESERVERS, addresses, strict=True)))
     for macros, name in DEEP.items():
-        made |= worlds.deep(name, macros, count, NAMESERVER)
+        made |= worlds.deep(name, macros, count, NAMESERVERS)
     return made
+
+
+def steps_of(fleet: worlds.Fleet) -> tuple[int, ...]:
+    """Return how many questions verify.yml cannot do without at each step, whatever it asks besides.
+
+    All names of the fleet are known before the first question. So these are: who serves each zone; at which address;
+    then everything at once; and what the answers alone tell, the consent of those who get reports, and the host of MX.
+    """
+    wanted = fleet.desired
+    addresses, domains, receivers = (len(wanted[name]) for name in ("addresses", "mail_domains", "receivers"))
+    keys, policies, zones = len(wanted["public_keys"]), len(wanted["policies"]), len(fleet.cuts)
+    bounces = {host for receiver in wanted["receivers"] for host in receiver["hosts"]}
+    # PTR, address and SPF of each HELO name; SPF of each domain; MX; keys; policies; the hosts' other family.
+    of_servers = 3 * addresses + domains + receivers + keys + policies + len(bounces)
+    # The alignment of HELO names; MTA-STS and TLSRPT; wildcards among keys; whom the zone above delegates to.
+    of_others = addresses + 2 * receivers + keys + zones
+    return zones, 2 * AT, AT * of_servers + of_others, AT * policies + 2
+
+
+def steps_of_names(fleet: worlds.Fleet, domains: Sequence[str]) -> tuple[int, ...]:
+    """Return the same for SPF alone, where each check of an address with a domain or its HELO name has a name to look
+    up."""
+    addresses = len(fleet.desired["addresses"])
+    return len(domains) + 1, 2 * AT, AT * (len(domains) + addresses), addresses * (len(domains) + 1)
+
+
+def rounds_of(steps: Iterable[int]) -> int:
+    """Return the round trips that steps take where so many questions as ours are under way at once."""
+    return sum(math.ceil(questions / WORKERS) for questions in steps)
 
 
 def cases(fleet: worlds.Fleet, count: int) -> list[Case]:
@@ -88,7 +126,7 @@ def _spf(macros: bool, count: int) -> Case:
         name=f"SPF of {count} addresses behind {worlds.INCLUDES} includes{', looked up by a macro' if macros else ''}",
         bound=0.3,
         # Who serves the domain, at which address; its record, the includes, and what the macro makes.
-        steps=(1, 2, 1, *[1] * worlds.INCLUDES, count * macros),
+        steps=(1, 2 * AT, AT, *[AT] * worlds.INCLUDES, count * macros),
         ours=ours,
         expected=_counts(clients),
         module=("spf_verify", {"domains": [domain], "addresses": [{"address": address} for address in clients],
@@ -111,7 +149,7 @@ def _ptr(fleet: worlds.Fleet, count: int) -> Case:
     return Case(
         name=f"PTR of {len(items)} addresses, and back",
         bound=0.5,
-        steps=(1, 2, count, count),  # who serves the network, at which address; the names, their addresses
+        steps=(2, 2 * AT, AT * 2 * count),  # who serves network and names, at which address; names and addresses
         ours=ours,
         expected=_counts(items),
         module=("ptr_verify", {"addresses": addresses}),
@@ -132,8 +170,8 @@ def _dkim(fleet: worlds.Fleet) -> Case:
     return Case(
         name=f"DKIM of {len(items)} domains",
         bound=None,
-        # The zones that the names are in, who serves them, at which address; the keys, and whether they are wildcards.
-        steps=(len(keys), len(keys), 2, 2 * len(keys)),
+        # Who serves the domains, at which address; the keys, and whether they are wildcards.
+        steps=(len(keys), 2 * AT, (AT + 1) * len(keys)),
         ours=ours,
         expected=_counts(items),
         module=("dkim_verify", {"keys": keys}),
@@ -159,9 +197,9 @@ def _dmarc(fleet: worlds.Fleet) -> Case:
     return Case(
         name=f"DMARC of {len(items)} domains, alignment and reports",
         bound=None,
-        # The zones that the names are in, who serves them, at which address; the records, and those that may stand at
-        # the bounce domains; the consent of who gets the reports, which has to be found as well.
-        steps=(len(items), len(items), 2, 2 * len(items), len(items), len(items)),
+        # Who serves the domains, at which address; the records, and those that may stand at the bounce domains; the
+        # consent of who gets the reports.
+        steps=(len(items), 2 * AT, (AT + 1) * len(items), AT * len(items)),
         ours=ours,
         expected={"ok": 3 * len(items)},
         module=("dmarc_verify", {"domains": policies}),

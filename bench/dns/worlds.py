@@ -11,10 +11,12 @@ import datetime
 import functools
 import ipaddress
 import random
+from collections.abc import Callable, Iterable, Mapping
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.desired import desired_state
 from ansible_collections.mailfleet.sending.plugins.module_utils.desired_records import desired_records
 from ansible_collections.mailfleet.sending.plugins.module_utils.inventory import read_fleet
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_record import is_spf
 
 FIRST = ipaddress.ip_address("198.18.0.0")  # networks for measuring (RFC 2544)
 FIRST_V6 = ipaddress.ip_address("2001:db8::")
@@ -28,13 +30,13 @@ def clients(count: int) -> dict[str, bool]:
     return {str(FIRST + number): number >= count / 10 for number in range(count)}
 
 
-def deep(name: str, macros: bool, count: int, nameserver: str) -> dict:
+def deep(name: str, macros: bool, count: int, nameservers: Iterable[str]) -> dict:
     """Return the zone of a name whose SPF record passes clients(count) behind five includes, one in the other.
 
     The innermost names the addresses, or looks each up by a macro.
     """
     passed = [address for address, passes in clients(count).items() if passes]
-    names = {name: {"NS": [nameserver], "TXT": [f"v=spf1 include:i1.{name} -all"]}}
+    names = {name: {"NS": [*nameservers], "TXT": [f"v=spf1 include:i1.{name} -all"]}}
     for level in range(1, INCLUDES):
         text = f"v=spf1 ip4:203.0.113.{level} include:i{level + 1}.{name} -all"
         names[f"i{level}.{name}"] = {"TXT": [text]}
@@ -79,17 +81,22 @@ class Fleet:
         """Return the desired state that DNS is verified by."""
         return desired_state(read_fleet(self.variables, self.hosts), self.keys, (), DATE, dns_only=True)
 
-    def zones(self, nameserver: str, address: str) -> dict:
-        """Return the zones of the fleet, all at one server of that name and address.
+    @property
+    def cuts(self) -> list[str]:
+        """Return the names of its zones."""
+        return ["fleet.example", *sorted(self._reverse_zones()), *self.keys]
+
+    def zones(self, nameservers: Mapping[str, str]) -> dict:
+        """Return the zones of the fleet and the root, all at servers with these names and addresses.
 
         They hold the wanted records, and what a fleet takes for granted: MX of the domains, the consent of the one who
         gets the reports.
         """
-        zones = {zone: {zone: {"NS": [nameserver]}} for zone in ["", "fleet.example", *self._reverse_zones()]}
-        zones["fleet.example"] |= {nameserver.removesuffix("."): {"A": [address]},
-                                   "mx.fleet.example": {"A": [str(FIRST - 1)]}}
+        zones = {zone: {zone: {"NS": [*nameservers]}} for zone in ["", *self.cuts]}
+        zones["fleet.example"] |= {name.removesuffix("."): {"A": [at]} for name, at in nameservers.items()}
+        zones["fleet.example"] |= {"mx.fleet.example": {"A": [str(FIRST - 1)]}}
         for name in self.keys:
-            zones[name] = {name: {"NS": [nameserver], "MX": ["10 mx.fleet.example."]}}
+            zones[name][name]["MX"] = ["10 mx.fleet.example."]
             zones["fleet.example"][f"{name}._report._dmarc.fleet.example"] = {"TXT": ["v=DMARC1"]}
         keys = [(entry["domain"], entry["selector"], entry["public"]) for entry in self.desired["public_keys"]]
         for record in desired_records(read_fleet(self.variables, self.hosts), keys):
@@ -103,6 +110,40 @@ class Fleet:
         addresses = [ipaddress.ip_address(entry["address"]) for entry in self.desired["addresses"]]
         labels = {4: 1, 6: 16}  # a /24, and a /64
         return {address.reverse_pointer.split(".", labels[address.version])[-1] for address in addresses}
+
+
+def lacking(zones: dict) -> dict:
+    """Return the zones with nothing in them but their name servers."""
+    hosts = {name.removesuffix(".") for names in zones.values() for types in names.values()
+             for name in types.get("NS", ())}
+    return {zone: {owner: {"NS": types["NS"]} if owner == zone else types for owner, types in names.items()
+                   if owner == zone or owner in hosts} for zone, names in zones.items()}
+
+
+def twice(zones: dict) -> dict:
+    """Return the zones with a second SPF record beside each."""
+    return _with_spf(zones, lambda owner, text: [text, "v=spf1 -all"])
+
+
+def looping(zones: dict) -> dict:
+    """Return the zones with SPF records of which each includes another, or itself, and so on without end."""
+    def other(owner: str) -> str:
+        return owner.removeprefix("e.") if owner.startswith("e.") else f"e.{owner}" if "brand" in owner else owner
+
+    return _with_spf(zones, lambda owner, _text: [f"v=spf1 include:{other(owner)} -all"])
+
+
+def by_name(zones: dict) -> dict:
+    """Return the zones with SPF records that look up a name of its own for each address and domain (served.LISTED)."""
+    return _with_spf(zones, lambda _owner, _text: ["v=spf1 exists:%{i}._listed.%{d} -all"])
+
+
+def _with_spf(zones: dict, make: Callable[[str, str], list[str]]) -> dict:
+    def changed(owner: str, types: dict) -> dict:
+        texts = [new for text in types.get("TXT", ()) for new in (make(owner, text) if is_spf(text) else [text])]
+        return types | ({"TXT": texts} if texts else {})
+
+    return {zone: {owner: changed(owner, types) for owner, types in names.items()} for zone, names in zones.items()}
 
 
 def _domain(number: int) -> dict:

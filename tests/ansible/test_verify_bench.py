@@ -17,19 +17,19 @@ import measured
 import worlds
 from served import ROOT, Served
 
-ADDRESS, PORT = "127.0.0.62", 53  # where modules ask authoritative servers
+ADDRESSES, PORT = ("127.0.0.62", "127.0.0.63"), 53  # where modules ask authoritative servers
 
 
 def test_verify_yml_proves_the_fleet_of_the_bench_by_whom_it_is_told_to_ask(tmp_path):
-    fleet = worlds.Fleet(servers=2, addresses=3, domains=2, resolver=ADDRESS)
+    fleet = worlds.Fleet(servers=2, addresses=3, domains=2, resolver=ADDRESSES[0])
     inventory, matrix = measured.write_inventory(fleet, tmp_path), tmp_path / "matrix.csv"
     playbook = ROOT / "playbooks" / "verify.yml"
-    with Served(cases.zones(fleet, 1, ADDRESS), ADDRESS, PORT):
+    with Served(cases.zones(fleet, 1, ADDRESSES), ADDRESSES, PORT):
         run = measured.playbook(playbook, inventory, "-e", f"sending_verify_matrix={matrix}")
-        assert "ns.fleet.example." in (tmp_path / ".mailfleet/state/verify.json").read_text("utf-8")
+        assert "ns2.fleet.example." in (tmp_path / ".mailfleet/state/verify.json").read_text("utf-8")
         # As YAML reads it, where it is not quoted.
         resolvers_only = measured.playbook(playbook, inventory, "-e", json.dumps({"sending_dns_authoritative": False}))
-        assert "ns.fleet.example." not in (tmp_path / ".mailfleet/state/verify.json").read_text("utf-8")
+        assert "ns2.fleet.example." not in (tmp_path / ".mailfleet/state/verify.json").read_text("utf-8")
     assert "\nPROVED: " in run.output and "changed=0" in run.output and "\nPROVED: " in resolvers_only.output
     # Six addresses, each with two domains, their bounce domains, and its HELO name.
     rows = matrix.read_text(encoding="utf-8").splitlines()[1:]

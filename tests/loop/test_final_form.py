@@ -117,3 +117,15 @@ def test_our_own_notices_are_signed(server):
     assert arrived is not None and "MAILER-DAEMON@example.com" in str(arrived["From"])
     assert lab.results(arrived)["dkim"] == "pass"
     assert "d=example.com" in str(arrived["DKIM-Signature"])
+
+
+@EVERY_SERVER
+def test_the_servers_own_mail_is_roots_at_the_first_domain(server):
+    """As cron writes it: without a sender, by root."""
+    nonce = lab.nonce(lab.message())
+    text = f"To: probe@gmail.com\nSubject: loop {nonce}\n\nCron <root@{server}> test\n"
+    lab.ssh(server, "sendmail", "-i", "-t", stdin=text.encode())
+    arrived = lab.received("probe@gmail.com", nonce)
+    assert arrived is not None and arrived["From"].addresses[0].addr_spec == "root@example.com"
+    assert "<root@example.com>" in str(arrived["Return-Path"])
+    assert lab.results(arrived)["dkim"] == "pass"

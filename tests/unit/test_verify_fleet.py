@@ -53,10 +53,7 @@ class Run:
 
     def __init__(self, stack, fleet, second=None, faults=None):
         self.fleet, self.stack = fleet, stack
-        zones = fleet.zones("ns1.fleet.example.", "127.0.0.2") | LISTED
-        for zone in zones.keys() - LISTED:
-            zones[zone][zone]["NS"].append("ns2.fleet.example.")
-        zones["fleet.example"]["ns2.fleet.example"] = {"A": ["127.0.0.3"]}
+        zones = fleet.zones({"ns1.fleet.example.": "127.0.0.2", "ns2.fleet.example.": "127.0.0.3"}) | LISTED
         self.resolver = stack.enter_context(Nameserver(zones, faults))
         self.authorities = [
             stack.enter_context(Nameserver(zones, fault, address=f"127.0.0.{at}", port=self.resolver.port))
