@@ -40,7 +40,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_layers i
     version_of,
 )
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_plan import Files, diff, files, table_files
-from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_proof import ProofError
+from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_proof import ProofError, Proving
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_stage import (
     Judgement,
     judge,
@@ -62,17 +62,6 @@ UNVERIFIED = (
 
 class Failed(RuntimeError):
     """An installation that failed behind its validation; the text has the cause, and what stands now."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Proving:
-    """What the user wants proved: nothing, all listeners or one address, and a message; waits are in seconds."""
-
-    enabled: bool = True
-    listeners: tuple[postfix_listeners.Listener, ...] = ()
-    queue: bool = True
-    timeout: float = 30
-    restart_wait: float = 60
 
 
 @dataclasses.dataclass
@@ -178,8 +167,8 @@ class Run:
             running = control.master() is not None
             held = postfix_listeners.ports(services) if running else frozenset()
             message = self.proving.enabled and self.proving.queue
-            judgement = judge(self.programs, stage, plan.main, plan.master, wanted, self.tables, held, message,
-                              self.pending)
+            staged = (stage, plan.main, plan.master, wanted, self.tables)
+            judgement = judge(self.programs, *staged, held, message, self.pending)
             result["unused"] += judgement.unused
             verb = "start" if not running else "restart" if needs_restart(before, judgement.values) else "reload"
             if not shown and whole and running:

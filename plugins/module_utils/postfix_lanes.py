@@ -23,7 +23,8 @@ from pathlib import Path
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.layer_lane import FINGERPRINT, IDENTITY, instance
 from ansible_collections.mailfleet.sending.plugins.module_utils.owned_files import Owner, hold_folder, write
-from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_apply import Failed, Proving, Run
+from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_apply import Failed, Run
+from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_proof import Proving
 from ansible_collections.mailfleet.sending.plugins.module_utils.programs import Programs
 
 HOME = "/var/lib/mailfleet/lanes"

@@ -36,6 +36,17 @@ class ProofError(RuntimeError):
 
 
 @dataclasses.dataclass(frozen=True)
+class Proving:
+    """What the user wants proved: nothing, all listeners or one address, and a message; waits are in seconds."""
+
+    enabled: bool = True
+    listeners: tuple[Listener, ...] = ()
+    queue: bool = True
+    timeout: float = 30
+    restart_wait: float = 60
+
+
+@dataclasses.dataclass(frozen=True)
 class Plan:
     """What is to be proved, within how many seconds: banners, certificates, and whether a message passes the queue."""
 

@@ -224,10 +224,11 @@ import os
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.layer_lane import IDENTITY
-from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_apply import Failed, Proving, Run
+from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_apply import Failed, Run
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_lanes import Lanes
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_layers import Refused, with_secrets
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_listeners import Listener
+from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_proof import Proving
 from ansible_collections.mailfleet.sending.plugins.module_utils.programs import Programs
 
 
