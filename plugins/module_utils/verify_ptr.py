@@ -17,6 +17,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import 
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind, Outcome
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import absolute_name, plain_address
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict
+from ansible_collections.mailfleet.sending.plugins.module_utils.waiting import Lack, is_bad
 
 CHECK = "ptr"
 MANY = 10  # names beyond these are not looked at by who validates them (RFC 7208, 5.5)
@@ -75,6 +76,13 @@ def verify_ptr(lookup: Lookup, addresses: Sequence[Address], authoritative: str 
         return combine(outcomes, lambda outcome: _judge(lookup, address, outcome, helo_must_match), instead)
 
     return lookup.each(verify, dict.fromkeys(addresses))
+
+
+def lack(address: Address, verdict: Verdict) -> Lack:
+    """Return what an address lacks by its verdict, for Waiting: its name, and that the name points back."""
+    if not is_bad(verdict):
+        return []
+    return [(address.pointer, "PTR"), *([(address.helo, address.rdtype)] if address.helo else [])]
 
 
 def _judge(lookup: Lookup, address: Address, pointers: Outcome, helo_must_match: bool) -> Verdict:

@@ -24,6 +24,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.spf_fleet import
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_mend import Mends
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_tree import View
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict, counted
+from ansible_collections.mailfleet.sending.plugins.module_utils.waiting import Lack, is_bad
 
 CHECK = "spf"
 # Where more ways than this led to one result of a domain, those that differ in the last term only are told as one.
@@ -37,11 +38,12 @@ Each = Callable[[Case, Sequence[tuple[Run, Check]]], None]
 @dataclass(frozen=True)
 class Findings:
     """C(verdicts) on all that was checked; C(counts), how many checks and servers' records have which status; C(mends)
-    by domain, where checks of it did not pass."""
+    by domain, where checks of it did not pass; C(lacking) for Waiting."""
 
     verdicts: tuple[Verdict, ...]
     counts: dict[Status, int]
     mends: dict[str, str]
+    lacking: tuple[Lack, ...] = ()
 
     def with_records(self, records: Iterable[Verdict]) -> Findings:
         """Return the findings with verdicts on the records, each subject of which counts one.
@@ -51,7 +53,10 @@ class Findings:
         """
         more = [replace(verdict, mend=self.mends.get(verdict.subjects[0], verdict.mend))
                 if verdict.status.rank > Status.WARN.rank else verdict for verdict in records]
-        return replace(self, verdicts=(*self.verdicts, *more), counts=Counter(self.counts) + counted(more))
+        known = {lack[0] for lack in self.lacking}
+        lacking = [lack for verdict in more if is_bad(verdict) and (lack := _lack(verdict.subjects[0]))[0] not in known]
+        return replace(self, verdicts=(*self.verdicts, *more), counts=Counter(self.counts) + counted(more),
+                       lacking=(*self.lacking, *lacking))
 
 
 def status_of(check: Check) -> Status:
@@ -109,14 +114,24 @@ def verify_spf(view: View, cases: Sequence[Case], each: Each | None = None) -> F
             groups.append(replace(found, runs=()))
     verdicts: list[Verdict] = []
     wrong: dict[str, Verdict] = {}
+    lacking: dict[str, Lack] = {}
     for found in groups:
         verdict = found.verdict
         if not verdict.ok:
+            lacking[found.case.domain] = _lack(found.case.domain, *view.denied)
             verdict = replace(verdict, mend=mends.of(found.case, found.check))
             before = wrong.get(found.case.domain, verdict)
             wrong[found.case.domain] = max(before, verdict, key=lambda each: each.status.rank)
         verdicts.append(verdict)
-    return Findings((*verdicts, *of_servers(view)), counts, {domain: each.mend for domain, each in wrong.items()})
+    servers = of_servers(view)
+    names = [subject.split()[1].removesuffix(".") for verdict in servers if is_bad(verdict) for subject in
+             verdict.subjects]
+    return Findings((*verdicts, *servers), counts, {domain: each.mend for domain, each in wrong.items()},
+                    tuple(({name: _lack(name) for name in names} | lacking).values()))
+
+
+def _lack(*names: str) -> Lack:
+    return [(name, "TXT") for name in dict.fromkeys(f"{name.removesuffix('.')}." for name in names)]
 
 
 @dataclass(frozen=True)
