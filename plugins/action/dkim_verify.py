@@ -7,24 +7,16 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible.utils.display import Display
-
 from ansible_collections.mailfleet.sending.plugins.module_utils.programs import Programs
-from ansible_collections.mailfleet.sending.plugins.module_utils.waiting import Try
 from ansible_collections.mailfleet.sending.plugins.modules import dkim_verify
-from ansible_collections.mailfleet.sending.plugins.plugin_utils.at_once import AtOnceAction
+from ansible_collections.mailfleet.sending.plugins.plugin_utils.at_once import WaitingAction
 from ansible_collections.mailfleet.sending.plugins.plugin_utils.run_command import run_command
 
 
-class ActionModule(AtOnceAction):
-    """The module, with its tries shown."""
+class ActionModule(WaitingAction):
+    """The module."""
 
     module = dkim_verify
 
     def result(self, arguments: dict[str, t.Any]) -> dict[str, t.Any]:
-        return dkim_verify.result(arguments, Programs(run_command), self._show)
-
-    def _show(self, tried: Try) -> None:
-        """Show a try, but not the only one of a task that found all at once, or that does not wait."""
-        if not self._task.no_log and (tried.number > 1 or tried.pause is not None):
-            Display().display(f"dkim_verify {tried}")
+        return dkim_verify.result(arguments, Programs(run_command), self.show)

@@ -74,8 +74,10 @@ options:
 options:
   wait:
     description:
-      - For how many seconds what is not as it should be is asked for again, with growing pauses. V(0) asks once.
-      - Each try is shown as it ends, with the time at which caches forget that there was no such record.
+      - For how many seconds what is not as it should be (C(fail), C(absent) or C(unknown)) is asked for again, with
+        growing pauses. V(0) asks once.
+      - Each try is shown as it ends, and returned in RV(ignore:tries), with the time at which caches forget that there
+        was no such record.
       - This time comes on top of O(deadline).
     type: float
     default: 0.0

@@ -13,7 +13,7 @@ from dataclasses import replace
 from ansible_collections.mailfleet.sending.plugins.module_utils.agreement import Agreement, agree
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import collect
-from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Outcome
+from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind, Outcome
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import absolute_name
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_audit import published
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_check import (
@@ -77,6 +77,12 @@ class View:
     def knows(self, name: str, rdtype: str) -> bool:
         """Return whether the question was asked."""
         return (name, rdtype) in self._known
+
+    @property
+    def denied(self) -> list[str]:
+        """Return the names at which there should be a record, be it included, and DNS says that there is no TXT."""
+        return [name for (name, rdtype), outcome in [*self._known.items()]
+                if rdtype == "TXT" and outcome.kind in (Kind.NO_NAME, Kind.NO_DATA)]
 
     def _ask(self, name: str, rdtype: str) -> Outcome:
         plain = _plain(name)

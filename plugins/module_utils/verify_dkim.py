@@ -6,8 +6,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import dkim_damage, dkim_places
@@ -17,17 +16,15 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lo
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind, Outcome
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import absolute_name
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict
-from ansible_collections.mailfleet.sending.plugins.module_utils.waiting import Try, until_good
+from ansible_collections.mailfleet.sending.plugins.module_utils.waiting import Waiting, is_bad
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What was found: a verdict for each key; C(seen) those served as expected by every authoritative server;
-    C(tries) what was still missing at each try."""
+    """What was found: a verdict for each key; C(seen) those served as expected by every authoritative server."""
 
     verdicts: tuple[Verdict, ...]
     seen: tuple[dict[str, object], ...]
-    tries: tuple[dict[str, object], ...]
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,7 @@ class _Asked:
 
     @property
     def waits(self) -> bool:
-        return self.verdict.status not in (Status.OK, Status.WARN)
+        return is_bad(self.verdict)
 
     @property
     def values(self) -> Outcome | None:
@@ -54,20 +51,20 @@ class _Asked:
         return record.key_type if record else ""
 
 
-def verify_dkim(lookup: Lookup, keys: Sequence[Key], authoritative: str = "auto", wait: float = 0,
-                sleep: Callable[[float], None] = time.sleep, show: Callable[[Try], None] | None = None) -> Findings:
+def verify_dkim(lookup: Lookup, keys: Sequence[Key], authoritative: str = "auto",
+                waiting: Waiting | None = None) -> Findings:
     """Return the findings on the keys, asked anew with growing pauses until all are good or the time is up.
 
-    Arguments: C(authoritative) see Lookup.ask_by; C(wait) seconds; C(sleep) pauses for seconds; C(show) takes each try
-    as it ends.
+    Arguments: C(authoritative) see Lookup.ask_by; C(waiting) the patience, without which they are asked for once.
     """
-    found, tries = until_good(lookup, keys, lambda key: _ask(lookup, key, authoritative), lambda asked: asked.waits,
-                              lambda key: (key.owner, "TXT"), wait, show, sleep)
+    found = (waiting or Waiting()).each_good(
+        lookup, keys, lambda keys: lookup.each(lambda key: _ask(lookup, key, authoritative), keys),
+        lambda key, asked: [(key.owner, "TXT")] if asked.waits else [])
     verdicts = lookup.each(lambda item: _looked_around(lookup, *item), found.items())
     verdicts = _second_signatures(found, verdicts)
     seen = [{"domain": key.domain, "selector": key.selector, "servers": list(agree(asked.outcomes).servers)}
             for key, asked in found.items() if key.public and not asked.instead and not asked.waits]
-    return Findings(tuple(verdicts), tuple(seen), tuple(tried.to_dict() for tried in tries))
+    return Findings(tuple(verdicts), tuple(seen))
 
 
 def _ask(lookup: Lookup, key: Key, authoritative: str) -> _Asked:

@@ -37,6 +37,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import O
 from ansible_collections.mailfleet.sending.plugins.module_utils.reading import domain_name
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import quoted, to_bytes
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict
+from ansible_collections.mailfleet.sending.plugins.module_utils.waiting import Lack, is_bad
 
 CHECK = "dmarc"
 MENTIONED = 8  # faults of one record that its verdict names
@@ -92,10 +93,11 @@ class Subject:
 
 @dataclass(frozen=True)
 class Findings:
-    """What was found: C(verdicts), and by domain what DMARC wants, as the resolvers say."""
+    """What was found: C(verdicts), by domain what DMARC wants, as the resolvers say, and C(lacking) for Waiting."""
 
     verdicts: tuple[Verdict, ...]
     discoveries: tuple[Discovery, ...]
+    lacking: tuple[Lack, ...] = ()
 
 
 def read_subjects(items: Iterable[Mapping[str, object]], path: str) -> list[Subject]:
@@ -131,12 +133,15 @@ def verify_dmarc(lookup: Lookup, subjects: Sequence[Subject], helo: Sequence[str
     names = list(dict.fromkeys(a_labels(name) for name in helo))
     checks = lookup.each(lambda subject: _Check(lookup, subject, authoritative), subjects)
     ours = {check.found.walk.organization for check in checks}
-    verdicts = [check.policy() for check in checks]
+    told = [(check.owner, check.policy()) for check in checks]
     greetings = Greetings(lookup.each(lambda name: walk(lookup.ask, name), names))
-    verdicts += [each for group in lookup.each(lambda check: check.alignment(greetings), checks) for each in group]
+    aligned = lookup.each(lambda check: check.alignment(greetings), checks)
+    told += [(check.owner, verdict) for check, verdicts in zip(checks, aligned) for verdict in verdicts]
     sources = {check.found.at.domain: check for check in checks if check.found.record}
-    verdicts += [each for group in lookup.each(lambda check: check.reports(ours), sources.values()) for each in group]
-    return Findings(tuple(verdicts), tuple(check.found for check in checks))
+    told += [each for group in lookup.each(lambda check: check.reports(ours), sources.values()) for each in group]
+    lacking = {owner: [(owner, "TXT")] for owner, verdict in told if is_bad(verdict)}
+    return Findings(tuple(verdict for _owner, verdict in told), tuple(check.found for check in checks),
+                    tuple(lacking.values()))
 
 
 def as_policy(found: Discovery) -> dict[str, object]:
@@ -263,15 +268,20 @@ class _Check:
         return [verify_alignment(self.lookup.ask, self.found, subject.bounce_domain, subject.dkim, helo,
                                  subject.keyless)]
 
-    def reports(self, ours: set[str]) -> list[Verdict]:
-        """Return the verdicts on those whom the record sends reports to."""
+    def reports(self, ours: set[str]) -> list[tuple[str, Verdict]]:
+        """Return the verdicts on those whom the record sends reports to, each with the name that was asked for."""
+        names: dict[Verdict, str] = {}
+
         def combined(name: str, judge: Callable[[Outcome], Verdict]) -> Verdict:
             outcomes, instead = self.lookup.ask_by(self.authoritative, name, "TXT")
-            return combine(outcomes, judge, instead)
+            verdict = combine(outcomes, judge, instead)
+            names[verdict] = name
+            return verdict
 
         ask: Ask = self.lookup.ask
         walked = walk(ask, self.found.at.domain) if self.found.inherited else self.found.walk
-        return verify_reports(ask, self.found.at, walked, ours, combined)
+        verdicts = verify_reports(ask, self.found.at, walked, ours, combined)
+        return [(names.get(verdict, self.found.at.owner), verdict) for verdict in verdicts]
 
 
 def _meant(outcome: Outcome) -> tuple:

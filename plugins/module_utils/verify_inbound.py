@@ -69,6 +69,13 @@ def verify_inbound(lookup: Lookup, domains: Sequence[str]) -> list[Verdict]:
     return lookup.each(lambda item: item[1](lookup, item[0]), checks)
 
 
+def questions(check: str, domain: str) -> list[tuple[str, str]]:
+    """Return the questions by which a verdict of a check of verify_inbound is made; C(domain) is absolute."""
+    if check == "tlsrpt":
+        return [(f"_smtp._tls.{domain}", "TXT")]
+    return [(f"_mta-sts.{domain}", "TXT"), (f"mta-sts.{domain}", "A"), (f"mta-sts.{domain}", "AAAA")]
+
+
 def _mta_sts(lookup: Lookup, domain: str) -> Verdict:
     verdict, record = _record(lookup, "mta-sts", f"_mta-sts.{domain}", domain, parse_mta_sts,
                               "v=STSv1; id=1;", "a record with an id, and a policy host")

@@ -16,6 +16,8 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import 
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind, Mx, Outcome
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import absolute_name
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict
+from ansible_collections.mailfleet.sending.plugins.module_utils.verify_inbound import questions, verify_inbound
+from ansible_collections.mailfleet.sending.plugins.module_utils.waiting import Lack, Waiting, is_bad
 
 CHECK = "mx"
 LOOKED_AT = 20  # hosts of one domain, those that mail goes to first: there may be thousands
@@ -81,6 +83,30 @@ def verify_mx(lookup: Lookup, receivers: Sequence[Receiver], authoritative: str 
     verdicts, _asked = lookup.each(lambda act: act(), (
         lambda: lookup.each(verify, dict.fromkeys(receivers)), lambda: hosts.look_up(hosts.own)))
     return verdicts
+
+
+def verify_receivers(lookup: Lookup, receivers: Sequence[Receiver], authoritative: str = "no", inbound: bool = True,
+                     waiting: Waiting | None = None) -> list[Verdict]:
+    """Return the verdicts of verify_mx, and with C(inbound) those of verify_inbound behind them.
+
+    Arguments: C(authoritative) holds for verify_mx; C(waiting) the patience, without which all is asked for once.
+    """
+    def check(items: list[Receiver | str]) -> list[Sequence[Verdict]]:
+        names = [item for item in items if isinstance(item, str)]
+        found = verify_mx(lookup, [item for item in items if not isinstance(item, str)], authoritative)
+        policies = verify_inbound(lookup, names)
+        return [[verdict] for verdict in found] + list(zip(policies[::2], policies[1::2]))
+
+    def lack(item: Receiver | str, verdicts: Sequence[Verdict]) -> Lack:
+        bad = [verdict for verdict in verdicts if is_bad(verdict)]
+        if isinstance(item, str):
+            return [question for verdict in bad for question in questions(verdict.check, item)]
+        hosts = [(host, rdtype) for host in item.hosts for rdtype in ("A", "AAAA")]
+        return [(item.domain, "MX"), *hosts] if bad else []
+
+    domains = [receiver.domain for receiver in receivers] if inbound else []
+    found = (waiting or Waiting()).each_good(lookup, [*receivers, *domains], check, lack)
+    return [verdict for verdicts in found.values() for verdict in verdicts]
 
 
 class _Hosts:

@@ -17,6 +17,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import 
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind, Outcome
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import absolute_name, plain_address
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict
+from ansible_collections.mailfleet.sending.plugins.module_utils.waiting import Lack, is_bad
 
 CHECK = "ptr"
 MANY = 10  # names beyond these are not looked at by who validates them (RFC 7208, 5.5)
@@ -71,12 +72,20 @@ def verify_ptr(lookup: Lookup, addresses: Sequence[Address], authoritative: str 
     C(helo_must_match) makes a confirmed name that is not the HELO name C(fail).
     """
     def verify(address: Address) -> Verdict:
-        # The name that it should have is known before it is found, so that both are asked for at once.
-        questions = [(address.pointer, "PTR"), *([(address.helo, address.rdtype)] if address.helo else [])]
-        answers = lookup.each(lambda question: lookup.ask_by(authoritative, *question), questions)
+        answers = lookup.each(lambda question: lookup.ask_by(authoritative, *question), _questions(address))
         return _Check(lookup, address, helo_must_match, *answers).verdict()
 
     return lookup.each(verify, dict.fromkeys(addresses))
+
+
+def lack(address: Address, verdict: Verdict) -> Lack:
+    """Return what an address lacks by its verdict, for Waiting: its name, and that the name points back."""
+    return _questions(address) if is_bad(verdict) else []
+
+
+def _questions(address: Address) -> list[tuple[str, str]]:
+    """Return what is asked first. The name that it should have is known before it is found: both are asked at once."""
+    return [(address.pointer, "PTR"), *([(address.helo, address.rdtype)] if address.helo else [])]
 
 
 # As Lookup.ask_by returns them.

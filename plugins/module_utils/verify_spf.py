@@ -23,6 +23,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.spf_mend import 
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_tree import View
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict, counted
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_spf_record import verdicts_on
+from ansible_collections.mailfleet.sending.plugins.module_utils.waiting import Lack, is_bad
 
 CHECK = "spf"
 # Where more ways than this led to one result of a domain, those that differ in the last term only are told as one.
@@ -35,10 +36,12 @@ Each = Callable[[Case, Sequence[tuple[Run, Check]]], None]
 
 @dataclass(frozen=True)
 class Findings:
-    """C(verdicts) on all that was checked; C(counts), how many checks, records and servers have which status."""
+    """C(verdicts) on all that was checked; C(counts), how many checks, records and servers have which status;
+    C(lacking) for Waiting."""
 
     verdicts: tuple[Verdict, ...]
     counts: Counter[Status]
+    lacking: tuple[Lack, ...] = ()
 
 
 def status_of(check: Check) -> Status:
@@ -68,11 +71,20 @@ def verify_spf(view: View, cases: Sequence[Case], each: Each | None = None,
             counts[found.verdict.status] += found.count
             mends.note(case, found.check, found.runs)
             groups.append(replace(found, runs=()))
+    denied = view.denied  # before mends are tried, which may ask for more than receivers do
     mends.settle()
     verdicts = [found.verdict if found.verdict.ok else
                 replace(found.verdict, mend=mends.of_check(found.case, found.check)) for found in groups]
-    records = verdicts_on(judged, mends)
-    return Findings((*verdicts, *of_servers(view), *records), counts + counted(records))
+    records, servers = verdicts_on(judged, mends), of_servers(view)
+    lacking = {found.case.domain: _lack(found.case.domain, *denied) for found in groups if is_bad(found.verdict)}
+    others = [subject.removeprefix("TXT ").removesuffix(".") for verdict in (*servers, *records) if is_bad(verdict)
+              for subject in verdict.subjects]
+    lacking |= {name: _lack(name) for name in others if name not in lacking}
+    return Findings((*verdicts, *servers, *records), counts + counted(records), tuple(lacking.values()))
+
+
+def _lack(*names: str) -> Lack:
+    return [(name, "TXT") for name in dict.fromkeys(f"{name.removesuffix('.')}." for name in names)]
 
 
 @dataclass(frozen=True)

@@ -149,14 +149,14 @@ seen:
     selector: {description: The selector., type: str, returned: always, sample: m20261123}
     servers: {description: The servers that serve it., type: list, elements: str, returned: always}
 tries:
-  description: What was asked and what was still missing at each try.
+  description: What was asked and what was still missing at each try, of which there is one without O(wait).
   returned: success
   type: list
   elements: dict
   contains:
     after: {description: Seconds since the beginning., type: float, returned: always, sample: 3.2}
     asked: {description: How many keys were asked for., type: int, returned: always, sample: 2}
-    waiting: {description: The records that were not there., type: list, elements: str, returned: always}
+    waiting: {description: The names of what was not as it should be., type: list, elements: str, returned: always}
     held: {description: Negative answers that caches may keep., type: list, elements: dict, returned: always}
     pause: {description: Seconds until the next try., type: float, returned: always, sample: 4.0}
 """
@@ -173,7 +173,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import a
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_authorities import verify_authorities
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_dkim import verify_dkim
 from ansible_collections.mailfleet.sending.plugins.module_utils.verifying import answer
-from ansible_collections.mailfleet.sending.plugins.module_utils.waiting import Try
+from ansible_collections.mailfleet.sending.plugins.module_utils.waiting import Try, Waiting
 
 ARGUMENTS = lookup.OPTIONS | lookup.AUTHORITATIVE | lookup.WAIT | {
     "keys": {"type": "list", "elements": "dict", "required": True, "options": KEY, "no_log": False},
@@ -184,10 +184,11 @@ def result(params: Mapping[str, object], run: Programs,
            show: Callable[[Try], None] | None = None) -> dict[str, object]:
     """Return what the module returns. C(show) takes each try as it ends. Raises: ValueError for mistakes."""
     keys, dns = every(lambda: read_keys(params["keys"], run), lambda: lookup.from_options(params))
+    waiting = Waiting(params["wait"], show)
     with dns:
-        found = verify_dkim(dns, keys, params["authoritative"], params["wait"], show=show)
+        found = verify_dkim(dns, keys, params["authoritative"], waiting)
     warnings = [] if keys else ["nothing was verified: keys is empty"]
-    return {"changed": False, "warnings": warnings, "seen": list(found.seen), "tries": list(found.tries),
+    return {"changed": False, "warnings": warnings, "seen": list(found.seen), "tries": waiting.told,
             **as_result([*found.verdicts, *verify_authorities(dns)])}
 
 

@@ -23,6 +23,7 @@ description:
 extends_documentation_fragment:
   - mailfleet.sending.lookup
   - mailfleet.sending.lookup.authoritative
+  - mailfleet.sending.lookup.wait
   - mailfleet.sending.attributes
   - mailfleet.sending.attributes.controller
 options:
@@ -172,9 +173,20 @@ policies:
       returned: always
       sample: example.com
     asked: {description: The names of the tree walk., type: list, elements: str, returned: always}
+tries:
+  description: What was asked and what was still missing at each try, of which there is one without O(wait).
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    after: {description: Seconds since the beginning., type: float, returned: always, sample: 3.2}
+    asked: {description: How many domains were asked for., type: int, returned: always, sample: 2}
+    waiting: {description: The names of what was not as it should be., type: list, elements: str, returned: always}
+    held: {description: Negative answers that caches may keep., type: list, elements: dict, returned: always}
+    pause: {description: Seconds until the next try., type: float, returned: always, sample: 4.0}
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -190,24 +202,27 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.verify_dmarc imp
     verify_dmarc,
 )
 from ansible_collections.mailfleet.sending.plugins.module_utils.verifying import answer
+from ansible_collections.mailfleet.sending.plugins.module_utils.waiting import Try, Waiting
 
-ARGUMENTS = lookup.OPTIONS | lookup.AUTHORITATIVE | {
+ARGUMENTS = lookup.OPTIONS | lookup.AUTHORITATIVE | lookup.WAIT | {
     "domains": {"type": "list", "elements": "dict", "required": True, "options": SUBJECT},
     "helo": {"type": "list", "elements": "str", "default": []},
 }
 
 
-def result(params: Mapping[str, object]) -> dict[str, object]:
-    """Return what the module returns. Raises: ValueError for mistakes."""
+def result(params: Mapping[str, object], show: Callable[[Try], None] | None = None) -> dict[str, object]:
+    """Return what the module returns. C(show) takes each try as it ends. Raises: ValueError for mistakes."""
     subjects, helo, dns = every(
         lambda: read_subjects(params["domains"], "domains"),
         lambda: read_greetings(params["helo"]),
         lambda: lookup.from_options(params))
+    waiting = Waiting(params["wait"], show)
     with dns:
-        found = verify_dmarc(dns, subjects, helo, params["authoritative"])
+        found = waiting.until_good(dns, len(subjects), lambda: verify_dmarc(
+            dns, subjects, helo, params["authoritative"]), lambda found: found.lacking)
     policies = [as_policy(discovery) for discovery in found.discoveries]
     warnings = [] if subjects else ["nothing was verified: domains is empty"]
-    return {"changed": False, "warnings": warnings, "policies": policies,
+    return {"changed": False, "warnings": warnings, "policies": policies, "tries": waiting.told,
             **as_result([*found.verdicts, *verify_authorities(dns)])}
 
 

@@ -23,6 +23,7 @@ description:
 extends_documentation_fragment:
   - mailfleet.sending.lookup
   - mailfleet.sending.lookup.authoritative
+  - mailfleet.sending.lookup.wait
   - mailfleet.sending.attributes
   - mailfleet.sending.attributes.controller
 options:
@@ -103,9 +104,24 @@ summary:
   returned: success
   type: dict
   sample: {ok: 6, warn: 0, unknown: 0, absent: 0, fail: 0}
+tries:
+  description: What was asked and what was still missing at each try, of which there is one without O(wait).
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    after: {description: Seconds since the beginning., type: float, returned: always, sample: 3.2}
+    asked:
+      description: How many domains were asked for, their inbound policies counted apart.
+      type: int
+      returned: always
+      sample: 4
+    waiting: {description: The names of what was not as it should be., type: list, elements: str, returned: always}
+    held: {description: Negative answers that caches may keep., type: list, elements: dict, returned: always}
+    pause: {description: Seconds until the next try., type: float, returned: always, sample: 4.0}
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -113,26 +129,29 @@ from ansible_collections.mailfleet.sending.plugins.module_utils import lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import every
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import as_result
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_authorities import verify_authorities
-from ansible_collections.mailfleet.sending.plugins.module_utils.verify_inbound import verify_inbound
-from ansible_collections.mailfleet.sending.plugins.module_utils.verify_mx import RECEIVER, read_receivers, verify_mx
+from ansible_collections.mailfleet.sending.plugins.module_utils.verify_mx import (
+    RECEIVER,
+    read_receivers,
+    verify_receivers,
+)
 from ansible_collections.mailfleet.sending.plugins.module_utils.verifying import answer
+from ansible_collections.mailfleet.sending.plugins.module_utils.waiting import Try, Waiting
 
-ARGUMENTS = lookup.OPTIONS | lookup.AUTHORITATIVE | {
+ARGUMENTS = lookup.OPTIONS | lookup.AUTHORITATIVE | lookup.WAIT | {
     "domains": {"type": "list", "elements": "dict", "required": True, "options": RECEIVER},
     "inbound_policies": {"type": "bool", "default": True},
 }
 
 
-def result(params: Mapping[str, object]) -> dict[str, object]:
-    """Return what the module returns. Raises: ValueError for mistakes."""
+def result(params: Mapping[str, object], show: Callable[[Try], None] | None = None) -> dict[str, object]:
+    """Return what the module returns. C(show) takes each try as it ends. Raises: ValueError for mistakes."""
     receivers, dns = every(lambda: read_receivers(params["domains"], "domains"), lambda: lookup.from_options(params))
+    waiting = Waiting(params["wait"], show)
     with dns:
-        verdicts = verify_mx(dns, receivers, params["authoritative"])
-        if params["inbound_policies"]:
-            verdicts += verify_inbound(dns, [receiver.domain for receiver in receivers])
+        verdicts = verify_receivers(dns, receivers, params["authoritative"], params["inbound_policies"], waiting)
         verdicts += verify_authorities(dns)
     warnings = [] if receivers else ["nothing was verified: domains is empty"]
-    return {"changed": False, "warnings": warnings, **as_result(verdicts)}
+    return {"changed": False, "warnings": warnings, "tries": waiting.told, **as_result(verdicts)}
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ description:
 extends_documentation_fragment:
   - mailfleet.sending.lookup
   - mailfleet.sending.lookup.authoritative
+  - mailfleet.sending.lookup.wait
   - mailfleet.sending.attributes
   - mailfleet.sending.attributes.controller
 options:
@@ -102,9 +103,20 @@ summary:
   returned: success
   type: dict
   sample: {ok: 2, warn: 0, unknown: 0, absent: 0, fail: 0}
+tries:
+  description: What was asked and what was still missing at each try, of which there is one without O(wait).
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    after: {description: Seconds since the beginning., type: float, returned: always, sample: 3.2}
+    asked: {description: How many addresses were asked for., type: int, returned: always, sample: 2}
+    waiting: {description: The names of what was not as it should be., type: list, elements: str, returned: always}
+    held: {description: Negative answers that caches may keep., type: list, elements: dict, returned: always}
+    pause: {description: Seconds until the next try., type: float, returned: always, sample: 4.0}
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -112,23 +124,26 @@ from ansible_collections.mailfleet.sending.plugins.module_utils import lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import every
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import as_result
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_authorities import verify_authorities
-from ansible_collections.mailfleet.sending.plugins.module_utils.verify_ptr import read_addresses, verify_ptr
+from ansible_collections.mailfleet.sending.plugins.module_utils.verify_ptr import lack, read_addresses, verify_ptr
 from ansible_collections.mailfleet.sending.plugins.module_utils.verifying import SENDING_ADDRESS, answer
+from ansible_collections.mailfleet.sending.plugins.module_utils.waiting import Try, Waiting
 
-ARGUMENTS = lookup.OPTIONS | lookup.AUTHORITATIVE | {
+ARGUMENTS = lookup.OPTIONS | lookup.AUTHORITATIVE | lookup.WAIT | {
     "addresses": {"type": "list", "elements": "dict", "required": True, "options": SENDING_ADDRESS},
     "helo_must_match": {"type": "bool", "default": False},
 }
 
 
-def result(params: Mapping[str, object]) -> dict[str, object]:
-    """Return what the module returns. Raises: ValueError for mistakes."""
+def result(params: Mapping[str, object], show: Callable[[Try], None] | None = None) -> dict[str, object]:
+    """Return what the module returns. C(show) takes each try as it ends. Raises: ValueError for mistakes."""
     addresses, dns = every(lambda: read_addresses(params["addresses"]), lambda: lookup.from_options(params))
+    waiting = Waiting(params["wait"], show)
     with dns:
-        verdicts = verify_ptr(dns, addresses, params["authoritative"], params["helo_must_match"])
-        verdicts += verify_authorities(dns)
+        found = waiting.each_good(dns, addresses, lambda those: verify_ptr(
+            dns, those, params["authoritative"], params["helo_must_match"]), lack)
+        verdicts = [*found.values(), *verify_authorities(dns)]
     warnings = [] if addresses else ["nothing was verified: addresses is empty"]
-    return {"changed": False, "warnings": warnings, **as_result(verdicts)}
+    return {"changed": False, "warnings": warnings, "tries": waiting.told, **as_result(verdicts)}
 
 
 def main() -> None:

@@ -23,6 +23,7 @@ description:
 extends_documentation_fragment:
   - mailfleet.sending.lookup
   - mailfleet.sending.lookup.authoritative
+  - mailfleet.sending.lookup.wait
   - mailfleet.sending.attributes
   - mailfleet.sending.attributes.controller
 options:
@@ -207,10 +208,20 @@ matrix:
   returned: success
   type: str
   sample: ""
+tries:
+  description: What was asked and what was still missing at each try, of which there is one without O(wait).
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    after: {description: Seconds since the beginning., type: float, returned: always, sample: 3.2}
+    asked: {description: How many domains were asked for., type: int, returned: always, sample: 2}
+    waiting: {description: The names of what was not as it should be., type: list, elements: str, returned: always}
+    held: {description: Negative answers that caches may keep., type: list, elements: dict, returned: always}
+    pause: {description: Seconds until the next try., type: float, returned: always, sample: 4.0}
 """
 
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -228,6 +239,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import a
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_authorities import verify_authorities
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_spf_run import verify_spf_run
 from ansible_collections.mailfleet.sending.plugins.module_utils.verifying import SENDING_ADDRESS, answer
+from ansible_collections.mailfleet.sending.plugins.module_utils.waiting import Try, Waiting
 
 CHECK = {
     "address": {"type": "str", "required": True},
@@ -235,7 +247,7 @@ CHECK = {
     "identity": {"type": "str", "choices": list(IDENTITIES), "default": "mailfrom"},
     "helo": {"type": "str", "default": ""},
 }
-ARGUMENTS = lookup.OPTIONS | lookup.AUTHORITATIVE | {
+ARGUMENTS = lookup.OPTIONS | lookup.AUTHORITATIVE | lookup.WAIT | {
     "domains": {"type": "list", "elements": "str", "default": []},
     "addresses": {"type": "list", "elements": "dict", "default": [], "options": SENDING_ADDRESS},
     "checks": {"type": "list", "elements": "dict", "default": [], "options": CHECK},
@@ -245,8 +257,12 @@ ARGUMENTS = lookup.OPTIONS | lookup.AUTHORITATIVE | {
 }
 
 
-def result(params: Mapping[str, object], check_mode: bool) -> dict[str, object]:
-    """Return what the module returns. Raises: ValueError for mistakes, and where the matrix cannot be written."""
+def result(params: Mapping[str, object], check_mode: bool,
+           show: Callable[[Try], None] | None = None) -> dict[str, object]:
+    """Return what the module returns. C(show) takes each try as it ends.
+
+    Raises: ValueError for mistakes, and where the matrix cannot be written.
+    """
     addresses = [(item["address"], item["helo"]) for item in params["addresses"]]
     fleet, senders, what_if, dns = every(
         lambda: of_fleet(params["domains"], addresses),
@@ -255,12 +271,14 @@ def result(params: Mapping[str, object], check_mode: bool) -> dict[str, object]:
         lambda: lookup.from_options(params))
     cases = together(fleet, of_senders(senders))
     path = "" if check_mode else params["matrix"] or ""
+    waiting = Waiting(params["wait"], show)
     with dns:
-        found = verify_spf_run(dns, cases, params["authoritative"], path, what_if, params["records"])
+        found = waiting.until_good(dns, len({case.domain for case in cases}), lambda: verify_spf_run(
+            dns, cases, params["authoritative"], path, what_if, params["records"]), lambda found: found.lacking)
     others = verify_authorities(dns)
     warnings = [] if cases else ["nothing was verified: addresses and checks are empty"]
-    return {"changed": False, "warnings": warnings, "matrix": path,
-            **as_result([*found.verdicts, *others], Counter(found.counts) + counted(others))}
+    return {"changed": False, "warnings": warnings, "matrix": path, "tries": waiting.told,
+            **as_result([*found.verdicts, *others], found.counts + counted(others))}
 
 
 def main() -> None:

@@ -10,6 +10,8 @@
 
 The module then has C(ARGUMENTS), its argument_spec, and C(result(params)), which returns what the module returns, with
 its warnings as C(warnings), and raises ValueError; its C(main) is the same.
+
+A module that waits has C(result(params, show)), C(show) taking each try as it ends, and a WaitingAction.
 """
 
 from __future__ import annotations
@@ -18,9 +20,11 @@ import typing as t
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import DNSPYTHON_ERROR
 from ansible_collections.mailfleet.sending.plugins.module_utils.verifying import NO_DNSPYTHON
+from ansible_collections.mailfleet.sending.plugins.module_utils.waiting import Try
 
 
 class AtOnceAction(ActionBase):
@@ -43,3 +47,15 @@ class AtOnceAction(ActionBase):
     def result(self, arguments: dict[str, t.Any]) -> dict[str, t.Any]:
         """Return what the module returns."""
         return self.module.result(arguments)
+
+
+class WaitingAction(AtOnceAction):
+    """The same of a module that waits, with its tries shown."""
+
+    def result(self, arguments: dict[str, t.Any]) -> dict[str, t.Any]:
+        return self.module.result(arguments, show=self.show)
+
+    def show(self, tried: Try) -> None:
+        """Show a try, but not the only one of a task that found all at once, or that does not wait."""
+        if not self._task.no_log and (tried.number > 1 or tried.pause is not None):
+            Display().display(f"{self.module.__name__.rpartition('.')[2]} {tried}")

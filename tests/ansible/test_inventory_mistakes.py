@@ -41,6 +41,8 @@ FILES = {
     "ca.crt": "-----BEGIN CERTIFICATE-----\n",
     "mailbox": "s3cret-in-a-file\n",
 }
+# What runs before the inventory is checked, and on the controller only.
+BEFORE = ("Stop where there is no server", "Reach no server where", "Take back the last report")
 UNREACHED = f"fatal: [{ONE}]: UNREACHABLE!"
 
 
@@ -72,7 +74,8 @@ class World:
         """The mistakes that a run told, a line each, before anything else was done."""
         said = self.play(*arguments)
         assert UNREACHED not in said and said.count("\nfatal: ") == 1, said
-        assert len(re.findall(r"^TASK ", said, re.MULTILINE)) == said.count("TASK [Reach no server") + 1, said
+        tasks = re.findall(r"^TASK \[(?:\S+ : )?(.*)\]", said, re.MULTILINE)
+        assert [task.startswith(BEFORE) for task in tasks].count(False) == 1, said
         lines = said.partition("msg: ")[2].partition("\n\n")[0].splitlines()
         headline = next(at for at, line in enumerate(lines) if " in the inventory:" in line)
         told = [line.strip() for line in lines[headline + 1:]]

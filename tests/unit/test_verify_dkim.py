@@ -23,6 +23,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.records import q
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_authorities import EVERY, verify_authorities
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_dkim import Key, verify_dkim
+from ansible_collections.mailfleet.sending.plugins.module_utils.waiting import Waiting
 
 OWNER = "m1._domainkey.example.com"
 
@@ -255,20 +256,22 @@ def test_waiting_ends_when_the_last_server_serves_the_key(servers):
                 {"TXT": [RECORD]}
             )
 
-    found = verify_dkim(run.lookup, [Key("example.com", "m1", PUBLIC)], "yes", wait=60, sleep=sleep)
+    waiting = Waiting(60, sleep=sleep)
+    found = verify_dkim(run.lookup, [Key("example.com", "m1", PUBLIC)], "yes", waiting)
     assert pauses == [1, 2, 4]
     assert one(found).status is Status.OK and found.seen
-    assert [item["waiting"] for item in found.tries] == [[f"{OWNER}."]] * 3 + [[]]
+    assert [item["waiting"] for item in waiting.told] == [[f"{OWNER}."]] * 3 + [[]]
 
 
 def test_waiting_ends_with_the_time(servers):
     run = servers({OWNER: {"TXT": ["v=DKIM1; p="]}})
     keys = [Key("example.com", "m1", PUBLIC), Key("example.com", "m2", PUBLIC), Key("example.com", "m1", PUBLIC)]
     began = time.monotonic()
-    found = verify_dkim(run.lookup, keys, "yes", wait=0.4)
+    waiting = Waiting(0.4)
+    found = verify_dkim(run.lookup, keys, "yes", waiting)
     assert 0.4 < time.monotonic() - began < 1
     assert [verdict.status for verdict in found.verdicts] == [Status.FAIL, Status.ABSENT]
-    assert [item["asked"] for item in found.tries] == [2, 2] and found.tries[-1]["waiting"] == [
+    assert [item["asked"] for item in waiting.told] == [2, 2] and waiting.told[-1]["waiting"] == [
         f"{OWNER}.",
         "m2._domainkey.example.com.",
     ]
@@ -276,7 +279,7 @@ def test_waiting_ends_with_the_time(servers):
 
 def test_only_what_is_missing_is_asked_again(servers):
     run = servers([RECORD])
-    verify_dkim(run.lookup, [Key("example.com", "m1", PUBLIC), Key("example.com", "m2", PUBLIC)], "yes", wait=0.1)
+    verify_dkim(run.lookup, [Key("example.com", "m1", PUBLIC), Key("example.com", "m2", PUBLIC)], "yes", Waiting(0.1))
     assert run.second.asked[OWNER, "TXT"] == 1
     assert run.second.asked["m2._domainkey.example.com", "TXT"] == 2
 

@@ -13,7 +13,7 @@ from nameserver import NEGATIVE_TTL, Nameserver
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Held, Kind
-from ansible_collections.mailfleet.sending.plugins.module_utils.waiting import PAUSES, Try, until_good
+from ansible_collections.mailfleet.sending.plugins.module_utils.waiting import PAUSES, Try, Waiting
 
 ZONES = {"example.com": {"a.example.com": {"TXT": ["here"]}, "far.example.com": {"CNAME": ["gone.example.com."]}}}
 NAMES = ["a.example.com", "b.example.com"]
@@ -31,9 +31,11 @@ def lookup(server):
         yield made
 
 
-def wait_for(lookup, names, **options):
-    return until_good(lookup, names, lambda name: lookup.ask(name, "TXT"), lambda outcome: not outcome.values,
-                      lambda name: (name, "TXT"), **options)
+def wait_for(lookup, names, wait=0, **options):
+    waiting = Waiting(wait, **options)
+    found = waiting.each_good(lookup, names, lambda names: [lookup.ask(name, "TXT") for name in names],
+                              lambda name, outcome: [] if outcome.values else [(name, "TXT")])
+    return found, tuple(waiting.tries)
 
 
 def test_what_is_there_is_asked_for_once(server, lookup):
