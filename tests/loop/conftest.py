@@ -10,9 +10,11 @@ import json
 import subprocess
 import sys
 
+import apart
 import lab_runs
 import lab_world as lab
 import pytest
+import watching
 
 # Where packages, settings and programs put files; Ansible's own scratch folder and the journal are no part of it.
 LOOKED_AT = ("/etc", "/usr", "/opt", "/root", "/srv", "/var")
@@ -42,11 +44,19 @@ class First:
 
 @dataclasses.dataclass(frozen=True)
 class Second:
-    """A run over a finished fleet with all output, its count of tasks, and what a fact cache kept of it."""
+    """A run over a finished fleet with all output, its count of tasks, and what a fact cache kept of it.
+
+    Its controller has a network namespace of its own: the lab's interfaces on this machine, what all of this machine's
+    had on them meanwhile, and what the controller's. Its user's home was empty: what it left there.
+    """
 
     run: lab_runs.Run
     counts: dict
     cache: str
+    interfaces: tuple[str, ...]
+    machine: watching.Seen
+    controller: watching.Seen
+    home: list[str]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -66,11 +76,12 @@ def world() -> World:
     return World(servers, serials, (lab.INVENTORY / ".mailfleet").exists())
 
 
-def watched(folder, **environment: str) -> tuple[lab_runs.Run, str]:
+def watched(folder, environment: dict[str, str], **options) -> tuple[lab_runs.Run, str]:
     """A run with all output; besides it what a fact cache kept."""
     run = lab_runs.run(
         "-vvv",
         "--diff",
+        **options,
         environment={
             "ANSIBLE_CACHE_PLUGIN": "jsonfile",
             "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(folder),
@@ -88,7 +99,7 @@ def first(tmp_path_factory) -> First:
     before = world()
     checked = lab_runs.run("--check", "--diff")
     after_check = world()
-    done, cache = watched(tmp_path_factory.mktemp("first"))
+    done, cache = watched(tmp_path_factory.mktemp("first"), {})
     return First(before, checked, after_check, done, cache)
 
 
@@ -96,5 +107,12 @@ def first(tmp_path_factory) -> First:
 def second(tmp_path_factory) -> Second:
     counts = tmp_path_factory.mktemp("counts") / "counts.json"
     enabled = {"ANSIBLE_CALLBACKS_ENABLED": "mailfleet.sending.task_count", "MAILFLEET_TASK_COUNT": str(counts)}
-    run, cache = watched(tmp_path_factory.mktemp("second"), **enabled)
-    return Second(run, json.loads(counts.read_text(encoding="utf-8")), cache)
+    folder, home = tmp_path_factory.mktemp("second"), tmp_path_factory.mktemp("home")
+    with apart.controller() as controller:
+        own = watching.of_the_lab()
+        with watching.Watch(*own) as machine, controller.watch() as inside:
+            environment = {**controller.environment, **enabled, "HOME": str(home)}
+            run, cache = watched(folder, environment, program=controller.program)
+    counted = json.loads(counts.read_text(encoding="utf-8"))
+    left = [str(path.relative_to(home)) for path in home.rglob("*")]
+    return Second(run, counted, cache, own, machine.seen, inside.seen, left)
