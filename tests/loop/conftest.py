@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 
@@ -14,6 +15,7 @@ import apart
 import lab_runs
 import lab_world as lab
 import pytest
+import secrecy
 import watching
 
 # Where packages, settings and programs put files; Ansible's own scratch folder and the journal are no part of it.
@@ -116,3 +118,34 @@ def second(tmp_path_factory) -> Second:
     counted = json.loads(counts.read_text(encoding="utf-8"))
     left = [str(path.relative_to(home)) for path in home.rglob("*")]
     return Second(run, counted, cache, own, machine.seen, inside.seen, left)
+
+
+@pytest.fixture(scope="session")
+def secrets(first, second) -> dict[str, list[str]]:
+    """Every secret of the fleet and the lab, each by the strings that give it away."""
+    keys = sorted((lab_runs.SECRETS / "dkim").rglob("*.pem"))
+    assert len(keys) == 2
+    probe = re.findall(r"[\w+/=-]{16,}", (lab_runs.SECRETS / "logins/probe").read_text(encoding="utf-8"))
+    hashes = lab.ssh("mta1.example.com", "cat", "/etc/dovecot/submission-users")
+    found = {
+        **{f"DKIM key of {path.parent.name}": secrecy.lines_of_key(path.read_text(encoding="utf-8")) for path in keys},
+        **{
+            f"TLS key of {server}": secrecy.lines_of_key((lab.RUN / f"tls/{server}.key").read_text(encoding="utf-8"))
+            or (lab.RUN / f"tls/{server}.key").read_text(encoding="utf-8").splitlines()[1:-1]
+            for server in lab.SERVERS
+        },
+        "TSIG": [(lab.RUN / "tsig.secret").read_text(encoding="utf-8").strip()],
+        **{
+            f"password of {login}": [(lab.RUN / f"{login}.secret").read_text(encoding="utf-8").strip()]
+            for login in lab.LOGINS
+        },
+        **{
+            f"hash of {login}": [(lab.RUN / f"{login}.hash").read_text(encoding="utf-8").strip().rpartition("$")[2]]
+            for login in lab.LOGINS
+        },
+        "password of the probe": probe,
+        "hash of the probe": [re.search(r"^probe:(?:\{\S+?\})?([^:\s]+)", hashes, re.MULTILINE).group(1)],
+        "password of the mailboxes": [(lab.RUN / "mailbox.secret").read_text(encoding="utf-8").strip()],
+    }
+    assert all(texts and all(len(text) >= 12 for text in texts) for texts in found.values()), found.keys()
+    return found
