@@ -88,6 +88,7 @@ class Lookout:
         self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.process.stdin.write(json.dumps(self.task) + "\n")
         self.process.stdin.flush()
+        assert self.process.stdout.readline() == "looking\n"
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -100,6 +101,7 @@ def main() -> None:
     task = json.loads(sys.stdin.readline())
     began, over = time.time(), threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), over.set())).start()
+    print("looking", flush=True)
     rounds, found = 0, {}
     while not over.wait(0.02):
         for folder in task["folders"]:
