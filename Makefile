@@ -49,8 +49,10 @@ molecule: prepare-lab ## the lab as a test: check, converge, idempotence, verify
 bench: prepare ## verification of DNS beside other ways to do it: speed as ratios; not a test
 	@$(PYTHON) bench/dns
 
+# What Ansible keeps goes with `make clean`; sockets need a short path, whatever that of the clone is.
 demo: lab-up ## build the lab and run playbooks/site.yml against its two bare servers
-	@PATH="$(CURDIR)/.venv/bin:$$PATH" ANSIBLE_CONFIG=ansible.cfg ansible-playbook playbooks/site.yml -i lab/inventory </dev/null
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" ANSIBLE_CONFIG=ansible.cfg ANSIBLE_HOME="$(CURDIR)/.cache/ansible/demo" \
+	  ANSIBLE_SSH_CONTROL_PATH_DIR=/run/mailfleet ansible-playbook playbooks/site.yml -i lab/inventory </dev/null
 
 lab-up: prepare-lab ## build and start the lab; what is already there is used again
 	@$(PYTHON) lab/lab.py up

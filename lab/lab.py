@@ -5,13 +5,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fcntl
 import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import images
@@ -24,6 +26,8 @@ from shell import CACHE, LAB, RUN, LabError, Progress, attempt, run
 INVENTORY = LAB / "inventory"
 # What runs of the collection leave beside the inventory: it describes a world that `reset` and `down` end.
 LEFT_BY_RUNS = ("state", "secrets", "observations.json", ".mailfleet")
+LOCK = Path("/run/lock/mailfleet-lab.lock")
+SOCKETS = Path("/run/mailfleet")   # of Ansible's connections to the servers: see the Makefile
 
 
 def in_parallel(action: Callable[[Node], Any], which: Iterable[Node]) -> list[Any]:
@@ -188,8 +192,11 @@ def down(progress: Progress) -> None:
     for container in nodes.present():
         nodes.remove(container)
     network.remove()
+    network.remove_rules()
     forget_runs()
-    shutil.rmtree(RUN, ignore_errors=True)
+    for folder in (RUN, SOCKETS):
+        shutil.rmtree(folder, ignore_errors=True)
+    LOCK.unlink(missing_ok=True)
     progress.say("the lab is gone: no container, no network, no key of it is left")
 
 
@@ -216,6 +223,20 @@ VERBS = {"up": up, "reset": reset, "status": status, "down": down, "clean": clea
          "images": build_images}
 
 
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Let no other lab.py work meanwhile; raises LabError where one does."""
+    while True:
+        with open(LOCK, "w", encoding="ascii") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise LabError("another lab.py is at work; wait until it has ended") from None
+            if os.fstat(lock.fileno()).st_nlink:   # `down` has not just removed it
+                yield
+                return
+
+
 def main() -> int:
     """Carry out one verb; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -227,11 +248,7 @@ def main() -> int:
         print("lab.py: the lab makes containers and a network, and needs root: run it with sudo", file=sys.stderr)
         return 1
     try:
-        with open("/run/lock/mailfleet-lab.lock", "w", encoding="ascii") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise LabError("another lab.py is at work; wait until it has ended") from None
+        with alone():
             verb(Progress())
     except LabError as error:
         print(f"lab.py: {error}", file=sys.stderr)

@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
 
 from plan import GATEWAYS, NETWORK, NODES, SUBNETS
 from shell import LabError, attempt, run
@@ -64,6 +66,33 @@ def remove() -> None:
     run(["podman", "network", "rm", "--force", NETWORK])
     if attempt(["ip", "link", "show", interface]).returncode == 0:
         run(["ip", "link", "delete", interface])
+
+
+def remove_rules() -> None:
+    """Remove what podman's last container of all leaves in the host's packet filter: chains that nothing needs.
+
+    While podman has any container, whoever's it is, they stay.
+    """
+    if run(["podman", "ps", "--all", "--quiet"]).strip():
+        return
+    for program in filter(shutil.which, ("iptables", "ip6tables")):
+        for table in ("filter", "nat"):
+            _remove_chains([program, "--wait", "--table", table])
+    if shutil.which("nft"):
+        attempt(["nft", "delete", "table", "inet", "netavark"])   # where podman writes its rules by nft
+
+
+def _remove_chains(command: list[str]) -> None:
+    """Remove podman's chains from one table, with the rules that lead to them."""
+    listed = attempt([*command, "--list-rules"])
+    rules = [shlex.split(line) for line in listed.stdout.splitlines()] if listed.returncode == 0 else []
+    chains = [rule[1] for rule in rules if rule[0] == "-N" and rule[1].startswith("NETAVARK")]
+    for rule in rules:
+        if rule[0] == "-A" and rule[1] not in chains and rule[-1] in chains:
+            run([*command, "-D", *rule[1:]])
+    for option in ("-F", "-X"):
+        for chain in chains:
+            run([*command, option, chain])
 
 
 def check_route() -> int:

@@ -14,6 +14,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lab"))
+
+import network
+
 ROOT = Path(__file__).resolve().parent.parent
 MADE = (".ansible", ".cache", ".collections", ".hypothesis", ".pytest_cache", ".ruff_cache", ".venv", "tests/output")
 CONTAINERS = ("mailfleet-newest-", "mailfleet-test-")
@@ -37,12 +41,16 @@ def remove_containers() -> None:
     for name in podman("images", "--format", "{{.Repository}}:{{.Tag}}"):
         if name.startswith(IMAGES):
             podman("rmi", "--force", name)
+    network.remove_rules()
 
 
 def remove_files() -> None:
     """Remove what git ignores and a run makes anew. Links are removed, never followed."""
-    for name in MADE:
-        shutil.rmtree(ROOT / name, ignore_errors=True)
+    for path in [ROOT / name for name in MADE]:
+        if path.is_symlink():
+            path.unlink()
+        elif path.exists():
+            shutil.rmtree(path)
     for path in [path for path in ROOT.rglob("__pycache__") if path.is_dir()]:
         shutil.rmtree(path)
 

@@ -6,15 +6,19 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
-from paths import copy_collection
+from paths import CACHE, copy_collection
 
 
 def main() -> None:
     command = ["antsibull-docs", "lint-collection-docs", "--plugin-docs", "--validate-collection-refs", "self", "."]
-    sys.exit(subprocess.run(command, cwd=copy_collection("docs"), check=False).returncode)
+    copy = copy_collection("docs")
+    home = CACHE / "docs" / "home"  # it writes a log there
+    home.mkdir(exist_ok=True)
+    sys.exit(subprocess.run(command, cwd=copy, env={**os.environ, "HOME": str(home)}, check=False).returncode)
 
 
 if __name__ == "__main__":

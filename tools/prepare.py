@@ -61,6 +61,8 @@ def prepare_venv(venv: Path, requirements: str) -> None:
     python = venv / "bin" / "python"
     same_python = python.exists() and python_version(python) == sys.version
     run([sys.executable, "-m", "venv", *([] if same_python else ["--clear"]), str(venv)])
+    # What it downloads is kept in the clone, so that `make clean` removes it, or where the user says.
+    os.environ.setdefault("PIP_CACHE_DIR", str(ROOT / ".cache" / "pip"))
     run([str(python), "-m", "pip", "install", "-q", "--no-input", "--disable-pip-version-check",
          "-r", str(REQUIREMENTS / requirements)])
     stamp.write_text(digest.hexdigest())

@@ -20,6 +20,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Sequence
@@ -125,9 +126,14 @@ def run(part: Part, long: bool, quiet: bool = False) -> Result:
     started = time.monotonic()
     output = reports.with_name(f"{part.name}.out")
     broken = ""
-    with output.open("wb") if quiet else contextlib.nullcontext() as kept:
+    with (
+        output.open("wb") if quiet else contextlib.nullcontext() as kept,
+        tempfile.TemporaryDirectory(prefix="mailfleet-", ignore_cleanup_errors=True) as scratch,
+    ):
+        # What tests write for a moment: copies of keys are among it, and pytest would keep those of three runs.
+        environ = {**environment(part.name, reports, long), "PYTEST_DEBUG_TEMPROOT": scratch}
         try:
-            status = watch(command, environment(part.name, reports, long), part.limit * (2 if long else 1), kept)
+            status = watch(command, environ, part.limit * (2 if long else 1), kept)
         except OSError as error:
             status, broken = 127, str(error)
     result = Result(part.name) if part.counts_as_one else count(part.name, reports)
@@ -193,6 +199,7 @@ def environment(name: str, reports: Path, long: bool) -> dict[str, str]:
         **os.environ,
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
         "ANSIBLE_HOME": str(CACHE / "ansible" / name),
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": "/run/mailfleet",  # short, since a socket's path has at most 104 characters
         "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
         "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".collections"),
         "HYPOTHESIS_STORAGE_DIRECTORY": str(CACHE / "hypothesis"),

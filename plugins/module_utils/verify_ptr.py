@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.agreement import agree, combine
+from ansible_collections.mailfleet.sending.plugins.module_utils.generic_names import is_generic
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import collect, every
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind, Outcome
@@ -23,10 +23,6 @@ CHECK = "ptr"
 MANY = 10  # names beyond these are not looked at by who validates them (RFC 7208, 5.5)
 LOOKED_AT = 20  # names of one address, and the one that it greets with: it may have thousands
 _REVERSE = (".in-addr.arpa.", ".ip6.arpa.")
-# Words in names that networks give to the lines of their customers.
-_CUSTOMER = re.compile(r"(?:^|[.-])(?:dyn(?:amic)?|dhcp|a?dsl|cable|dial(?:up|in)|ppp|broadband)(?=[.\d-])")
-# Four numbers in a row, wherever a row of them begins.
-_QUARTETS = re.compile(r"(?<![0-9])(?=([0-9]+)[.-]([0-9]+)[.-]([0-9]+)[.-]([0-9]+))")
 
 
 @dataclass(frozen=True)
@@ -210,25 +206,6 @@ def _taste(address: Address, names: Sequence[str], set_pointer: str) -> tuple[St
         cause = f"{name} looks like the name of a customer's line, and receivers mistrust such names"
         return Status.WARN, cause, "give the address a name of your domain, in PTR, in DNS and as HELO name"
     return Status.OK, "", ""
-
-
-def is_generic(name: str, address: str) -> bool:
-    """Return whether the name looks like one that a network made up for an address.
-
-    Arguments: C(name) absolute, in lower case; C(address) an IPv4 or IPv6 address.
-    Such a name holds the address (in either order, in hexadecimal too), or a word for customers' lines.
-    """
-    if _CUSTOMER.search(name):
-        return True
-    ip = ipaddress.ip_address(address)
-    if ip.version == 6:
-        digits = ip.exploded.replace(":", "")
-        return digits[16:] in re.sub(r"[^0-9a-f]", "", name.partition(".")[0]) or digits in name
-    octets = list(ip.packed)
-    if any([*map(int, found)] in (octets, octets[::-1]) for found in _QUARTETS.findall(name)):
-        return True
-    forms = ["".join(f"{octet:{digits}}" for octet in octets) for digits in ("03", "02x")]
-    return any(form in name and re.search(rf"(?<![0-9]){form}(?![0-9])", name) for form in forms)
 
 
 def _not_back(address: Address, outcome: Outcome) -> str:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import re
 import shutil
 import smtplib
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -227,11 +229,34 @@ def prove_all() -> None:
     assert "\nPROVED: " in lab.play().ok().output
 
 
+def make_bare(*servers: str) -> None:
+    """Make servers anew, as they were before the first run; whoever does so lets them converge again."""
+    for server in servers:
+        node = f"mailfleet-lab-{server.partition('.')[0]}"
+        remove = ["podman", "--runtime", "runc", "rm", "--force", "--time", "0", "--volumes", node]
+        subprocess.run(remove, check=True, capture_output=True, timeout=120)
+    up = [sys.executable, str(lab.LAB / "lab.py"), "up"]
+    subprocess.run(up, check=True, stdout=subprocess.DEVNULL, timeout=300)
+
+
 def forget_keys(*names: str) -> None:
     """Remove the files of selectors from the servers: the lab's own inventory knows nothing of them."""
     for server in lab.SERVERS:
         for name in names:
             lab.ssh(server, "find", "/etc/dkimkeys", "-name", f"{name}.pem", "-delete")
+
+
+def queue_ids(server: str, sender: str) -> set[str]:
+    """The queue ids under which a server's Postfix has had messages with a return path."""
+    log = lab.ssh(server, "journalctl", "--quiet", "--no-pager", "-t", "postfix/pickup", "-t", "postfix/qmgr")
+    return set(re.findall(rf": ([0-9A-Za-z]+): (?:uid=\d+ )?from=<{re.escape(sender)}>", log))
+
+
+def deliveries(server: str, sender: str) -> list[str]:
+    """The lines by which a server's Postfix says that it sent messages with a return path, whichever transport did."""
+    ids = queue_ids(server, sender)
+    log = lab.ssh(server, "journalctl", "--quiet", "--no-pager", "--grep", "status=sent", check=False)
+    return [line for line in log.splitlines() if any(f"]: {each}: to=<" in line for each in ids)]
 
 
 def empty_queues() -> None:

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 
+import apart
 import lab_runs
 import lab_world as lab
 import pytest
+import secrecy
+import watching
 
 # Where packages, settings and programs put files; Ansible's own scratch folder and the journal are no part of it.
 LOOKED_AT = ("/etc", "/usr", "/opt", "/root", "/srv", "/var")
@@ -42,11 +46,19 @@ class First:
 
 @dataclasses.dataclass(frozen=True)
 class Second:
-    """A run over a finished fleet with all output, its count of tasks, and what a fact cache kept of it."""
+    """A run over a finished fleet with all output, its count of tasks, and what a fact cache kept of it.
+
+    Its controller has a network namespace of its own: the lab's interfaces on this machine, what all of this machine's
+    had on them meanwhile, and what the controller's. Its user's home was empty: what it left there.
+    """
 
     run: lab_runs.Run
     counts: dict
     cache: str
+    interfaces: tuple[str, ...]
+    machine: watching.Seen
+    controller: watching.Seen
+    home: list[str]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -66,11 +78,12 @@ def world() -> World:
     return World(servers, serials, (lab.INVENTORY / ".mailfleet").exists())
 
 
-def watched(folder, **environment: str) -> tuple[lab_runs.Run, str]:
+def watched(folder, environment: dict[str, str], **options) -> tuple[lab_runs.Run, str]:
     """A run with all output; besides it what a fact cache kept."""
     run = lab_runs.run(
         "-vvv",
         "--diff",
+        **options,
         environment={
             "ANSIBLE_CACHE_PLUGIN": "jsonfile",
             "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(folder),
@@ -88,7 +101,7 @@ def first(tmp_path_factory) -> First:
     before = world()
     checked = lab_runs.run("--check", "--diff")
     after_check = world()
-    done, cache = watched(tmp_path_factory.mktemp("first"))
+    done, cache = watched(tmp_path_factory.mktemp("first"), {})
     return First(before, checked, after_check, done, cache)
 
 
@@ -96,5 +109,43 @@ def first(tmp_path_factory) -> First:
 def second(tmp_path_factory) -> Second:
     counts = tmp_path_factory.mktemp("counts") / "counts.json"
     enabled = {"ANSIBLE_CALLBACKS_ENABLED": "mailfleet.sending.task_count", "MAILFLEET_TASK_COUNT": str(counts)}
-    run, cache = watched(tmp_path_factory.mktemp("second"), **enabled)
-    return Second(run, json.loads(counts.read_text(encoding="utf-8")), cache)
+    folder, home = tmp_path_factory.mktemp("second"), tmp_path_factory.mktemp("home")
+    with apart.controller() as controller:
+        own = watching.of_the_lab()
+        with watching.Watch(*own) as machine, controller.watch() as inside:
+            environment = {**controller.environment, **enabled, "HOME": str(home)}
+            run, cache = watched(folder, environment, program=controller.program)
+    counted = json.loads(counts.read_text(encoding="utf-8"))
+    left = [str(path.relative_to(home)) for path in home.rglob("*")]
+    return Second(run, counted, cache, own, machine.seen, inside.seen, left)
+
+
+@pytest.fixture(scope="session")
+def secrets(first, second) -> dict[str, list[str]]:
+    """Every secret of the fleet and the lab, each by the strings that give it away."""
+    keys = sorted((lab_runs.SECRETS / "dkim").rglob("*.pem"))
+    assert len(keys) == 2
+    probe = re.findall(r"[\w+/=-]{16,}", (lab_runs.SECRETS / "logins/probe").read_text(encoding="utf-8"))
+    hashes = lab.ssh("mta1.example.com", "cat", "/etc/dovecot/submission-users")
+    found = {
+        **{f"DKIM key of {path.parent.name}": secrecy.lines_of_key(path.read_text(encoding="utf-8")) for path in keys},
+        **{
+            f"TLS key of {server}": secrecy.lines_of_key((lab.RUN / f"tls/{server}.key").read_text(encoding="utf-8"))
+            or (lab.RUN / f"tls/{server}.key").read_text(encoding="utf-8").splitlines()[1:-1]
+            for server in lab.SERVERS
+        },
+        "TSIG": [(lab.RUN / "tsig.secret").read_text(encoding="utf-8").strip()],
+        **{
+            f"password of {login}": [(lab.RUN / f"{login}.secret").read_text(encoding="utf-8").strip()]
+            for login in lab.LOGINS
+        },
+        **{
+            f"hash of {login}": [(lab.RUN / f"{login}.hash").read_text(encoding="utf-8").strip().rpartition("$")[2]]
+            for login in lab.LOGINS
+        },
+        "password of the probe": probe,
+        "hash of the probe": [re.search(r"^probe:(?:\{\S+?\})?([^:\s]+)", hashes, re.MULTILINE).group(1)],
+        "password of the mailboxes": [(lab.RUN / "mailbox.secret").read_text(encoding="utf-8").strip()],
+    }
+    assert all(texts and all(len(text) >= 12 for text in texts) for texts in found.values()), found.keys()
+    return found

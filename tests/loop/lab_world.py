@@ -33,7 +33,9 @@ ROOT = Path(__file__).resolve().parents[2]
 LAB = ROOT / "lab"
 RUN = LAB / "run"
 INVENTORY = LAB / "inventory"
+HOME = ROOT / ".cache/ansible/loop"  # what Ansible keeps between runs, so that the user's own is left alone
 BIN = Path(sys.executable).parent
+LOGINS = ("app", "shop")
 SERVERS = {"mta1.example.com": "198.51.100.10", "mta2.example.com": "198.51.100.20"}
 HELO = {
     "198.51.100.10": "mta1.example.com",
@@ -103,6 +105,8 @@ def _environment(more: dict[str, str] | None = None) -> dict[str, str]:
     }
     return {
         **kept,
+        "ANSIBLE_HOME": str(HOME),
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": "/run/mailfleet",
         "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
         "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".collections"),
         "ANSIBLE_NOCOLOR": "1",

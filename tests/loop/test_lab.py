@@ -10,17 +10,13 @@ Needs a running lab (`lab/lab.py up`), bare or provisioned.
 from __future__ import annotations
 
 import imaplib
-import ipaddress
 import json
 import poplib
 import secrets
-import socket
 import ssl
 import subprocess
 import sys
-import threading
 import time
-from collections import Counter
 from email import message_from_bytes
 from email.message import Message
 from pathlib import Path
@@ -36,8 +32,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "lab"))  # the lab's modules stand beside lab.py
 
-import network
 import plan
+import watching
 from shell import LAB
 
 RUN = LAB / "run"
@@ -245,51 +241,19 @@ def test_addresses_are_those_of_the_plan(node):
     assert found == set(node.addresses)
 
 
-# Where source and destination stand in an Ethernet frame of IPv4, IPv6 and ARP.
-ADDRESSES_AT = {0x0800: ((26, 30), (30, 34)), 0x86DD: ((22, 38), (38, 54)), 0x0806: ((28, 32), (38, 42))}
-
-
-class Watch:
-    """Counts the frames with a lab address in them by the interface that they were seen on, from all interfaces."""
-
-    def __enter__(self) -> Watch:
-        self.seen: Counter[str] = Counter()
-        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-        self.socket.settimeout(0.2)
-        self.ending = threading.Event()
-        self.thread = threading.Thread(target=self.run)
-        self.thread.start()
-        return self
-
-    def run(self) -> None:
-        while not self.ending.is_set():
-            try:
-                frame, (interface, kind, *_rest) = self.socket.recvfrom(128)
-            except TimeoutError:
-                continue
-            places = ADDRESSES_AT.get(kind, ())
-            addresses = [ipaddress.ip_address(frame[start:end]) for start, end in places if len(frame) >= end]
-            if any(address in subnet for address in addresses for subnet in plan.SUBNETS):
-                self.seen[interface] += 1
-
-    def __exit__(self, *_) -> None:
-        self.ending.set()
-        self.thread.join()
-        self.socket.close()
-
-
 def test_nothing_of_the_lab_is_on_another_interface():
-    bridge = network.bridge()
-    ends = json.loads(subprocess.check_output(["ip", "-j", "link", "show", "master", bridge]))
-    # A packet of the host to itself (its own gateway address) goes by lo.
-    own = {bridge, "lo", *(each["ifname"] for each in ends)}
-    with Watch() as watch:
+    """Packages come, questions are asked and mail travels; a whole run is watched too, in test_nothing_leaves.py."""
+    own = watching.of_the_lab()
+    with watching.Watch(*own) as watch:
         inside("mta1", "apt-get", "-qq", "update")
         dns.query.udp(dns.message.make_query("www.debian.org", "A"), plan.RESOLVER, timeout=5)
         for mailbox in MAILBOXES:
             fetch(mailbox, send(mailbox)[0])
-    assert watch.seen[bridge] > 100, "the watch did not even see the lab's own traffic"
-    assert {interface: count for interface, count in watch.seen.items() if interface not in own} == {}
+    seen = watch.seen
+    assert seen.lab[own[0]] > 100, "the watch did not even see the lab's own traffic"
+    # A packet of the host to itself (its own gateway address) goes by lo.
+    assert seen.elsewhere(*own, "lo") == seen.questions == seen.strangers == {}
+    assert seen.lost == 0
 
 
 def test_a_server_cannot_reach_anything_but_the_lab():

@@ -8,60 +8,21 @@ from __future__ import annotations
 import json
 import os
 import re
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import lab_runs
 import lab_world as lab
 import pytest
+import secrecy
+from secrecy import given_away
 
 EVERY_SERVER = pytest.mark.parametrize("server", lab.SERVERS)
 GENERATIONS = "/var/lib/mailfleet/postfix"
 KEPT = re.compile(re.escape(GENERATIONS) + r"/generations/\d+/(manifest\.json|tables/smtpd\.[0-9a-f]{16}\.pem)")
-LOGINS = ("app", "shop")
 # Everywhere on a server but for what its image brought: /usr, and devices and kernel interfaces.
 PLACES = ("/etc", "/var", "/root", "/home", "/srv", "/opt", "/tmp", "/run", "/dev/shm", "/usr/local")
-
-
-def lines_of_key(pem: str) -> list[str]:
-    """The lines of a private key that hold its private numbers; those above hold the public ones, too."""
-    body = [line for line in pem.splitlines() if line and not line.startswith("-")]
-    return body[-len(body) // 2 : -1]
-
-
-@pytest.fixture(scope="module")
-def secrets(first, second) -> dict[str, list[str]]:
-    """Every secret of the fleet and the lab, each by the strings that give it away."""
-    keys = sorted((lab_runs.SECRETS / "dkim").rglob("*.pem"))
-    assert len(keys) == 2
-    probe = re.findall(r"[\w+/=-]{16,}", (lab_runs.SECRETS / "logins/probe").read_text(encoding="utf-8"))
-    hashes = lab.ssh("mta1.example.com", "cat", "/etc/dovecot/submission-users")
-    found = {
-        **{f"DKIM key of {path.parent.name}": lines_of_key(path.read_text(encoding="utf-8")) for path in keys},
-        **{
-            f"TLS key of {server}": lines_of_key((lab.RUN / f"tls/{server}.key").read_text(encoding="utf-8"))
-            or (lab.RUN / f"tls/{server}.key").read_text(encoding="utf-8").splitlines()[1:-1]
-            for server in lab.SERVERS
-        },
-        "TSIG": [(lab.RUN / "tsig.secret").read_text(encoding="utf-8").strip()],
-        **{
-            f"password of {login}": [(lab.RUN / f"{login}.secret").read_text(encoding="utf-8").strip()]
-            for login in LOGINS
-        },
-        **{
-            f"hash of {login}": [(lab.RUN / f"{login}.hash").read_text(encoding="utf-8").strip().rpartition("$")[2]]
-            for login in LOGINS
-        },
-        "password of the probe": probe,
-        "hash of the probe": [re.search(r"^probe:(?:\{\S+?\})?([^:\s]+)", hashes, re.MULTILINE).group(1)],
-        "password of the mailboxes": [(lab.RUN / "mailbox.secret").read_text(encoding="utf-8").strip()],
-    }
-    assert all(texts and all(len(text) >= 12 for text in texts) for texts in found.values()), found.keys()
-    return found
-
-
-def given_away(text: str, secrets: dict[str, list[str]]) -> set[str]:
-    """The names of the secrets that a text has any string of."""
-    return {name for name, strings in secrets.items() for string in strings if string in text}
 
 
 def test_the_search_finds_what_is_there(secrets):
@@ -103,11 +64,28 @@ def test_state_and_report_hold_no_secret(first, second, secrets):
         assert given_away(path.read_text(encoding="utf-8"), secrets) == set(), path
 
 
-def test_the_controllers_scratch_folders_hold_no_secret(first, second, secrets):
-    for folder in (Path("~/.ansible/tmp").expanduser(), Path("~/.ansible/cp").expanduser()):
-        for path in folder.rglob("*") if folder.exists() else ():
-            if path.is_file():
-                assert given_away(path.read_text(encoding="utf-8", errors="replace"), secrets) == set(), path
+@pytest.fixture(params=[*secrecy.SCRATCH, str(lab.HOME)])
+def scratch(request) -> Iterator[tuple[str, list[Path], dict[str, list[str]]]]:
+    """A folder that programs of the controller write into, files put there by the test, and the secret in them."""
+    folder, planted = request.param, {"planted": [uuid.uuid4().hex]}
+    paths = [Path(folder, f"mailfleet-{uuid.uuid4().hex}") for _mode in range(2)]
+    try:
+        for path, mode in zip(paths, (0o644, 0o600)):
+            path.write_text(f"x {planted['planted'][0]} y")
+            path.chmod(mode)
+        yield folder, paths, planted
+    finally:
+        for path in paths:
+            path.unlink(missing_ok=True)
+
+
+def test_no_scratch_folder_of_the_controller_gives_a_secret_away(scratch, first, second, secrets):
+    """Of a folder that all use, what others could read and what is of these tests' time; of Ansible's own, all."""
+    folder, (readable, private), planted = scratch
+    shared = folder in secrecy.SCRATCH
+    looked_at = secrecy.files(folder, others=shared, since=secrecy.STARTED if shared else 0)
+    found = secrecy.found_in(looked_at, {**secrets, **planted})
+    assert found == {str(path): ["planted"] for path in ([readable] if shared else [readable, private])}
 
 
 def test_the_secrets_folder_is_its_owners_alone(first, second):

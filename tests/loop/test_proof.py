@@ -22,12 +22,13 @@ DOMAINS = ("example.com", "example.us")
 BOUNCES = {domain: f"e.{domain}" for domain in DOMAINS}
 STAMPED = {"probe@gmail.com": {"dkim", "spf", "dmarc"}, "probe@freemail.test": {"dkim", "spf", "iprev"}}
 EVERY_PATH = set(itertools.product(lab.HELO, DOMAINS, STAMPED))
-# A header field of the receiver, the place in its mailbox, or a question and who was asked.
+SERVER = r"(ns\d\.lab\.test\. \()?(198\.51\.100\.|2001:db8:61::)[234]\b"
+# A header field of the receiver, the place in its mailbox, or questions, each with who was asked.
 TRACES = (
     r"Authentication-Results: mx\.(gmail\.com|freemail\.test); ",
     r"Received: from mta[12]b?\.example\.com .* by mx\.",
     r"IMAP 198\.51\.100\.4[02], message \d+ of INBOX$",
-    r"(TXT|PTR) [0-9a-z._-]+\.($| asked of .*198\.51\.100\.\d)",
+    rf"((TXT|PTR|A|AAAA) [0-9a-z._-]+\. asked of {SERVER}[^;]*(; |$))+$",
 )
 # What a message brings along that would like to have passed.
 FORGED = "{id}; dkim=pass header.d={domain}; spf=pass smtp.mailfrom={bounce}; dmarc=pass header.from={domain}"

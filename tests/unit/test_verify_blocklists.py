@@ -6,7 +6,11 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from nameserver import Nameserver
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.blocklists import (
@@ -156,3 +160,35 @@ def test_lists_by_name_and_of_one_s_own():
     assert named("mine", "list.test", ["domain"]).kinds == ("domain",)
     with pytest.raises(ValueError, match="'spamcp' is not known; expected one of spamcop, psbl"):
         named("spamcp")
+
+
+INSIDE = ipaddress.ip_network("127.0.0.0/8")  # RFC 5782, 2.1
+ANSWERS = st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=4, network="127.0.0.0/16"),
+                    st.ip_addresses(v=4, network="127.255.255.240/28")).map(str)
+BITS = st.dictionaries(st.sampled_from([1, 2, 4, 8, 16, 32, 64, 128]), st.text("abc", min_size=1), max_size=8)
+FEW = st.integers(0, 15).map("127.0.0.{}".format)
+
+
+@given(st.sampled_from(sorted(SHIPPED)), ANSWERS)
+def test_every_answer_is_a_listing_or_says_why_not(name, answer):
+    blocklist = SHIPPED[name]
+    is_listing, words = blocklist.meaning(answer)
+    assert words
+    # RFC 5782, 2.1: what is outside of 127/8 lists nobody; nor do the answers of operators that refuse to answer.
+    refused = answer.startswith("127.255.255.25") and int(answer.rpartition(".")[2]) in range(252, 256)
+    assert is_listing is (ipaddress.ip_address(answer) in INSIDE and not refused and answer not in blocklist.refusals)
+    if is_listing and answer in blocklist.answers:
+        assert words == blocklist.answers[answer]
+    if not is_listing and answer not in blocklist.refusals and not refused:
+        assert answer in words
+
+
+@given(BITS, FEW | st.integers(0, 255).map("127.0.0.{}".format), st.dictionaries(FEW, st.text("xyz", min_size=1)),
+       st.dictionaries(FEW, st.text("rst", min_size=1), max_size=3))
+def test_bits_add_up_where_an_answer_is_not_known_as_a_whole(bits, answer, answers, refusals):
+    last = int(answer.rpartition(".")[2])
+    blocklist = Blocklist("mine", "list.test", ("ip4",), answers, bits, refusals)
+    is_listing, words = blocklist.meaning(answer)
+    assert is_listing is (answer not in refusals)
+    added = [text for bit, text in bits.items() if last & bit]
+    assert words == (refusals.get(answer) or answers.get(answer) or " and ".join(added) or answer)
