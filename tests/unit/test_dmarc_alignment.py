@@ -111,6 +111,13 @@ def test_domains_that_inherit_a_record_want_the_same_one_at_its_name(world):
         f"{OWNER}"]
 
 
+def test_what_a_domain_wants_goes_before_what_others_find_wrong_with_its_record(world):
+    run = world({DOMAIN: "v=DMARC1; rua=mailto:d@example.com"})  # without p=, which counts as none
+    verdicts = run.verdicts("dmarc", Subject("a.example.com"), Subject(DOMAIN, dmarc=f"{P}reject"))
+    assert [verdict.mend.partition(" instead of ")[0] for verdict in verdicts] == [
+        f'publish {OWNER} TXT "{P}reject; rua=mailto:d@example.com"'] * 2
+
+
 def test_what_is_left_out_is_the_domain(world):
     found = world({DOMAIN: f"{P}none; aspf=s; adkim=s"}).one("alignment", Subject(DOMAIN))
     assert (found.status, found.found) == ("ok", "SPF example.com aligned (strict); DKIM example.com aligned (strict)")
