@@ -54,8 +54,8 @@ def verify_records(ask: Ask, domains: Iterable[str], each: Each | None = None,
         raise ValueError("; ".join(wrong))
     ask = published(ask, texts)
     judged = judged_records(ask, names, each)
-    mends = Mends(ask, each or one_by_one, Ours(names), judged=judged)
-    mends.settle()
+    mends = Mends(ask, each or one_by_one, Ours(names))
+    mends.settle(judged)
     return verdicts_on(judged, mends)
 
 

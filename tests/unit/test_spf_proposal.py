@@ -13,6 +13,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from spf_world import Sealed, publish, published
 
+from ansible_collections.mailfleet.sending.plugins.module_utils import spf_passes
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Mx
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_check import check_host
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_fleet import of_fleet
@@ -105,6 +106,19 @@ def test_what_is_wrong_with_a_record_has_a_mend_where_no_record_passes_all_whom_
         lacking[fault.check] = fault.mend
     assert lacking["spf"].startswith("no record within the limits passes all these addresses")
     assert lacking["spf record"] == f'publish d.example. TXT "v=spf1 ip4:203.0.113.9 ~all" instead of "{record}"'
+
+
+@pytest.mark.parametrize("text, again", [
+    ("v=spf1 ip4:198.51.0.0/24 -all", 0), ("v=spf1 -all", 1), ("v=spf1 ip4:198.51.0.0/24 ?all", 1),
+    ("v=spf1 ptr ?all", 2)])
+def test_a_mend_is_proved_by_few_evaluations_of_the_domains_that_it_is_about(monkeypatch, text, again):
+    evaluated = []
+    evaluate = spf_passes.evaluate
+    monkeypatch.setattr(spf_passes, "evaluate", lambda case, *more: evaluated.append(case.domain) or evaluate(
+        case, *more))
+    names = {f"d{number}.example": [text] for number in range(20)}
+    run(names, names, [("198.51.0.1", ""), ("198.51.0.2", "")])
+    assert sorted(evaluated) == sorted([*names] * (1 + again))
 
 
 DOMAINS = ["d.example", "a.example", "b.example"]
