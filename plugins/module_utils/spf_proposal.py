@@ -37,8 +37,9 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.spf_mistakes imp
     is_right,
 )
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_passes import Key, Passes, Sets
-from ansible_collections.mailfleet.sending.plugins.module_utils.spf_record import is_spf
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_record import is_spf, parse_record
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_rewrite import split
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_share import WIDE
 
 _ROUNDS = 5  # of errors of a record that hide others, and of additions that make others necessary
 
@@ -110,7 +111,8 @@ class Proposals:
         if max(map(len, filter(is_spf, values)), default=0) > MAXIMUM_MENDED:
             return None
         judged, need = self.judged.get(owner), self._need.get(owner, {})
-        whole = mended(judged, self.ask, self.ours) if judged and judged.faults else ""
+        known = bool(self.passes.readers([owner]))
+        whole = mended(judged, self.ask, self.ours, known) if judged and judged.faults else ""
         as_it_is = self._readable(owner, values) if need else ""
         trials = [(whole, need, True)] if whole else []
         trials += [(as_it_is, need, not whole)] if need and (not whole or as_it_is != whole) else []
@@ -123,7 +125,8 @@ class Proposals:
             except CannotCompose as error:
                 self.impossible[owner] = f"no record within the limits passes all these addresses: {error}"
                 continue
-            if records and sum(len(record.value) for record in records) <= MAXIMUM_MENDED:
+            if records and sum(len(record.value) for record in records) <= MAXIMUM_MENDED and not _widens(
+                    records, values):
                 return self._proposal(owner, records, values, faults, wanted == need)
         return None
 
@@ -235,6 +238,15 @@ def _all(sets: Sets) -> int:
 
 def _texts(records: Sequence[Record]) -> dict[str, str]:
     return {plain(record.owner): record.value for record in records}
+
+
+def _widens(records: Sequence[Record], values: Sequence[str]) -> bool:
+    """Return whether records pass a whole family, or a network that is nobody's and that did not stand there."""
+    networks, known = ([term for text in texts for term in parse_record(text).mechanisms if term.network]
+                       for texts in ([record.value for record in records], filter(is_right, values)))
+    there = {term.network for term in known}
+    return any(term.qualifier == "+" and term.network.prefixlen < WIDE[term.network.version]
+               and (not term.network.prefixlen or term.network not in there) for term in networks)
 
 
 def publish(records: Sequence[Record], instead: Sequence[str]) -> str:

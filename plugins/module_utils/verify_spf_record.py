@@ -33,7 +33,7 @@ def judged_records(ask: Ask, domains: Iterable[str], each: Each | None = None) -
     """
     names = list(dict.fromkeys(domains))
     found = each(lambda name: audit(name, ask, each), names) if each else [audit(name, ask) for name in names]
-    return judge(found, Ours(names))
+    return judge(found, Ours(names), ask)
 
 
 def verify_records(ask: Ask, domains: Iterable[str], each: Each | None = None,

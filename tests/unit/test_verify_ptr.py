@@ -92,7 +92,7 @@ def lookup():
             "fail",
             "mta2.example.com.",
             "mta2.example.com. points to 198.51.100.99, not back",
-            "publish mta2.example.com. A 198.51.100.12",
+            "publish mta2.example.com. A 198.51.100.12 beside 198.51.100.99",
         ),
         (
             "198.51.100.12",
@@ -116,7 +116,7 @@ def lookup():
             "warn",
             "mta2.example.com., other.example.com.",
             "mta2.example.com. points to 198.51.100.99, not back",
-            "publish mta2.example.com. A 198.51.100.14",
+            "publish mta2.example.com. A 198.51.100.14 beside 198.51.100.99",
         ),
         (
             "198.51.100.15",
@@ -165,7 +165,7 @@ def lookup():
             "fail",
             "mta1.example.com.",
             "mta1.example.com. points to 198.51.100.10, 198.51.100.18, not back",
-            "publish mta1.example.com. A 198.51.100.20",
+            "publish mta1.example.com. A 198.51.100.20 beside 198.51.100.10, 198.51.100.18",
         ),
         ("198.51.100.22", "mta22.example.com", "ok", "mta22.example.com.", "", ""),
         (
@@ -174,7 +174,8 @@ def lookup():
             "warn",
             "mta22.example.com.",
             "the address greets as mta1.example.com., which is not its name",
-            f"publish 22.16-31.{NET}. PTR mta1.example.com., or greet as mta22.example.com",
+            f"publish 22.16-31.{NET}. PTR mta1.example.com. instead of mta22.example.com., or greet as "
+            "mta22.example.com",
         ),
         (
             "198.51.100.21",
@@ -298,8 +299,8 @@ def test_servers_of_the_helo_name_that_differ_are_named(two, addresses, cause):
     verdict, one, other = two(addresses=addresses)
     assert verdict.status is Status.FAIL
     assert verdict.cause == f"the name servers differ: {one}: mta1.example.com. points back; {other}: {cause}"
-    assert verdict.mend == (f"make {other} serve the same version of the zone as {one}, or "
-                            "publish mta1.example.com. A 198.51.100.10")
+    assert verdict.mend == (f"make {other} serve the same version of the zone as {one}, or publish mta1.example.com. A "
+                            f"198.51.100.10{' beside 198.51.100.99' if addresses else ''}")
     assert (verdict.found, verdict.source.count("asked of")) == ("mta1.example.com.", 2)
 
 
