@@ -14,9 +14,15 @@ from dataclasses import dataclass
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import dkim_unknown
 from ansible_collections.mailfleet.sending.plugins.module_utils.dmarc_greetings import Greetings
-from ansible_collections.mailfleet.sending.plugins.module_utils.dmarc_record import amended
-from ansible_collections.mailfleet.sending.plugins.module_utils.dmarc_walk import Ask, Discovery, Walk, walk
-from ansible_collections.mailfleet.sending.plugins.module_utils.records import quoted, to_bytes
+from ansible_collections.mailfleet.sending.plugins.module_utils.dmarc_proposal import Proposals
+from ansible_collections.mailfleet.sending.plugins.module_utils.dmarc_record import DmarcRecord
+from ansible_collections.mailfleet.sending.plugins.module_utils.dmarc_walk import (
+    Ask,
+    Discovery,
+    Step,
+    Walk,
+    walk,
+)
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict
 
 CHECK = "alignment"
@@ -67,19 +73,65 @@ def align(ask: Ask, found: Discovery, identifier: Identifier) -> Alignment:
     return Alignment(identifier, strict, same, walked)
 
 
-def verify_alignment(ask: Ask, found: Discovery, bounce_domain: str, dkim: Iterable[str],
-                     helo: Greetings | None = None, keyless: Container[str] = ()) -> Verdict:
-    """Return the verdict on mail from a domain to which a policy applies.
+@dataclass(frozen=True)
+class Aligned:
+    """How what a fleet sends with is aligned with a domain to which a policy applies.
 
-    Arguments: C(bounce_domain) the domain of MAIL FROM; C(dkim) the d= of all signatures of a message; C(helo) the
-    HELO names, which SPF judges where MAIL FROM is empty (RFC 7208, 2.4); C(keyless) those of C(dkim) whose keys nobody
-    knows, so that it is not known whether mail bears their signatures. Domains are A-labels in lower case.
+    Attributes: C(found) the policy; C(spf) the bounce domain; C(signed) the d= of each signature; C(wanted) the record
+    that the domain should have, where one is wanted.
     """
-    domain = found.walk.domain
-    spf = align(ask, found, Identifier("SPF", bounce_domain))
+
+    found: Discovery
+    spf: Alignment
+    signed: tuple[Alignment, ...]
+    wanted: DmarcRecord | None = None
+
+    @property
+    def by_dkim(self) -> bool | None:
+        """Return whether any signature is aligned; None where none is and that is not known of all."""
+        return _any(self.signed)
+
+    @property
+    def amiss(self) -> list[Alignment | None]:
+        """Return what is not aligned, None for a signature that is missing."""
+        items = ((self.spf, self.spf.aligned), (self.signed[0] if self.signed else None, self.by_dkim))
+        return [item for item, aligned in items if aligned is False]
+
+    def wants_strict(self, item: Alignment) -> bool:
+        """Return whether the mode that keeps the identifier away is wanted."""
+        if not self.wanted:
+            return False
+        return self.wanted.strict_spf if item.identifier.mechanism == "SPF" else self.wanted.strict_dkim
+
+
+def look(ask: Ask, found: Discovery, bounce_domain: str, dkim: Iterable[str], wanted: DmarcRecord | None = None,
+         keyless: Container[str] = ()) -> Aligned:
+    """Return how mail from a domain to which a policy applies is aligned.
+
+    Arguments: C(bounce_domain) the domain of MAIL FROM; C(dkim) the d= of all signatures of a message; C(wanted) the
+    record that the domain should have; C(keyless) those of C(dkim) whose keys nobody knows, so that it is not known
+    whether mail bears their signatures. Domains are A-labels in lower case.
+    """
     signed = [Alignment(Identifier("DKIM", name), found.record.strict_dkim, None) if name in keyless
               else align(ask, found, Identifier("DKIM", name)) for name in dict.fromkeys(dkim)]
-    by_dkim = _any(signed)
+    return Aligned(found, align(ask, found, Identifier("SPF", bounce_domain)), tuple(signed), wanted)
+
+
+def propose(aligned: Aligned, proposals: Proposals) -> None:
+    """Note of which tags records could be rid for the sake of alignment."""
+    for item in filter(None, aligned.amiss):
+        if place := _in_the_way(aligned, item):
+            proposals.could(place[0].owner, place[1])
+
+
+def verify_alignment(aligned: Aligned, proposals: Proposals, helo: Greetings | None = None) -> Verdict:
+    """Return the verdict on mail from the domain.
+
+    Arguments: C(proposals) what is to be published, of all domains of the run; C(helo) the HELO names, which SPF judges
+    where MAIL FROM is empty (RFC 7208, 2.4).
+    """
+    found, spf, signed, by_dkim = aligned.found, aligned.spf, aligned.signed, aligned.by_dkim
+    domain = found.walk.domain
     words = [str(spf), *(map(str, signed) if signed else ["no DKIM signature"])]
     astray, count = helo.astray(found) if helo else ([], 0)
     if astray:
@@ -96,8 +148,7 @@ def verify_alignment(ask: Ask, found: Discovery, bounce_domain: str, dkim: Itera
 
     if spf.aligned and by_dkim:
         return verdict(Status.OK)
-    mends = [mend for item, aligned in ((spf, spf.aligned), (signed[0] if signed else None, by_dkim))
-             if aligned is False for mend in [_mend(found, item)]]
+    mends = list(dict.fromkeys(_mend(aligned, item, proposals) for item in aligned.amiss))
     if None in (spf.aligned, by_dkim):
         doubtful = [item for item in (spf, *signed) if item.aligned is None]
         silent = [item.walk.silent for item in doubtful if item.walk]
@@ -117,8 +168,7 @@ def verify_alignment(ask: Ask, found: Discovery, bounce_domain: str, dkim: Itera
                                 f"{'; '.join(causes)}", "; ".join(mends))
 
 
-def _any(items: list[Alignment]) -> bool | None:
-    """Return whether any is aligned; None where none is and DNS did not say of all."""
+def _any(items: Iterable[Alignment]) -> bool | None:
     if any(item.aligned for item in items):
         return True
     return None if any(item.aligned is None for item in items) else False
@@ -141,25 +191,36 @@ def _related(one: str, other: str) -> bool:
     return one.split(".")[-2:] == other.split(".")[-2:]
 
 
-def _mend(found: Discovery, item: Alignment | None) -> str:
+def _in_the_way(aligned: Aligned, item: Alignment) -> tuple[Step, str] | None:
+    """Return where a record stands that would align the identifier without one of its tags, and the tag."""
+    found, other = aligned.found, item.identifier.domain
+    if not _related(other, found.walk.domain):
+        return None
+    if item.strict:
+        tag = "aspf" if item.identifier.mechanism == "SPF" else "adkim"
+        return None if aligned.wants_strict(item) else (found.at, tag)
+    for walked in (item.walk, found.walk):
+        parting = walked.steps[-1] if walked and walked.steps[-1].stops else None
+        if parting and "." in parting.domain:
+            return parting, "psd"
+    return None
+
+
+def _mend(aligned: Aligned, item: Alignment | None, proposals: Proposals) -> str:
     """Return the smallest change that aligns the identifier."""
-    domain = found.walk.domain
+    domain = aligned.found.walk.domain
     if item is None:
         return f"sign with d={domain}"
     other, spf = item.identifier.domain, item.identifier.mechanism == "SPF"
     use = f"use {domain}" + ("" if item.strict else " or a subdomain of it") + (
         " as bounce domain" if spf else f" as d= instead of {other}")
-    if item.strict and _related(other, domain):
-        text = amended(found.record, {"aspf" if spf else "adkim": None})
-        return f"{use}, or publish {found.at.owner} TXT {_quoted(text)} instead of {_quoted(found.record.text)}"
-    for walked in (item.walk, found.walk):
-        parting = walked.steps[-1] if walked and walked.steps[-1].stops else None
-        if parting and not item.strict and _related(other, domain) and "." in parting.domain:
-            text = amended(parting.record, {"psd": None})
-            return f"publish {parting.owner} TXT {_quoted(text)} instead of {_quoted(parting.record.text)}, or {use}"
-    return use
-
-
-def _quoted(text: str) -> str:
-    """Return a value as a zone file has it, in strings of at most 255 bytes (RFC 1035, 3.3 and 5.1)."""
-    return quoted(to_bytes(text))
+    if item.strict and aligned.wants_strict(item):
+        return f"{use}, or leave {'aspf' if spf else 'adkim'}=s out of the record that the inventory wants"
+    place = _in_the_way(aligned, item)
+    if not place:
+        return use
+    without = proposals.without(place[0].owner, place[0].record, place[1])
+    if not without.startswith("publish"):
+        return f"{use}, or {without}"
+    return without if proposals.is_needed(place[0].owner) else (
+        f"{use}, or {without}" if item.strict else f"{without}, or {use}")

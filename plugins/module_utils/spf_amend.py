@@ -116,7 +116,9 @@ def repaired(owner: str, check: Check, ask: Ask) -> str:
         raise NotOurs(leave_out(check.chain, owner, audit(wrong, ask).node))
     dead = {check.chain[-1].term} if wrong else _leading_back(check.chain, owner)
     if dead:
-        return " ".join(term for term in found.node.text.split(" ") if term not in dead)
+        # A redirect stands in place of all.
+        end = ["~all"] if any(term.lower().startswith("redirect=") for term in dead) else []
+        return " ".join([term for term in found.node.text.split(" ") if term not in dead] + end)
     edits = smaller(found, {}, ask)
     return edited(found.node.text, edits) if edits else found.node.text
 

@@ -16,10 +16,11 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.spf_check import
     MAXIMUM_MX,
     MAXIMUM_TERMS,
     MAXIMUM_VOIDS,
+    Ask,
     Result,
     Step,
 )
-from ansible_collections.mailfleet.sending.plugins.module_utils.spf_findings import Finding, enumerated
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_findings import NETWORKS, Finding, enumerated
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_fleet import Ours
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_mistakes import is_like_spf, meant_by
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_nodes import Term
@@ -30,10 +31,12 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.spf_rewrite impo
     leave_out,
     shown,
 )
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_share import EVERYBODY, share, wide_terms
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_walk import Walk
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status
 
 ONE = "one SPF record"
+STRANGERS = "fail or softfail for all who are not named"
 WITHIN = f"at most {MAXIMUM_TERMS} terms that look up, {MAXIMUM_VOIDS} lookups that find nothing"
 _FAMILY = {4: "IPv4", 6: "IPv6"}
 
@@ -159,7 +162,7 @@ def _way_out(audit: Audit, walk: Walk, loop: Term | None, ours: Ours) -> tuple[E
     return {}, f"publish a record at {term.target}, or write ~all in place of {term.text}"
 
 
-def strangers(audit: Audit) -> Iterator[Finding]:
+def strangers(audit: Audit, ask: Ask) -> Iterator[Finding]:
     """Yield what is wrong with the result of an address that nobody named."""
     node = audit.node
     for result, status in ((Result.PASS, Status.FAIL), (Result.NEUTRAL, Status.WARN)):
@@ -169,17 +172,39 @@ def strangers(audit: Audit) -> Iterator[Finding]:
         who = "every client" if len(walks) == 2 else f"every {_FAMILY[walks[0].family]} client"
         step = walks[0].chain[-1]
         edits: dict[int, str] = {}
+        in_place = False
         hint = f"mend the record of {step.domain}, or take {walks[0].chain[0].term} out"
         if len(walks[0].chain) == 1:
             last = next((term for term in node.terms if term.text == step.term), None)
-            edits = {last.source.position if last else LAST: "~all"} if not last or last.name == "all" else {}
-            hint = f"write in place of {step.term} the networks that send"
+            if not last or last.name == "all":
+                edits = {last.source.position if last else LAST: "~all"}
+            elif result is Result.PASS and last.name != "exists":
+                edits, in_place = {last.source.position: ""}, True
+            hint = f"write in place of {step.term} {NETWORKS}"
         if result is Result.PASS:
             cause = f"{step} lets {who} pass, whoever it is: forged mail has a pass to show (5.1, 11.4)"
         else:
             cause = f"{who} that is not named gets neutral, which is treated as if there were no record (8.2)"
-        yield Finding(audit.domain, status, _path(walks[0].chain), "fail or softfail for all who are not named", cause,
-                      edits, hint, node.outcome.source)
+        yield Finding(audit.domain, status, _path(walks[0].chain), STRANGERS, cause, edits, hint, node.outcome.source,
+                      in_place)
+    for walk in (audit.walk4, audit.walk6):
+        passed = share(audit, walk.family, ask) if walk.result is not Result.PASS else 0
+        if passed >= EVERYBODY:
+            yield _nearly_everybody(audit, walk.family, passed)
+
+
+def _nearly_everybody(audit: Audit, family: int, passed: float) -> Finding:
+    """Return that a record passes so many that it is no better than one which passes all."""
+    wide = wide_terms(audit.node.terms, family)
+    terms = enumerated([term.text for term in wide])
+    hint = f"write in place of {terms} {NETWORKS}"
+    if not wide:
+        terms = enumerated([term.text for term in audit.node.terms if term.leads])
+        hint = f"mend the records of these, or take them out: {terms}"
+    cause = (f"they pass {passed:.0%} of all {_FAMILY[family]} addresses; from {EVERYBODY:.0%} on that is no better "
+             "than +all: forged mail has a pass to show (5.1, 11.4)")
+    return Finding(audit.domain, Status.FAIL, terms, NETWORKS, cause, {term.source.position: "" for term in wide}, hint,
+                   audit.node.outcome.source, bool(wide))
 
 
 def possible_voids(audit: Audit) -> Iterator[Finding]:

@@ -25,11 +25,12 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.spf_record impor
     SpfRecord,
 )
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_rewrite import LAST, Edits
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_share import WIDE
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status
 
 PAYLOAD = 1232  # octets over UDP that no path fragments (DNS flag day 2020)
 _REPORTING = frozenset({"ra", "rp", "rr"})  # RFC 6652
-_WIDE = {4: 8, 6: 16}  # a network of a shorter prefix is no sender's
+NETWORKS = "the networks that send"
 _GLUED_ALL = re.compile(r"[-~+?]all\.?$", re.IGNORECASE)
 _SHOWN = 5
 
@@ -39,8 +40,9 @@ class Finding:
     """One thing to say of the record of a domain.
 
     C(status) OK makes it a note; C(edits) the terms to write instead, where that can be told; C(hint) the mend in words
-    where it cannot; C(too_large) that it is the size of the answer that is wrong; C(breaks) that an evaluation ends in
-    an error; C(at) the domain whose record ends it, where that is another one.
+    where it cannot; C(in_place) that the addresses of the fleet are to stand in place of what the edits take out;
+    C(too_large) that it is the size of the answer that is wrong; C(breaks) that an evaluation ends in an error; C(at)
+    the domain whose record ends it, where that is another one.
     """
 
     domain: str
@@ -51,6 +53,7 @@ class Finding:
     edits: Edits = field(default_factory=dict)
     hint: str = ""
     source: str = ""
+    in_place: bool = False
     too_large: bool = False
     breaks: bool = False
     at: str = ""
@@ -152,10 +155,10 @@ def _targets(node: Node, record: SpfRecord) -> Iterator[Finding]:
 
 def _networks(node: Node, record: SpfRecord) -> Iterator[Finding]:
     terms = [term for term in record.mechanisms if term.network]
-    wide = [term for term in terms if 0 < term.network.prefixlen < _WIDE[term.network.version]
+    wide = [term for term in terms if 0 < term.network.prefixlen < WIDE[term.network.version]
             and QUALIFIERS[term.qualifier] is Result.PASS]
     if wide:
-        yield _finding(node, Status.WARN, enumerated([term.text for term in wide]), "the networks that send",
+        yield _finding(node, Status.WARN, enumerated([term.text for term in wide]), NETWORKS,
                        f"it passes {max(term.network.num_addresses for term in wide):.2g} addresses, "
                        "whoever uses them (5.6, 11.4)", hint="write the length of the network that is yours")
     loose = [f"{term.text} is {term.network}" for term in terms if _address(term) != term.network.network_address]

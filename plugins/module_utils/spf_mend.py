@@ -33,16 +33,16 @@ Place = tuple[str, str]
 class Mends:
     """The mends of one run. Every case is evaluated by C(passes), and every group of its checks noted, before settle().
 
-    Arguments: C(ask) asks DNS for (name, type), as View.ask; C(each) as Lookup.each; C(judged) what is wrong with the
-    records; C(ours) the domains whose records they are; C(agreements) what authoritative servers said, by name.
+    Arguments: C(ask) asks DNS for (name, type), as View.ask; C(each) as Lookup.each; C(ours) the domains whose records
+    can be changed; C(agreements) what authoritative servers said, by name.
     """
 
-    def __init__(self, ask: Ask, each: Each, ours: Ours, cases: Sequence[Case] = (), judged: Sequence[Judged] = (),
+    def __init__(self, ask: Ask, each: Each, ours: Ours, cases: Sequence[Case] = (),
                  agreements: Mapping[str, Agreement] | None = None) -> None:
         self.ask, self.ours, self.agreements = ask, ours, agreements or {}
         self.passes = Passes(ask, each, cases)
         self.identities = {case.domain: case.identity for case in cases}
-        self.proposals = Proposals(self.passes, ours, {each.owner: each for each in judged})
+        self.proposals = Proposals(self.passes, ours)
         self._noted: dict[Place, Sets] = {}
         self._checks: dict[Place, Check] = {}
         self._decided: dict[str, set[str]] = {}  # by which terms those ended that a record lacks
@@ -60,8 +60,8 @@ class Mends:
         decided = [step.term for step in check.chain if step.domain.lower() == place[0]] or [""]
         self._decided.setdefault(place[0], set()).add(decided[-1])
 
-    def settle(self) -> None:
-        """Make the proposals of the run."""
+    def settle(self, judged: Sequence[Judged] = ()) -> None:
+        """Make the proposals of the run. Arguments: C(judged) what is wrong with records."""
         for place in self._noted:
             if words := self._said(place):
                 self._words[place] = words
@@ -69,7 +69,8 @@ class Mends:
             end = self._ends[place] = self._end(place, ())
             for key, addresses in sets.items() if end not in self._words else ():
                 self.proposals.need(end[0], key, addresses, place[1] != _LACKS)
-        self.proposals.make([owner for owner in {*self.agreements, *self.identities} if self._untouched(owner)])
+        untouched = {owner for owner in (*self.agreements, *self.identities) if self._untouched(owner)}
+        self.proposals.make({each.owner: each for each in judged if each.owner not in untouched})
 
     def of_check(self, case: Case, check: Check) -> str:
         """Return the mend of a check that did not pass."""

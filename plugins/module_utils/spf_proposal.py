@@ -10,7 +10,7 @@ now passes, and so do those for whose want it is proposed.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import DEFAULT_TTL, Record
@@ -37,8 +37,9 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.spf_mistakes imp
     is_right,
 )
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_passes import Key, Passes, Sets
-from ansible_collections.mailfleet.sending.plugins.module_utils.spf_record import is_spf
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_record import is_spf, parse_record
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_rewrite import split
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_share import WIDE
 
 _ROUNDS = 5  # of errors of a record that hide others, and of additions that make others necessary
 
@@ -49,7 +50,7 @@ class Proposal:
 
     Attributes: C(texts) by name; C(mend) how to say so; C(faults) whether what is wrong with the record is mended in
     it; C(fleet) whether those pass whom the record lacks; C(fits) whether UDP holds the answer (RFC 7208, 3.4);
-    C(sound) whether no evaluation of it breaks off.
+    C(sound) whether no evaluation of it breaks off, which is looked at where one does now.
     """
 
     texts: Mapping[str, str]
@@ -63,13 +64,13 @@ class Proposal:
 class Proposals:
     """The proposals of one run.
 
-    Arguments: C(passes) the checks of the fleet, all of them noted; C(ours) the domains whose records can be changed;
-    C(judged) what is wrong with records, by owner.
+    Arguments: C(passes) the checks of the fleet, all of them noted; C(ours) the domains whose records can be changed.
     Attribute: C(impossible) why an owner has no record that passes those whom it lacks, where that is so.
     """
 
-    def __init__(self, passes: Passes, ours: Ours, judged: Mapping[str, Judged]) -> None:
-        self.passes, self.ours, self.judged = passes, ours, judged
+    def __init__(self, passes: Passes, ours: Ours) -> None:
+        self.passes, self.ours = passes, ours
+        self.judged: Mapping[str, Judged] = {}
         self.ask = passes.ask
         self.impossible: dict[str, str] = {}
         self._need: dict[str, Sets] = {}
@@ -84,10 +85,10 @@ class Proposals:
         if error:
             self._errors.add(owner)
 
-    def make(self, untouched: Container[str]) -> None:
-        """Make all proposals but for owners of whose records nothing is to be changed yet."""
-        owners = [*self._need, *(owner for owner, each in self.judged.items() if each.faults)]
-        queue = [owner for owner in dict.fromkeys(owners) if owner not in untouched]
+    def make(self, judged: Mapping[str, Judged]) -> None:
+        """Make all proposals. Arguments: C(judged) what is wrong with records, by owner."""
+        self.judged = judged
+        queue = list(dict.fromkeys([*self._need, *(owner for owner, each in judged.items() if each.faults)]))
         for owner in queue:  # which grows where a record cannot help all whom it should
             self._made.pop(owner, None)
             if proposal := self._make(owner, queue):
@@ -110,19 +111,22 @@ class Proposals:
         if max(map(len, filter(is_spf, values)), default=0) > MAXIMUM_MENDED:
             return None
         judged, need = self.judged.get(owner), self._need.get(owner, {})
-        whole = mended(judged, self.ask, self.ours) if judged and judged.faults else ""
+        known = bool(self.passes.readers([owner]))
+        whole = mended(judged, self.ask, self.ours, known) if judged and judged.faults else ""
         as_it_is = self._readable(owner, values) if need else ""
         trials = [(whole, need, True)] if whole else []
         trials += [(as_it_is, need, not whole)] if need and (not whole or as_it_is != whole) else []
         trials += [(whole, {}, True)] if whole and need else []
         for text, wanted, faults in trials:
             try:
-                text = self._repaired(owner, text, wanted)
+                if owner in self._errors:
+                    text = self._repaired(owner, text, wanted)
                 records = self._proved(owner, text, wanted, values, queue)
             except CannotCompose as error:
                 self.impossible[owner] = f"no record within the limits passes all these addresses: {error}"
                 continue
-            if records and sum(len(record.value) for record in records) <= MAXIMUM_MENDED:
+            if records and sum(len(record.value) for record in records) <= MAXIMUM_MENDED and not _widens(
+                    records, values):
                 return self._proposal(owner, records, values, faults, wanted == need)
         return None
 
@@ -150,16 +154,14 @@ class Proposals:
 
     def _proved(self, owner: str, text: str, need: Sets, values: Sequence[str], queue: list[str]) -> list[Record]:
         """Return the records where the text passes whom it has to, with what has to stand in it besides, or none."""
-        others = [value for value in values if not is_spf(value)]
         need, lacking = dict(need), 0
+        records = self._records(owner, text, lacking, values)
+        # Whom the record lacks as it stands is known.
+        missing = need if text in values else self._missing(owner, records, need)
         for _round in range(_ROUNDS):
-            records = self._records(owner, text, lacking, others)
-            missing = self._missing(owner, {plain(record.owner): record.value for record in records}, need)
-            more = 0
-            for addresses in missing.values():
-                more |= addresses & ~lacking
             if not missing:
                 return records
+            more = _all(missing) & ~lacking
             trimmed = without_exceptions(text, self.passes.ranges(lacking | more)) if text else text
             if more and trimmed != text:
                 text = trimmed
@@ -170,6 +172,8 @@ class Proposals:
                     self._move(owner, key, need.pop(key), queue)
             else:
                 break
+            records = self._records(owner, text, lacking, values)
+            missing = self._missing(owner, records, need)
         return []
 
     def _move(self, owner: str, key: Key, addresses: int, queue: list[str]) -> None:
@@ -179,14 +183,15 @@ class Proposals:
         self.need(key[0], key, addresses, owner in self._errors)
         queue.append(key[0])
 
-    def _records(self, owner: str, text: str, lacking: int, others: Sequence[str]) -> list[Record]:
-        judged = self.judged.get(owner)
+    def _records(self, owner: str, text: str, lacking: int, values: Sequence[str]) -> list[Record]:
+        judged, others = self.judged.get(owner), [value for value in values if not is_spf(value)]
         if judged and not lacking and any(finding.too_large for finding in judged.faults):
             return split(judged.audit, judged.node, text) or amended(owner, text, (), others, self.ask)
         return amended(owner, text, self.passes.mechanisms(lacking), others, self.ask)
 
-    def _missing(self, owner: str, texts: Mapping[str, str], need: Sets) -> Sets:
+    def _missing(self, owner: str, records: Sequence[Record], need: Sets) -> Sets:
         """Return who has to pass and does not where these records stand, alone or with those proposed before."""
+        texts = _texts(records)
         others = {name: text for made in self._made.values() for name, text in made.texts.items()}
         promised: Sets = {}
         for name, made in self._made.items():
@@ -205,19 +210,43 @@ class Proposals:
 
     def _proposal(self, owner: str, records: Sequence[Record], values: Sequence[str], faults: bool,
                   fleet: bool) -> Proposal | None:
-        texts = {plain(record.owner): record.value for record in records}
+        texts = _texts(records)
         there = [text for text in values if is_spf(text)]
         if [record.value for record in records] == there:
             return None
-        broken = None
-        if owner in self.judged or owner in self._errors:
+        broken, judged = None, self.judged.get(owner)
+        breaks = owner in self._errors or (judged and (not judged.is_readable or any(
+            finding.breaks for finding in judged.faults)))
+        if breaks:
             then = audit(owner, standing(self.ask, texts))
             broken = next((walk for walk in (then.walk4, then.walk6) if walk.broken), None)
         remark = f" (others still meet: {broken.cause})" if broken and owner in self._errors else ""
         others = [value for value in values if not is_spf(value)]
         fits = answer_size(records[0].owner, [records[0].value, *others]) < MAX_ANSWER
         instead = there or [value for value in values if is_like_spf(value)]
-        return Proposal(texts, publish(records, instead) + remark, faults, fleet, fits, not broken)
+        return Proposal(texts, publish(records, instead) + remark, faults, fleet, fits,
+                        bool(breaks) and not broken)
+
+
+def _all(sets: Sets) -> int:
+    """Return the addresses of all sets."""
+    found = 0
+    for addresses in sets.values():
+        found |= addresses
+    return found
+
+
+def _texts(records: Sequence[Record]) -> dict[str, str]:
+    return {plain(record.owner): record.value for record in records}
+
+
+def _widens(records: Sequence[Record], values: Sequence[str]) -> bool:
+    """Return whether records pass a whole family, or a network that is nobody's and that did not stand there."""
+    networks, known = ([term for text in texts for term in parse_record(text).mechanisms if term.network]
+                       for texts in ([record.value for record in records], filter(is_right, values)))
+    there = {term.network for term in known}
+    return any(term.qualifier == "+" and term.network.prefixlen < WIDE[term.network.version]
+               and (not term.network.prefixlen or term.network not in there) for term in networks)
 
 
 def publish(records: Sequence[Record], instead: Sequence[str]) -> str:

@@ -10,19 +10,28 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.agreement import combine
-from ansible_collections.mailfleet.sending.plugins.module_utils.dmarc_alignment import verify_alignment
+from ansible_collections.mailfleet.sending.plugins.module_utils.dmarc_alignment import (
+    Aligned,
+    look,
+    propose,
+    verify_alignment,
+)
 from ansible_collections.mailfleet.sending.plugins.module_utils.dmarc_greetings import Greetings
+from ansible_collections.mailfleet.sending.plugins.module_utils.dmarc_proposal import (
+    Proposals,
+    publish,
+    short,
+)
 from ansible_collections.mailfleet.sending.plugins.module_utils.dmarc_record import (
     VERSION,
     DmarcRecord,
     DmarcRecordError,
-    amended,
     is_dmarc,
     meant_by,
     parse_record,
 )
 from ansible_collections.mailfleet.sending.plugins.module_utils.dmarc_reports import verify_reports
-from ansible_collections.mailfleet.sending.plugins.module_utils.dmarc_rules import departures, notes, remarks
+from ansible_collections.mailfleet.sending.plugins.module_utils.dmarc_rules import Remark, departures, notes, remarks
 from ansible_collections.mailfleet.sending.plugins.module_utils.dmarc_walk import (
     Ask,
     Discovery,
@@ -31,6 +40,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.dmarc_walk impor
     owner,
     walk,
 )
+from ansible_collections.mailfleet.sending.plugins.module_utils.dns_merge import merge_dmarc
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import collect, every
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Outcome
@@ -133,10 +143,16 @@ def verify_dmarc(lookup: Lookup, subjects: Sequence[Subject], helo: Sequence[str
     names = list(dict.fromkeys(a_labels(name) for name in helo))
     checks = lookup.each(lambda subject: _Check(lookup, subject, authoritative), subjects)
     ours = {check.found.walk.organization for check in checks}
-    told = [(check.owner, check.policy()) for check in checks]
+    aligned = [each for each in lookup.each(_Check.look, checks) if each]
+    proposals = Proposals()
+    # What a domain needs of its own record goes before what others need of one that they inherit.
+    for check in sorted(checks, key=lambda check: check.found.inherited):
+        check.propose(proposals)
+    for each in aligned:
+        propose(each, proposals)
+    told = [(check.owner, check.policy(proposals)) for check in checks]
     greetings = Greetings(lookup.each(lambda name: walk(lookup.ask, name), names))
-    aligned = lookup.each(lambda check: check.alignment(greetings), checks)
-    told += [(check.owner, verdict) for check, verdicts in zip(checks, aligned) for verdict in verdicts]
+    told += [(owner(each.found.walk.domain), verify_alignment(each, proposals, greetings)) for each in aligned]
     sources = {check.found.at.domain: check for check in checks if check.found.record}
     told += [each for group in lookup.each(lambda check: check.reports(ours), sources.values()) for each in group]
     lacking = {owner: [(owner, "TXT")] for owner, verdict in told if is_bad(verdict)}
@@ -181,33 +197,54 @@ class _Check:
 
         return discover(ask, self.subject.domain)
 
-    def policy(self) -> Verdict:
-        return combine(self.outcomes, self.judge, self.instead, _meant)
+    def look(self) -> Aligned | None:
+        """Return how the subject is aligned; None where no policy applies, which the policy's verdict says."""
+        if not self.found.record:
+            return None
+        subject = self.subject
+        return look(self.lookup.ask, self.found, subject.bounce_domain, subject.dkim, subject.wanted, subject.keyless)
 
-    def judge(self, outcome: Outcome) -> Verdict:
+    def propose(self, proposals: Proposals) -> None:
+        """Note what the record that applies needs, where its owner is one to change it."""
+        if self.found.record and not self.lacks_its_own(self.found) and not self.is_of_a_suffix(self.found):
+            for remark in reversed(self.remarks(self.found)):
+                proposals.need(self.found.at.owner, remark.changes)
+
+    def remarks(self, found: Discovery) -> list[Remark]:
+        """Return what is to be said of the record that applies."""
+        return remarks(found) + (departures(found.record, self.subject.wanted) if self.subject.wanted else [])
+
+    def policy(self, proposals: Proposals) -> Verdict:
+        return combine(self.outcomes, lambda outcome: self.judge(outcome, proposals), self.instead, _meant)
+
+    def lacks_its_own(self, found: Discovery) -> bool:
+        """Return whether the domain has no record of its own and needs one."""
+        own = found.walk.own
+        nothing = not found.record and not found.silent
+        return own.outcome.said and not own.record and bool(self.subject.dmarc or self.unusable(own) or nothing)
+
+    def judge(self, outcome: Outcome, proposals: Proposals) -> Verdict:
         """Return the verdict on the policy as one server's answer makes it."""
         found = self.discover(outcome)
         own = found.walk.own
-        faulty = self.unusable(own)
 
         def verdict(status: Status, words: str, cause: str = "", mend: str = "") -> Verdict:
             return Verdict(CHECK, (self.subject.domain,), status, words, self.subject.dmarc or "a DMARC policy", cause,
                            mend, outcome.source)
 
-        nothing = not found.record and not found.silent
-        if own.outcome.said and not own.record and (self.subject.dmarc or faulty or nothing):
-            return self.missing(found, faulty, verdict)
+        if self.lacks_its_own(found):
+            return self.missing(found, self.unusable(own), verdict)
         if found.silent:
             return verdict(Status.UNKNOWN, "no answer", str(found.silent),
                            f"make {found.silent.server} answer, then check again")
-        said = remarks(found) + (departures(found.record, self.subject.wanted) if self.subject.wanted else [])
+        said = self.remarks(found)
         if not said:
             return verdict(Status.OK, _words(found))
         causes = list(dict.fromkeys(remark.cause for remark in said))
-        cause = "; ".join(map(_short, causes[:MENTIONED]))
+        cause = "; ".join(map(short, causes[:MENTIONED]))
         cause += f"; and {len(causes) - MENTIONED} more" if len(causes) > MENTIONED else ""
         return verdict(max((remark.status for remark in said), key=lambda each: each.rank), _words(found), cause,
-                       self.mend(found, said))
+                       self.mend(found, said, proposals))
 
     def unusable(self, own: Step) -> str:
         """Return why what stands at the domain's own name is no record, where something does."""
@@ -227,18 +264,19 @@ class _Check:
         """Return the verdict where the domain has no record of its own and needs one."""
         own = found.walk.own
         place, astray = ("", "") if faulty else self.elsewhere()
-        meant = next(filter(None, map(meant_by, (*own.outcome.values, astray))), LEAST)
-        publish = f"publish {self.owner} TXT {_quoted(self.subject.dmarc or meant)}"
+        several = [merge_dmarc(own.records, None)] if len(own.records) > 1 else own.outcome.values
+        meant = next(filter(None, map(meant_by, (*several, astray))), LEAST)
+        right = f"publish {self.owner} TXT {_quoted(self.subject.dmarc or meant)}"
         if faulty:
-            words = "; ".join(map(_short, own.records or own.outcome.values))
-            return verdict(Status.FAIL, words, faulty, f"{publish} and no other DMARC record there")
+            words = "; ".join(map(short, own.records or own.outcome.values))
+            return verdict(Status.FAIL, words, faulty, f"{right} and no other DMARC record there")
         cause = f"there is no DMARC record at {self.owner}"
         cause += f" (there is one at {place}, where nobody looks)" if place else ""
         if found.inherited:
             cause += f", so that the one of {found.at.domain} applies (RFC 9989, 4.10.1)"
         elif not found.silent:
             cause += ", and none above it applies (RFC 9989, 4.10.1); large providers demand at least p=none"
-        return verdict(Status.ABSENT, _words(found) if found.record else own.outcome.kind.value, cause, publish)
+        return verdict(Status.ABSENT, _words(found) if found.record else own.outcome.kind.value, cause, right)
 
     def elsewhere(self) -> tuple[str, str]:
         """Return where else a record stands, as panels that add the zone's name or lack a field put it, and its text.
@@ -249,24 +287,21 @@ class _Check:
                 return name, texts[0]
         return "", ""
 
-    def mend(self, found: Discovery, said: list) -> str:
-        """Return the record to publish, with all changes at once."""
-        if found.inherited and ("." not in found.at.domain or found.record.psd == "y"):
-            # That record is not ours: one of our own takes its place.
-            return f"publish {self.owner} TXT {_quoted(LEAST if found.record.psd == 'y' else f'{LEAST}; psd=n')}"
-        changes = {tag: value for remark in said for tag, value in remark.changes.items()}
-        text = amended(found.record, changes)
-        if text == found.record.text:
-            return f"correct {found.at.owner}"
-        return f"publish {found.at.owner} TXT {_quoted(text)} instead of {_quoted(_short(found.record.text))}"
+    def is_of_a_suffix(self, found: Discovery) -> bool:
+        """Return whether the record that applies is a public suffix's, which is not ours."""
+        return found.inherited and ("." not in found.at.domain or found.record.psd == "y")
 
-    def alignment(self, helo: Greetings) -> list[Verdict]:
-        """Return the verdict on alignment; none where no policy applies, which the policy's verdict says."""
-        if not self.found.record:
-            return []
-        subject = self.subject
-        return [verify_alignment(self.lookup.ask, self.found, subject.bounce_domain, subject.dkim, helo,
-                                 subject.keyless)]
+    def mend(self, found: Discovery, said: list[Remark], proposals: Proposals) -> str:
+        """Return the record to publish, with all changes at once."""
+        if self.is_of_a_suffix(found):
+            # One of our own takes its place.
+            return f"publish {self.owner} TXT {_quoted(LEAST if found.record.psd == 'y' else f'{LEAST}; psd=n')}"
+        if found.at == self.found.at:
+            mend = proposals.policy(found.at.owner, found.record)
+        else:  # what one of several servers says that differ
+            mend = publish(found.at.owner, found.record, {tag: value for remark in said
+                                                          for tag, value in remark.changes.items()})
+        return mend or f"correct {found.at.owner}"
 
     def reports(self, ours: set[str]) -> list[tuple[str, Verdict]]:
         """Return the verdicts on those whom the record sends reports to, each with the name that was asked for."""
@@ -295,7 +330,7 @@ def _words(found: Discovery) -> str:
     name = "" if not found.inherited else f", inherited ({found.tag}=)"
     effect = "no policy" if found.applied is None else found.applied.value
     tested = f", {found.requested.value} lowered by t=y" if found.applied is not found.requested else ""
-    words = f"{effect}{name}{tested}: {_short(record.text)} at {at.owner}"
+    words = f"{effect}{name}{tested}: {short(record.text)} at {at.owner}"
     if found.walk.organization not in ("", at.domain):
         words += f", of the organization {found.walk.organization}"
     return "; ".join([words, *notes(found)])
@@ -304,7 +339,3 @@ def _words(found: Discovery) -> str:
 def _quoted(text: str) -> str:
     """Return a value as a zone file has it, in strings of at most 255 bytes (RFC 1035, 3.3 and 5.1)."""
     return quoted(to_bytes(text))
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 300 else f"{text[:280]}… ({len(text)} characters)"

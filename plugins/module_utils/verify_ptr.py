@@ -169,14 +169,13 @@ class _Check:
             return verdict(Status.FAIL, slip, set_pointer)
         worse = Status.FAIL if self.helo_must_match or not confirmed else Status.WARN
         if address.helo in names:
-            publish = f"publish {address.helo} {address.rdtype} {address.address}"
-            return verdict(worse, _not_back(address, forward[address.helo]), publish)
+            own = forward[address.helo]
+            return verdict(worse, _not_back(address, own), _point_back(address, own))
         if confirmed:
             cause = f"the address greets as {address.helo}, which is not its name"
             return verdict(worse, cause, f"{set_pointer}, or greet as {confirmed[0].removesuffix('.')}")
         cause = "; ".join(_not_back(address, outcome) for outcome in forward.values())
-        return verdict(Status.FAIL, cause, set_pointer if address.helo
-                       else f"publish {names[0]} {address.rdtype} {address.address}")
+        return verdict(Status.FAIL, cause, set_pointer if address.helo else _point_back(address, forward[names[0]]))
 
     def _verdict(self, pointers: Outcome, forward: Mapping[str, Outcome], status: Status, cause: str,
                  mend: str) -> Verdict:
@@ -192,8 +191,15 @@ def _set_pointer(address: Address, pointers: Outcome) -> str:
     """Return the change that names the address; behind an alias the zone is the holder's own (RFC 2317, 5)."""
     name = address.helo or "a name of yours"
     if pointers.chain:
-        return f"publish {pointers.chain[-1]} PTR {name}"
+        instead = f" instead of {', '.join(pointers.values[:LOOKED_AT])}" if pointers.values else ""
+        return f"publish {pointers.chain[-1]} PTR {name}{instead}"
     return f"have the owner of the network set {address.pointer} PTR {name}"
+
+
+def _point_back(address: Address, outcome: Outcome) -> str:
+    """Return the change that has a name point back. What other addresses it has stays: it may be theirs as well."""
+    beside = f" beside {', '.join(outcome.values[:LOOKED_AT])}" if outcome.kind is Kind.VALUES else ""
+    return f"publish {outcome.name} {address.rdtype} {address.address}{beside}"
 
 
 def _taste(address: Address, names: Sequence[str], set_pointer: str) -> tuple[Status, str, str]:

@@ -50,19 +50,20 @@ def status_of(check: Check) -> Status:
 
 
 def verify_spf(view: View, cases: Sequence[Case], each: Each | None = None,
-               judged: Sequence[Judged] = ()) -> Findings:
+               judge: Callable[[], Sequence[Judged]] = tuple) -> Findings:
     """Return verdicts on all cases: ok only where the result of check_host() is pass.
 
     Verdicts with the same result and chain of terms are one, a domain's own. Arguments: C(view) the DNS; C(each) is
-    called with every case as soon as it was evaluated; C(judged) the domains' records (judged_records), which get
-    verdicts too, each subject of which counts one. All that is wrong with one record has one mend.
+    called with every case as soon as it was evaluated; C(judge) returns what is said of the domains' records
+    (judged_records), which get verdicts too, each subject of which counts one. All that is wrong with one record has
+    one mend.
     """
     versions = [version for version in (4, 6) if any(case.table.numbers[version] for case in cases)]
     view.fetch([case.domain for case in cases], versions)
     counts: Counter[Status] = Counter()
     groups: list[_Group] = []
     ours = Ours(case.domain for case in cases)
-    mends = Mends(view.ask, view.lookup.each, ours, cases, judged, view.agreements)
+    mends = Mends(view.ask, view.lookup.each, ours, cases, view.agreements)
     for case in cases:
         ends = mends.passes.evaluate(case)
         if each:
@@ -71,8 +72,9 @@ def verify_spf(view: View, cases: Sequence[Case], each: Each | None = None,
             counts[found.verdict.status] += found.count
             mends.note(case, found.check, found.runs)
             groups.append(replace(found, runs=()))
-    denied = view.denied  # before mends are tried, which may ask for more than receivers do
-    mends.settle()
+    denied = view.denied  # before records are judged and mends tried, which may ask for more than receivers do
+    judged = judge()
+    mends.settle(judged)
     verdicts = [found.verdict if found.verdict.ok else
                 replace(found.verdict, mend=mends.of_check(found.case, found.check)) for found in groups]
     records, servers = verdicts_on(judged, mends), of_servers(view)

@@ -33,7 +33,7 @@ def judged_records(ask: Ask, domains: Iterable[str], each: Each | None = None) -
     """
     names = list(dict.fromkeys(domains))
     found = each(lambda name: audit(name, ask, each), names) if each else [audit(name, ask) for name in names]
-    return judge(found, Ours(names))
+    return judge(found, Ours(names), ask)
 
 
 def verify_records(ask: Ask, domains: Iterable[str], each: Each | None = None,
@@ -54,8 +54,8 @@ def verify_records(ask: Ask, domains: Iterable[str], each: Each | None = None,
         raise ValueError("; ".join(wrong))
     ask = published(ask, texts)
     judged = judged_records(ask, names, each)
-    mends = Mends(ask, each or one_by_one, Ours(names), judged=judged)
-    mends.settle()
+    mends = Mends(ask, each or one_by_one, Ours(names))
+    mends.settle(judged)
     return verdicts_on(judged, mends)
 
 

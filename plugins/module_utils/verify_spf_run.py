@@ -30,7 +30,7 @@ def verify_spf_run(lookup: Lookup, cases: Sequence[Case], authoritative: str = "
             view = View(lookup, what_if, authoritative, domains)
             if records:
                 view.fetch(domains)  # a record is judged for both families, whichever the addresses are of
-            judged = judged_records(view.ask, domains, lookup.each) if records else []
-            return verify_spf(view, cases, rows.write, judged)
+                return verify_spf(view, cases, rows.write, lambda: judged_records(view.ask, domains, lookup.each))
+            return verify_spf(view, cases, rows.write)
     except OSError as error:
         raise ValueError(f"matrix {matrix}: {error.strerror or error}: give a path that can be written") from error

@@ -70,6 +70,54 @@ def test_alignment(world, rule, records, identities, status, said):
     assert bool(verdict.cause) is bool(verdict.mend) is (status != "ok")
 
 
+# What is live, what is wanted; what the policy's verdict and that of alignment say to do.
+ONE_RECORD = [
+    ("p=none; aspf=s", "p=reject; aspf=s; rua=mailto:d@example.com",
+     'publish {owner} TXT "v=DMARC1; p=reject; aspf=s; rua=mailto:d@example.com" instead of "{live}"',
+     "use example.com as bounce domain, or leave aspf=s out of the record that the inventory wants"),
+    ("p=reject; aspf=s", "p=reject; aspf=s", "",
+     "use example.com as bounce domain, or leave aspf=s out of the record that the inventory wants"),
+    ("p=none; aspf=s", "p=reject", 'publish {owner} TXT "v=DMARC1; p=reject" instead of "{live}"',
+     'publish {owner} TXT "v=DMARC1; p=reject" instead of "{live}"'),
+    ("p=none; aspf=s; ri=60", "", 'publish {owner} TXT "v=DMARC1; p=none; aspf=s" instead of "{live}"',
+     "use example.com as bounce domain, or leave aspf=s out of what is to be published at {owner}"),
+    ("p=none; aspf=s", "", "",
+     'use example.com as bounce domain, or publish {owner} TXT "v=DMARC1; p=none" instead of "{live}"'),
+    ("p=none; aspf=s; adkim=s", "", "",
+     'use example.com as bounce domain, or publish {owner} TXT "v=DMARC1; p=none" instead of "{live}"; use example.com '
+     'as d= instead of m.example.com, or publish {owner} TXT "v=DMARC1; p=none" instead of "{live}"'),
+]
+
+
+@pytest.mark.parametrize("live, wanted, policy, alignment", ONE_RECORD)
+def test_policy_and_alignment_never_want_two_records_at_one_name(world, live, wanted, policy, alignment):
+    run = world({DOMAIN: f"v=DMARC1; {live}"})
+    dkim = ("m.example.com",) if "adkim" in live else (DOMAIN,)
+    subject = Subject(DOMAIN, "e.example.com", dkim, f"v=DMARC1; {wanted}" if wanted else "")
+    words = {"owner": OWNER, "live": f"v=DMARC1; {live}"}
+    assert run.one("dmarc", subject).mend == policy.format(**words)
+    assert run.one("alignment", subject).mend == alignment.format(**words)
+
+
+def test_domains_that_inherit_a_record_want_the_same_one_at_its_name(world):
+    run = world({DOMAIN: f"{P}none; ri=60; aspf=s; adkim=s"})
+    subjects = [Subject(DOMAIN, DOMAIN, (DOMAIN,), f"{P}reject; sp=none; np=none; adkim=s"),
+                Subject("a.example.com", "e.example.com", ("a.example.com",)),
+                Subject("b.example.com", "b.example.com", ("m.example.com",))]
+    new = f'publish {OWNER} TXT "{P}reject; adkim=s; sp=none; np=none" instead of "{P}none; ri=60; aspf=s; adkim=s"'
+    assert [verdict.mend for verdict in run.verdicts("dmarc", *subjects)] == [new] * 3
+    assert [verdict.mend for verdict in run.verdicts("alignment", *subjects) if not verdict.ok] == [
+        new, "use b.example.com as d= instead of m.example.com, or leave adkim=s out of what is to be published at "
+        f"{OWNER}"]
+
+
+def test_what_a_domain_wants_goes_before_what_others_find_wrong_with_its_record(world):
+    run = world({DOMAIN: "v=DMARC1; rua=mailto:d@example.com"})  # without p=, which counts as none
+    verdicts = run.verdicts("dmarc", Subject("a.example.com"), Subject(DOMAIN, dmarc=f"{P}reject"))
+    assert [verdict.mend.partition(" instead of ")[0] for verdict in verdicts] == [
+        f'publish {OWNER} TXT "{P}reject; rua=mailto:d@example.com"'] * 2
+
+
 def test_what_is_left_out_is_the_domain(world):
     found = world({DOMAIN: f"{P}none; aspf=s; adkim=s"}).one("alignment", Subject(DOMAIN))
     assert (found.status, found.found) == ("ok", "SPF example.com aligned (strict); DKIM example.com aligned (strict)")

@@ -103,7 +103,9 @@ def test_all_faults_of_a_record_are_mended_at_once(world):
     "rule, values, status, cause, mend",
     [
         ("4.10.1", [], "absent", f"there is no DMARC record at {OWNER}, and none above it applies", f"{P}none"),
-        ("4.10, 2", [f"{P}none", f"{P}reject"], "fail", "there are 2 DMARC records", f"{P}none"),
+        ("4.10, 2", [f"{P}none", f"{P}reject"], "fail", "there are 2 DMARC records", f"{P}reject"),
+        ("4.10, 2", [f"{P}none; {RUA}", f"{P}reject; aspf=s", f"{P}none; rua=mailto:x@example.com"], "fail",
+         "there are 3 DMARC records", f"{P}reject; aspf=s; {RUA},mailto:x@example.com"),
         # What was meant is published, and not the least that any owner could mean.
         ("4.8", ['"v=DMARC1; p=reject"'], "fail", "at character 1: a quotation mark stands before v=DMARC1",
          f"{P}reject"),

@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 
 import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from spf_world import Sealed, publish, published
 
+from ansible_collections.mailfleet.sending.plugins.module_utils import spf_passes
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Mx
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_check import check_host
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_fleet import of_fleet
@@ -107,6 +109,57 @@ def test_what_is_wrong_with_a_record_has_a_mend_where_no_record_passes_all_whom_
     assert lacking["spf record"] == f'publish d.example. TXT "v=spf1 ip4:203.0.113.9 ~all" instead of "{record}"'
 
 
+@pytest.mark.parametrize("text, new", [
+    ("v=spf1 ip4:0.0.0.0/1 ip4:128.0.0.0/1 -all", "v=spf1 ip4:198.51.0.1 -all"),
+    ("v=spf1 ip4:0.0.0.0/0 ip4:203.0.113.9 ?all", "v=spf1 ip4:198.51.0.1 ip4:203.0.113.9 ~all"),
+    (" ".join(["v=spf1", *(f"ip4:{number}.0.0.0/8" for number in range(256)), "-all"]), "v=spf1 ip4:198.51.0.1 -all"),
+    ("v=spf1 ip4:0.0.0.0-255.255.255.255 -all", "v=spf1 ip4:198.51.0.1 -all"),
+])
+def test_in_place_of_all_of_the_internet_stand_the_addresses_of_the_fleet(text, new):
+    found = faults(run({"d.example": [text]}, ["d.example"], [("198.51.0.1", "")]))
+    assert {published(fault.mend)["d.example"] for fault in found} == {new}
+
+
+def test_a_record_for_all_of_the_internet_is_not_proposed_for_want_of_another():
+    """The addresses that it lacks are too many for a record."""
+    fleet = [("198.51.0.1", ""), *((f"2001:db8::{number:x}", "") for number in range(0, 800, 2))]
+    found = faults(run({"d.example": ["v=spf1 ip4:0.0.0.0/0 -all"]}, ["d.example"], fleet))
+    assert {"spf", "spf record"} == {fault.check for fault in found}
+    assert all("0.0.0.0/0" not in text for fault in found for text in published(fault.mend).values())
+
+
+@pytest.mark.parametrize("name, word", [("localhost", "greet with"), ("mta1", "greet with")])
+def test_who_greets_with_one_label_is_to_greet_with_a_full_name(name, word):
+    found = faults(run({"d.example": ["v=spf1 ip4:198.51.0.1 -all"]}, ["d.example"], [("198.51.0.1", name)]))
+    assert {fault.check for fault in found} == {"spf", "spf record"}
+    assert {fault.mend for fault in found} == {
+        f"{word} a full name, as mta1.example.com is one, in place of {name} (RFC 5321, 2.3.5)"}
+
+
+@pytest.mark.parametrize("records", [True, False])
+@pytest.mark.parametrize("text, new", [
+    ("v=spf1 redirect=d.example", "v=spf1 ip4:198.51.0.1 ~all"),
+    ("v=spf1 redirect=none.example a:h.example", "v=spf1 ip4:198.51.0.1 a:h.example ~all"),
+])
+def test_a_record_without_its_redirect_ends_in_all(text, new, records):
+    names = {"d.example": [text], "h.example": {"A": ["203.0.113.9"], "AAAA": ["2001:db8::9"]}}
+    found = verify_spf_run(Sealed(names), of_fleet(["d.example"], [("198.51.0.1", "")]), "no", records=records)
+    assert {published(fault.mend)["d.example"] for fault in faults(found.verdicts)} == {new}
+
+
+@pytest.mark.parametrize("text, again", [
+    ("v=spf1 ip4:198.51.0.0/24 -all", 0), ("v=spf1 -all", 1), ("v=spf1 ip4:198.51.0.0/24 ?all", 1),
+    ("v=spf1 ptr ?all", 2)])
+def test_a_mend_is_proved_by_few_evaluations_of_the_domains_that_it_is_about(monkeypatch, text, again):
+    evaluated = []
+    evaluate = spf_passes.evaluate
+    monkeypatch.setattr(spf_passes, "evaluate", lambda case, *more: evaluated.append(case.domain) or evaluate(
+        case, *more))
+    names = {f"d{number}.example": [text] for number in range(20)}
+    run(names, names, [("198.51.0.1", ""), ("198.51.0.2", "")])
+    assert sorted(evaluated) == sorted([*names] * (1 + again))
+
+
 DOMAINS = ["d.example", "a.example", "b.example"]
 ADDRESSES = ["198.51.0.1", "198.51.0.2", "198.51.0.3", "203.0.113.9", "2001:db8::1"]
 TERMS = st.sampled_from([
@@ -114,7 +167,8 @@ TERMS = st.sampled_from([
     "a:none.example", "mx:none.example", "exists:none.example", "exists:%{i}.list.example", "exists:%{h}.list.example",
     "ptr", "ptr:example", "include:a.example", "include:b.example", "include:d.example", "include:_p.d.example",
     "include:f.example", "include:none.example", "all", "ip4:198.51.0.300", "x-note=1", "ip4=198.51.0.1",
-    "redirect=a.example", "redirect=f.example", "redirect=none.example", "exp=why.example"])
+    "ip4:0.0.0.0/0", "ip4:0.0.0.0/1", "ip4:128.0.0.0/1", "redirect=a.example", "redirect=f.example",
+    "redirect=none.example", "exp=why.example"])
 SIGNED = st.builds("{}{}".format, st.sampled_from(["", "", "", "-", "~", "?"]), TERMS).map(
     lambda term: term.lstrip("-~?") if "=" in term else term)
 RECORD = st.builds("{} {}".format, st.lists(SIGNED, max_size=5).map(lambda terms: " ".join(["v=spf1", *terms])),
@@ -153,6 +207,7 @@ def test_no_mend_takes_pass_from_the_fleet_and_what_mends_the_fleet_passes_it(na
     for fault in found:
         for name, text in published(fault.mend).items():
             assert proposed.setdefault(name, text) == text  # one record for each owner
+            assert not re.search(r"(?<![-~?])ip4:0\.0\.0\.0/0", text)
     helped = set()
     for mend in {fault.mend for fault in found if published(fault.mend)}:
         wanted = {subject for fault in found if fault.check == "spf" and fault.mend == mend

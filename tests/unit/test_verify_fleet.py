@@ -147,14 +147,21 @@ def test_all_that_is_wrong_with_one_record_is_one_fault_with_one_record_to_publi
     each = run(2, 2, 2)
     owner, live = "e.brand000.example", "v=spf1 ip4:198.18.0.1 ip6:2001:db8::/127 ptr ip6:2001:db8::1 ?all"
     each.publish("brand000.example", owner, live)
+    policy = "v=DMARC1; p=none; aspf=s; ri=60"
+    each.publish("brand001.example", "_dmarc.brand001.example", policy)
     faults = report_of(verify_fleet(each.lookup(), each.wanted))
     # An auxiliary bounce domain includes it: the address passes by none of the two.
-    assert len(faults) == 1
+    assert len(faults) == 2
     assert re.findall(r"^(?:1\.|   also) (.*)", faults[0], re.MULTILINE) == [
         "spf fail: 198.18.0.2 MAIL FROM e.brand000.example", "spf fail: 198.18.0.2 MAIL FROM e.brand001.example",
         "spf record warn: e.brand000.example", "spf record warn: e.brand000.example"]
     new = live.replace("v=spf1", "v=spf1 ip4:198.18.0.2").replace("ptr ", "").replace("?all", "~all")
     assert " ".join(faults[0].split()).count(f'publish {owner}. TXT "{new}" instead of "{live}"') == 1
+    assert re.findall(r"^(?:2\.|   also) (.*)", faults[1], re.MULTILINE) == [
+        "dmarc fail: brand001.example", "alignment warn: brand001.example"]
+    new = "v=DMARC1; p=reject; rua=mailto:dmarc@fleet.example"
+    mend = f'publish _dmarc.brand001.example. TXT "{new}" instead of "{policy}"'
+    assert " ".join(faults[1].split()).count(mend) == 1 == faults[1].count("publish ")
 
 
 def test_nothing_is_asked_about_nothing(run):

@@ -92,7 +92,7 @@ CASES = [
     ("RFC 5321, 4.1.4", "nobody may refuse mail for another HELO name", "198.51.100.11", MTA1, "warn",
      "other.example.com.", IS_NO_NAME, f"{by_owner(11)}, or greet as other.example.com"),
     ("RFC 1912, 2.1", "the HELO name points elsewhere", "198.51.100.12", MTA2, "fail", f"{MTA2}.", ELSEWHERE,
-     "publish mta2.example.com. A 198.51.100.12"),
+     "publish mta2.example.com. A 198.51.100.12 beside 198.51.100.99"),
     ("RFC 1912, 2.1", "the only name, which is not the HELO name, points elsewhere", "198.51.100.12", MTA1, "fail",
      f"{MTA2}.", ELSEWHERE, by_owner(12)),
     ("RFC 1912, 2.1", "no name has an address", "198.51.100.13", "", "fail",
@@ -100,7 +100,7 @@ CASES = [
      "gone.example.com. has no A record: no such name; noaddress.example.com. has no A record: no data",
      "publish gone.example.com. A 198.51.100.13"),
     ("RFC 8601, 3", "one that looks for a name that points back finds another", "198.51.100.14", MTA2, "warn",
-     f"{MTA2}., other.example.com.", ELSEWHERE, "publish mta2.example.com. A 198.51.100.14"),
+     f"{MTA2}., other.example.com.", ELSEWHERE, "publish mta2.example.com. A 198.51.100.14 beside 198.51.100.99"),
     ("RFC 1035, 5.1", "a name without its last dot is completed by the zone's", "198.51.100.15", MTA1, "fail",
      f"{MTA1}.{NET}.", f"{MTA1}.{NET}. ends in the reverse zone: the value in the zone lacks its last dot",
      by_owner(15)),
@@ -124,10 +124,10 @@ CASES = [
      ""),
     ("RFC 2317, 4", "the name behind an alias points elsewhere", "198.51.100.20", MTA1, "fail", f"{MTA1}.",
      "mta1.example.com. points to 198.51.100.10, 198.51.100.18, not back",
-     "publish mta1.example.com. A 198.51.100.20"),
+     "publish mta1.example.com. A 198.51.100.20 beside 198.51.100.10, 198.51.100.18"),
     ("RFC 2317, 5", "the record behind an alias is the holder's own", "198.51.100.22", MTA1, "warn",
      "mta22.example.com.", IS_NO_NAME,
-     f"publish 22.16-31.{NET}. PTR mta1.example.com., or greet as mta22.example.com"),
+     f"publish 22.16-31.{NET}. PTR mta1.example.com. instead of mta22.example.com., or greet as mta22.example.com"),
     ("RFC 2317, 4", "nothing stands behind the alias", "198.51.100.21", MTA1, "absent", "no such name",
      f"its reverse name is an alias of 21.16-31.{NET}. (RFC 2317), which has no PTR record",
      f"publish 21.16-31.{NET}. PTR mta1.example.com."),
@@ -217,8 +217,8 @@ def test_servers_of_the_helo_name_that_differ_are_named(two, addresses, cause):
     verdict, one, other = two(addresses=addresses)
     assert verdict.status is Status.FAIL
     assert verdict.cause == f"the name servers differ: {one}: mta1.example.com. points back; {other}: {cause}"
-    assert verdict.mend == (f"make {other} serve the same version of the zone as {one}, or "
-                            "publish mta1.example.com. A 198.51.100.10")
+    assert verdict.mend == (f"make {other} serve the same version of the zone as {one}, or publish mta1.example.com. A "
+                            f"198.51.100.10{' beside 198.51.100.99' if addresses else ''}")
     assert (verdict.found, verdict.source.count("asked of")) == ("mta1.example.com.", 2)
 
 

@@ -126,6 +126,19 @@ def test_dmarc_waits_for_the_policy_and_for_the_consent_of_others(run):
     assert found == verify_dmarc(each.lookup, subjects, authoritative="no")
 
 
+def test_dmarc_waits_for_alignment_by_the_record_of_the_domain(run):
+    strict = "v=DMARC1; p=none; aspf=s; adkim=s"
+    each = run(("late.test", "_dmarc.late.test", {"TXT": ["v=DMARC1; p=none"]}),
+               ("agreed.test", "_dmarc.agreed.test", {"TXT": ["v=DMARC1; p=none"]}))
+    each.server.change("agreed.test", "_dmarc.agreed.test", TXT=[strict])
+    # No policy applies to the first, so that there is no alignment to judge.
+    subjects = [Subject("late.test"), Subject("agreed.test", "e.agreed.test", ("m.agreed.test",))]
+    found = each.waiting.until_good(each.lookup, len(subjects), lambda: verify_dmarc(
+        each.lookup, subjects, authoritative="no"), lambda found: found.lacking)
+    assert not [verdict for verdict in found.verdicts if verdict.status is Status.FAIL] and not found.lacking
+    assert each.names() == [("_dmarc.late.test.", "_dmarc.agreed.test."), ("_dmarc.agreed.test.",), ()]
+
+
 def test_spf_waits_for_records_and_for_what_they_include(run):
     each = run(("late.test", "late.test", {"TXT": ["v=spf1 include:spf.late.test -all"]}),
                ("late.test", "spf.late.test", {"TXT": ["v=spf1 -all"]}),
