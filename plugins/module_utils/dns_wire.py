@@ -9,27 +9,21 @@ from __future__ import annotations
 import functools
 import re
 import secrets
-import struct
+from collections.abc import Iterable
 from dataclasses import replace
 
+from ansible_collections.mailfleet.sending.plugins.module_utils import dns_message
+from ansible_collections.mailfleet.sending.plugins.module_utils.dns_message import Message, Name, Record, text, within
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind, Mx, Outcome
 
 try:
     import dns.edns
     import dns.exception
-    import dns.flags
-    import dns.message
     import dns.name
-    import dns.opcode
     import dns.rcode
-    import dns.rdataclass
-    import dns.rdatatype
-    from dns.message import Message
 except ImportError:
-    Message = object  # lookup.DNSPYTHON_ERROR tells
+    pass  # lookup.DNSPYTHON_ERROR tells
 
-PAYLOAD = 1232  # bytes over UDP that no path fragments (DNS flag day 2020)
-OPT = struct.pack("!BHHIH", 0, 41, PAYLOAD, 0, 0)  # EDNS version 0, no flags, no options (RFC 6891, 6.1.2)
 MAXIMUM_CHAIN = 10
 SHOWN = 200  # characters of a server's own explanation
 # Extended errors by which a server says that what it answers is not what DNS holds (RFC 8914, 4): Forged Answer,
@@ -38,7 +32,10 @@ UNTRUE = {4, 15, 16, 17, 18}
 # A name as it is compared, its last dot left out or not; and how many characters of such a name make 255 bytes.
 _PLAIN = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?")
 MAXIMUM_NAME = 254
-ANSWERS = {0, 3}  # the codes of what is said about a name: NOERROR, NXDOMAIN; all others say why nothing is
+NOERROR, NXDOMAIN = 0, 3
+ANSWERS = {NOERROR, NXDOMAIN}  # the codes of what is said about a name; all others say why nothing is
+OLDER = {1, 4, 16}  # FORMERR, NOTIMP, BADVERS: of servers that do not know EDNS (RFC 6891, 7)
+FOREVER = 2**31  # seconds, longer than any TTL
 
 
 def absolute(name: str) -> str:
@@ -50,41 +47,44 @@ def absolute(name: str) -> str:
     if _PLAIN.fullmatch(name) and len(at := f"{name.removesuffix('.')}.") <= MAXIMUM_NAME:
         return at
     try:
-        return _text(dns.name.from_text(name.encode("utf-8")))
+        return dns.name.from_text(name.encode("utf-8")).to_text().lower()
     except (dns.exception.DNSException, ValueError) as error:
         raise ValueError(f"{name!r} is no domain name: {error}") from error
 
 
-class Query:
-    """A question, as it is sent (C(wire)), and the reading of what comes back.
+def _labels(name: str) -> Name:
+    """Return the labels of an absolute name in lower case, as absolute() returns it."""
+    if _PLAIN.fullmatch(name):
+        return tuple(name.removesuffix(".").encode("ascii").split(b"."))
+    return tuple(label.lower() for label in dns.name.from_text(name).labels[:-1])
 
-    It is written here and not by dnspython, which takes a third of the time of a lookup for it.
-    """
+
+class Query:
+    """A question, as it is sent (C(wire)), and the reading of what comes back. C(name) is as absolute() returns it."""
 
     def __init__(self, name: str, rdtype: str, recursive: bool, edns: bool = True) -> None:
-        self._question = dns.name.from_text(name), dns.rdatatype.from_text(rdtype), dns.rdataclass.IN
-        identifier = secrets.randbits(16)  # unforeseeable, as the kernel's choice of the port is (RFC 5452, 4.3)
-        header = struct.pack("!HHHHHH", identifier, dns.flags.RD if recursive else 0, 1, 0, 0, int(edns))
-        question = self._question[0].to_wire() + struct.pack("!HH", *self._question[1:])
-        self.wire = header + question + (OPT if edns else b"")
+        self._question = _labels(name), dns_message.TYPES[rdtype], dns_message.IN
+        # Unforeseeable, as the kernel's choice of the port is (RFC 5452, 4.3).
+        self._identifier = secrets.randbits(16)
+        self.wire = dns_message.query(self._identifier, *self._question[:2], recursive, edns)
 
     def parse(self, data: bytes) -> Message:
         """Return the answer. Raises: ValueError where it is none to this question."""
         try:
-            answer = dns.message.from_wire(data)
-        except (dns.exception.DNSException, ValueError, IndexError) as error:
+            answer = dns_message.parse(data)
+        except dns_message.FormatError as error:
             raise ValueError("it sent what is no DNS message") from error
-        asked = [(item.name, item.rdtype, item.rdclass) for item in answer.question]
-        is_answer = data[:2] == self.wire[:2] and answer.flags & dns.flags.QR and answer.opcode() == dns.opcode.QUERY
+        is_answer = answer.identifier == self._identifier and answer.flags & 0xF800 == dns_message.QR  # opcode QUERY
         # Who refuses need not repeat the question.
-        if not is_answer or (asked != [self._question] and (asked or answer.rcode() in ANSWERS)):
+        asked = answer.question == self._question or (answer.question is None and answer.rcode not in ANSWERS)
+        if not is_answer or not asked:
             raise ValueError("it answered another question")
         return answer
 
 
 def knows_no_edns(answer: Message) -> bool:
     """Return whether the server is older than EDNS, and is to be asked without it (RFC 6891, 7)."""
-    return answer.rcode() in (dns.rcode.FORMERR, dns.rcode.NOTIMP, dns.rcode.BADVERS)
+    return answer.rcode in OLDER
 
 
 def read(answer: Message, outcome: Outcome, zone: str | None = None) -> tuple[Outcome, str]:
@@ -99,140 +99,118 @@ def read(answer: Message, outcome: Outcome, zone: str | None = None) -> tuple[Ou
     def silent(cause: str, cut: str = "", referral: tuple = ()) -> tuple[Outcome, str]:
         return replace(outcome, kind=Kind.SILENT, cause=cause, zone=cut, referral=referral), ""
 
-    if answer.rcode() not in ANSWERS:
-        return silent(": ".join(filter(None, (dns.rcode.to_text(answer.rcode()), explained))))
-    if any(option.code in UNTRUE for option in _errors(answer)):
+    if answer.rcode not in ANSWERS:
+        return silent(": ".join(filter(None, (dns.rcode.to_text(answer.rcode), explained))))
+    if any(code in UNTRUE for code, _text in answer.errors):
         return silent(f"it does not say what DNS holds: {explained}")
-    at = answer.question[0].name
-    if zone and not at.is_subdomain(_name(zone)):
-        zone = ""
-    authority = bool(answer.flags & dns.flags.AA)
-    cut = next((rrset.name for rrset in answer.authority if rrset.rdtype == dns.rdatatype.NS), None)
+    at = answer.question[0]
+    bounds = _zone(zone) if zone else ()
+    if not within(at, bounds):
+        bounds = ()
+    authority = bool(answer.flags & dns_message.AA)
+    cut = next((record.owner for record in answer.authority if record.rdtype == dns_message.NS), None)
     if zone is not None and not authority:
-        if cut is not None and zone and _below(_text(cut), zone) and at.is_subdomain(cut):
-            return silent(f"it refers to the servers of {_text(cut)}", _text(cut), _referral(answer, cut))
+        if cut is not None and zone and within(cut, bounds) and len(cut) > len(bounds) and within(at, cut):
+            return silent(f"it refers to the servers of {text(cut)}", text(cut), _referral(answer, cut))
         return silent("lame: it does not answer with authority")
     try:
-        at, chain, ttl, found = _follow(answer, outcome.rdtype, zone or "")
-    except dns.name.NameTooLong:
+        at, chain, ttl, found = _follow(answer, dns_message.TYPES[outcome.rdtype], bounds)
+    except ValueError:
         return silent("YXDOMAIN: a DNAME makes the name too long (RFC 6672, 2.2)")
     if found:
         # A set has no order, and servers shuffle it: sorted, the same answer reads the same.
-        values = tuple(sorted(value(item) for item in found))
-        return replace(outcome, values=values, chain=chain, cause=explained, ttl=min(ttl, found.ttl)), ""
+        values = tuple(sorted(map(_value, dict.fromkeys(record.value for record in found))))
+        return replace(outcome, values=values, chain=chain, cause=explained, ttl=min(ttl, _ttl(found))), ""
     way = replace(outcome, chain=chain, cause=explained, ttl=ttl)
-    if len(chain) > MAXIMUM_CHAIN or (zone and not at.is_subdomain(_name(zone))):
-        return way, _text(at)
-    missing = Kind.NO_NAME if answer.rcode() == dns.rcode.NXDOMAIN else Kind.NO_DATA
-    for rrset in answer.authority:
-        if rrset.rdtype == dns.rdatatype.SOA and at.is_subdomain(rrset.name):
-            hold = min(ttl, rrset.ttl, rrset[0].minimum)  # RFC 2308, 5
-            return replace(way, kind=missing, ttl=hold, zone=_text(rrset.name)), ""
+    if len(chain) > MAXIMUM_CHAIN or not within(at, bounds):
+        return way, text(at)
+    missing = Kind.NO_NAME if answer.rcode == NXDOMAIN else Kind.NO_DATA
+    for record in answer.authority:
+        if record.rdtype == dns_message.SOA and within(at, record.owner):
+            hold = min(ttl, record.ttl, record.value)  # RFC 2308, 5
+            return replace(way, kind=missing, ttl=hold, zone=text(record.owner)), ""
     if chain and missing is Kind.NO_DATA:
-        return way, _text(at)
+        return way, text(at)
     # Without a SOA there is still an answer, which nobody may keep (RFC 2308, 2.1, 2.2 and 5), unless it is a referral.
     if missing is Kind.NO_DATA and cut is not None:
         return silent("it refers to other servers instead of answering")
-    if zone is None and not authority and not answer.flags & dns.flags.RA:
+    if zone is None and not authority and not answer.flags & dns_message.RA:
         return silent("it offers no recursion, and has no authority to answer itself")
     return replace(way, kind=missing, ttl=0), ""
 
 
-def _referral(answer: Message, cut: dns.name.Name) -> tuple[tuple[str, tuple[str, ...]], ...]:
+def _referral(answer: Message, cut: Name) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Return the name servers that a referral names, each with its glue: the addresses of those inside of the zone,
     without which nobody would find them (RFC 1034, 4.2.1)."""
-    glue: dict[str, list[str]] = {}
-    for rrset in answer.additional:
-        if rrset.rdtype in (dns.rdatatype.A, dns.rdatatype.AAAA) and rrset.name.is_subdomain(cut):
-            glue.setdefault(_text(rrset.name), []).extend(item.address for item in rrset)
-    names = sorted({_text(item.target) for rrset in answer.authority
-                    if rrset.rdtype == dns.rdatatype.NS and rrset.name == cut for item in rrset})
-    return tuple((name, tuple(sorted(glue.get(name, ())))) for name in names)
+    glue: dict[Name, list[str]] = {}
+    for record in answer.additional:
+        if record.rdtype in (dns_message.A, dns_message.AAAA) and within(record.owner, cut):
+            glue.setdefault(record.owner, []).append(record.value)
+    names = {record.value for record in answer.authority if record.rdtype == dns_message.NS and record.owner == cut}
+    return tuple(sorted((text(name), tuple(sorted(set(glue.get(name, ()))))) for name in names))
 
 
-def _follow(answer: Message, rdtype: str, zone: str) -> tuple:
+def _follow(answer: Message, rdtype: int, zone: Name) -> tuple[Name, tuple[str, ...], int, list[Record] | None]:
     """Return where the CNAMEs of the answer lead, the names on the way, their TTL, and the set that stands there.
 
-    Raises: dns.name.NameTooLong.
+    Raises: ValueError where a DNAME makes a name too long.
     """
-    kind = dns.rdatatype.from_text(rdtype)
-    sets = {(rrset.name, rrset.rdtype): rrset for rrset in answer.answer if rrset.rdclass == dns.rdataclass.IN}
-    within = _name(zone) if zone else dns.name.root
-    at = answer.question[0].name
+    sets: dict[tuple[Name, int], list[Record]] = {}
+    for record in answer.answer:
+        sets.setdefault((record.owner, record.rdtype), []).append(record)
+    at = answer.question[0]
     chain: list[str] = []
-    ttl = 2**31
-    while at.is_subdomain(within) and len(chain) <= MAXIMUM_CHAIN:
-        if found := sets.get((at, kind)):
+    ttl = FOREVER
+    while within(at, zone) and len(chain) <= MAXIMUM_CHAIN:
+        if found := sets.get((at, rdtype)):
             return at, tuple(chain), ttl, found
-        alias = sets.get((at, dns.rdatatype.CNAME))
-        if alias:
-            at, ttl = alias[0].target, min(ttl, alias.ttl)
-        elif moved := _renamed(at, sets.values()):
+        if alias := sets.get((at, dns_message.CNAME)):
+            at, ttl = alias[-1].value, min(ttl, _ttl(alias))
+        elif moved := _renamed(at, answer.answer):
             at, ttl = moved[0], min(ttl, moved[1])
         else:
             break
-        chain.append(_text(at))
+        chain.append(text(at))
     return at, tuple(chain), ttl, None
 
 
-def _renamed(name: dns.name.Name, sets: object) -> tuple[dns.name.Name, int] | None:
+def _renamed(name: Name, records: Iterable[Record]) -> tuple[Name, int] | None:
     """Return what a DNAME makes of the name, for servers that leave it to us (RFC 6672, 2.2 and 3.4), and its TTL.
 
-    Raises: dns.name.NameTooLong.
+    Raises: ValueError where that is too long.
     """
-    for rrset in sets:
-        if rrset.rdtype == dns.rdatatype.DNAME and name != rrset.name and name.is_subdomain(rrset.name):
-            return name.relativize(rrset.name).concatenate(rrset[0].target), rrset.ttl
+    for record in records:
+        if record.rdtype == dns_message.DNAME and name != record.owner and within(name, record.owner):
+            moved = name[: len(name) - len(record.owner)] + record.value
+            if sum(map(len, moved)) + len(moved) + 1 > dns_message.MAXIMUM_NAME:
+                raise ValueError("too long")
+            return moved, record.ttl
     return None
 
 
-def _errors(answer: Message) -> list:
-    return [option for option in answer.options if isinstance(option, dns.edns.EDEOption)]
+def _ttl(records: Iterable[Record]) -> int:
+    return min(record.ttl for record in records)
 
 
 def _explained(answer: Message) -> str:
     """Return the extended errors of the answer in words (RFC 8914), as the server wrote them but without controls."""
     parts = []
-    for option in _errors(answer):
-        code = int(option.code)
+    for code, said in answer.errors:
         known = code in dns.edns.EDECode.__members__.values()
         title = dns.edns.EDECode(code).name.replace("_", " ").lower() if known else "unknown"
-        text = "".join(letter if letter.isprintable() else "?" for letter in option.text or "")[:SHOWN]
-        parts.append(f"extended error {code} ({title}){f', {text}' if text else ''}")
+        shown = "".join(letter if letter.isprintable() else "?" for letter in said)[:SHOWN]
+        parts.append(f"extended error {code} ({title}){f', {shown}' if shown else ''}")
     return "; ".join(parts)
 
 
-def _below(name: str, zone: str) -> bool:
-    return name != zone and (zone == "." or name.endswith(f".{zone}"))
-
-
 @functools.lru_cache(maxsize=1024)
-def _name(zone: str) -> dns.name.Name:
-    """Return the name of a zone, which is wanted again with each answer of its servers."""
-    return dns.name.from_text(zone)
+def _zone(zone: str) -> Name:
+    """Return the labels of a zone, which is wanted again with each answer of its servers."""
+    return () if zone == "." else _labels(zone)
 
 
-def _text(name: dns.name.Name) -> str:
-    return name.to_text().lower()
-
-
-def value(item: dns.rdata.Rdata) -> str | Mx:
-    """Return one value as str, or as Mx.
-
-    The strings of a TXT are joined without anything between (RFC 7208, 3.3; RFC 6376, 3.6.2.2). Bytes that are not
-    UTF-8 are read as Latin-1: every value can be shown, and none that is not ASCII turns into one that is.
-    """
-    match dns.rdatatype.to_text(item.rdtype):
-        case "A" | "AAAA":
-            return item.address
-        case "PTR" | "NS" | "CNAME":
-            return _text(item.target)
-        case "MX":
-            return Mx(item.preference, _text(item.exchange))
-        case "TXT" | "SPF":
-            joined = b"".join(item.strings)
-            try:
-                return joined.decode("utf-8")
-            except UnicodeDecodeError:
-                return joined.decode("latin-1")
-    return item.to_text()
+def _value(value: object) -> str | Mx:
+    """Return one value as an outcome has it: str, or Mx."""
+    if isinstance(value, Mx):
+        return Mx(value.preference, text(value.exchange))
+    return text(value) if isinstance(value, tuple) else str(value)

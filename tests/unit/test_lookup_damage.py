@@ -21,11 +21,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nameserver import Nameserver, cut, rdata
 
-from ansible_collections.mailfleet.sending.plugins.module_utils import dns_transport, dns_wire
+from ansible_collections.mailfleet.sending.plugins.module_utils import dns_message, dns_transport, dns_wire
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind, Mx, Outcome
 
 NAME = "a.example.com."
+BY_NUMBER = {number: name for name, number in dns_message.TYPES.items()}
 TYPES = ["A", "AAAA", "MX", "TXT", "PTR", "NS", "CNAME", "SOA", "DNAME", "SPF"]
 ZONES = {
     "example.com": {
@@ -68,7 +69,7 @@ def read(query, wire, zone=None, rdtype="TXT"):
         message = query.parse(wire)
     except ValueError:
         return None
-    rdtype = dns.rdatatype.to_text(message.question[0].rdtype) if message.question else rdtype
+    rdtype = BY_NUMBER[message.question[1]] if message.question else rdtype
     return dns_wire.read(message, Outcome(NAME, rdtype, Kind.VALUES, server="ns"), zone)
 
 
@@ -225,6 +226,9 @@ def test_any_bytes_of_a_txt_can_be_shown():
 @given(st.lists(st.binary(max_size=255), max_size=8))
 def test_the_strings_of_a_txt_are_joined_byte_for_byte(strings):
     strings = strings or [b""]
-    value = dns_wire.value(rdata("TXT", strings))
+    query, wire = whole("TXT", [f"{NAME} 60 TXT x"])
+    message = dns.message.from_wire(wire)
+    message.answer = [dns.rrset.from_rdata(NAME, 60, rdata("TXT", strings))]
+    (value,) = read(query, message.to_wire())[0].values
     joined = b"".join(strings)
     assert joined in (value.encode("utf-8"), value.encode("latin-1", "replace"))
