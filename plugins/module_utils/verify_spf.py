@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.agreement import SAME_VERSION, Agreement
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_audit import Audit
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_check import Check, Result
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_fleet import Case, Ours, Run, joined
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_judge import Judged
@@ -35,10 +36,12 @@ Each = Callable[[Case, Sequence[tuple[Run, Check]]], None]
 
 @dataclass(frozen=True)
 class Findings:
-    """C(verdicts) on all that was checked; C(counts), how many checks, records and servers have which status."""
+    """C(verdicts) on all that was checked; C(counts), how many checks, records and servers have which status;
+    C(audits) of the domains' records, where these were judged."""
 
     verdicts: tuple[Verdict, ...]
     counts: Counter[Status]
+    audits: tuple[Audit, ...] = ()
 
 
 def status_of(check: Check) -> Status:
@@ -74,7 +77,8 @@ def verify_spf(view: View, cases: Sequence[Case], each: Each | None = None,
     verdicts = [found.verdict if found.verdict.ok else
                 replace(found.verdict, mend=mends.of_check(found.case, found.check)) for found in groups]
     records = verdicts_on(judged, mends)
-    return Findings((*verdicts, *of_servers(view), *records), counts + counted(records))
+    audits = tuple(each.audit for each in judged if each.node is each.audit.node)
+    return Findings((*verdicts, *of_servers(view), *records), counts + counted(records), audits)
 
 
 @dataclass(frozen=True)
