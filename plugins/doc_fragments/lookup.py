@@ -48,6 +48,8 @@ notes:
   - A verdict is C(unknown) where DNS did not say (no answer, SERVFAIL, REFUSED, no authority, rubbish), and names
     the server that did not. It is C(absent) only where DNS said that there is no such name or record.
   - Bad verdicts do not fail the task. A task that should, asserts that RV(ignore:faults) is empty.
+  - Letters of domains and hosts that are not ASCII are taken as A-labels, as DNS has them (RFC 5890). A name with one
+    that is read in two ways, as C(ß) is, has to be given as A-labels.
 """
 
     AUTHORITATIVE = r"""

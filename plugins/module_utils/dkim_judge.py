@@ -40,9 +40,9 @@ class Key:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "guessed", not self.selector)
+        name = absolute_name(self.domain)
         if not self.selector:
-            object.__setattr__(self, "selector", self.domain.rstrip("."))
-        absolute_name(self.domain)
+            object.__setattr__(self, "selector", name.removesuffix("."))
         every(lambda: dkim_record.owner(self.selector, self.domain), lambda: self.wanted, lambda: self.in_subdomain)
 
     @property

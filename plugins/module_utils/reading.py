@@ -13,14 +13,13 @@ import ipaddress
 import re
 import typing as t
 
+from ansible_collections.mailfleet.sending.plugins.module_utils.a_labels import to_a_labels
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistake, nearest
 
 LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\Z")
 ZONE_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_/-]{0,61}[a-z0-9_])?\Z")
 HOST_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
 DURATION = re.compile(r"([0-9]+)(s|m|h|d)?\Z")
-# Letters that IDNA 2003, which Python has, turns into others and IDNA 2008 does not: two domains, maybe of two owners.
-AMBIGUOUS = re.compile("[\u00df\u03c2\u200c\u200d]")
 LONGEST = 86400  # seconds that anything may be told to wait
 WORDS = {"true": True, "yes": True, "false": False, "no": False}
 MAILBOX = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@(.+)\Z")
@@ -47,14 +46,10 @@ def domain_name(text: str, label: re.Pattern[str] = LABEL) -> str | None:
         for those of zones, which may be parts of others' (RFC 2317 4).
     :returns: lower case, no final dot, at least two labels, at most 253 octets.
     """
-    name = text.strip().rstrip(".").lower()
-    if AMBIGUOUS.search(name):
+    try:
+        name = to_a_labels(text.strip().rstrip(".").lower())
+    except ValueError:
         return None
-    if not name.isascii():
-        try:
-            name = name.encode("idna").decode("ascii")
-        except UnicodeError:
-            return None
     labels = name.split(".")
     if len(name) > 253 or len(labels) < 2 or not all(label.match(part) for part in labels):
         return None

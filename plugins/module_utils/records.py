@@ -14,6 +14,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
+from ansible_collections.mailfleet.sending.plugins.module_utils.a_labels import to_a_labels
+
 DEFAULT_TTL = 3600
 MAX_TTL = 2**31 - 1  # RFC 2181 section 8
 MAX_STRING = 255  # octets of one character-string, RFC 1035 section 3.3
@@ -30,15 +32,22 @@ _DKIM_KEY = re.compile(rb"(^|;)[ \t\r\n]*p[ \t\r\n]*=")
 
 
 def absolute_name(text: str) -> str:
-    """The domain name in lower case with its trailing dot; raises ValueError where it is none (RFC 1035 2.3.4)."""
+    """The domain name in lower case with its trailing dot, labels of other letters than ASCII's as A-labels (RFC 5890).
+
+    Raises ValueError where it is none (RFC 1035 2.3.4).
+    """
     if not isinstance(text, str):
         raise ValueError(f"{text!r} is not a domain name: a string is expected")
     name = text.strip().lower().removesuffix(".")
     if name == "" and text.strip() == ".":
         return "."
+    try:
+        name = to_a_labels(name)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is not a domain name: {error}") from None
     labels = name.split(".")
     if not all(_LABEL.fullmatch(label) and not _UNUSUAL_IN_NAME & set(label) for label in labels):
-        raise ValueError(f"{text!r} is not a domain name: labels of 1 to 63 ASCII characters are expected")
+        raise ValueError(f"{text!r} is not a domain name: labels of 1 to 63 characters are expected")
     if len(name) > 253:
         raise ValueError(f"{text!r} is not a domain name: it has {len(name)} characters, at most 253 are allowed")
     return name + "."

@@ -19,6 +19,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.spf_record impor
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_walk import Walk, walk
 
 Each = Callable[[Callable, Iterable], list]
+SHOWN = 200  # lines of a tree, and items of a list that is made of one
 
 
 @dataclass(frozen=True)
@@ -75,11 +76,15 @@ class Audit:
         return _own_cost(term) + self.costs.get(term.target, Cost())
 
     def tree(self) -> str:
-        """Return the tree as text, a line for each term that looks up; what stands above is not repeated."""
+        """Return the tree as text, a line for each term that looks up; what stands above is not repeated.
+
+        It is cut where a tree has more terms than anybody could read.
+        """
         count = _count(self.cost.terms, self.domain in self.loops)
         lines = [f"{self.domain}: {count}{'' if self.cost.exact else ' or more'} of {MAXIMUM_TERMS} lookups"]
         self._grow(lines, self.node, "  ", {self.domain})
-        return "\n".join(lines)
+        more = [f"and {len(lines) - SHOWN:,} more terms"] if len(lines) > SHOWN else []
+        return "\n".join(lines[:SHOWN] + more)
 
     def _grow(self, lines: list[str], node: Node, indent: str, shown: set[str]) -> None:
         if node.trouble:
@@ -100,23 +105,27 @@ class Audit:
                 shown.add(term.target)
                 self._grow(lines, self.nodes[term.target], f"{indent}  ", shown)
 
+    def voids(self) -> list[tuple[str, Term]]:
+        """Return the terms of the tree that look up what is not there, each with the domain whose record holds it."""
+        return [(name, term) for name, node in self.nodes.items() for term in node.terms if term.voids]
+
     def to_dict(self) -> dict[str, object]:
-        """Return the audit as plain data for JSON. Each record stands once, however often it is included."""
+        """Return the audit as plain data: owner, text, tree, lookups, exact, otherwise, voids, limits.
+
+        Lists are cut at SHOWN items: a tree may have thousands of terms.
+        """
         return {
-            "domain": self.domain,
+            "owner": self.domain,
+            "text": self.node.text if len(self.node.texts) == 1 else "",
+            "tree": self.tree(),
             "lookups": self.cost.terms,
             "exact": self.cost.exact,
-            "voids": {"ipv4": self.cost.voids4, "ipv6": self.cost.voids6, "possible": self.cost.possible},
             "otherwise": {"ipv4": self.walk4.result.value, "ipv6": self.walk6.result.value},
-            "tree": self.tree(),
-            "records": [
-                {"domain": node.domain, "records": list(node.texts), "trouble": node.trouble,
-                 "lookups": self.costs[name].terms,
-                 "terms": [{"term": term.text, "lookups": self.cost_of(term).terms, "target": term.target,
-                            "voids": list(map(str, term.voids))} for term in node.terms],
-                 "unread": [term.text for term in node.unread]}
-                for name, node in self.nodes.items()
-            ],
+            "voids": [{"owner": name, "term": term.text, "found": list(map(str, term.voids)),
+                       **_counted(_own_cost(term))} for name, term in self.voids()[:SHOWN]],
+            "limits": [{"family": f"ipv{walk.family}", "cause": walk.cause, "at": str(walk.chain[-1]),
+                        "hidden_from": [step.term for step in walk.before[:SHOWN]]}
+                       for walk in (self.walk4, self.walk6) if walk.limit],
         }
 
 
@@ -177,6 +186,10 @@ def _own_cost(term: Term) -> Cost:
     return Cost(int(term.counts), sum(4 in void.families for void in certain),
                 sum(6 in void.families for void in certain), sum(void.times for void in term.voids if void.possible),
                 not (term.silent or term.unread or (term.per_message and term.leads)))
+
+
+def _counted(cost: Cost) -> dict[str, int]:
+    return {"ipv4": cost.voids4, "ipv6": cost.voids6, "possible": cost.possible}
 
 
 def _costs(root: str, nodes: Mapping[str, Node]) -> tuple[dict[str, Cost], frozenset[str]]:

@@ -108,3 +108,13 @@ def explain(reference: Reference) -> str:
                 f"{auxiliary} would make it void")
     return (f"{include}. {redirect}. Both cost {reference.lookups} of 10 lookups, and give permerror where {main} has "
             "no record or a wrong one")
+
+
+def brief(reference: Reference) -> str:
+    """Return the effect of a reference that is as it should be, and what the other way would change, in few words."""
+    main, here, there = reference.main, reference.others.value, reference.others_of_main.value
+    if not reference.term.lower().startswith("redirect"):
+        otherwise = f"as by redirect={main}" if here == there else f"by redirect={main} they would get {there}"
+        return f"whom {main} passes, passes; all others get {here} by this record, {otherwise} (5.2, 6.1)"
+    return (f"every result of {main} holds here, {there} for all others; by include:{main} only its pass would, and "
+            "all others would get what this record says of them (5.2, 6.1)")

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_audit import Audit
-from ansible_collections.mailfleet.sending.plugins.module_utils.spf_auxiliary import Reference
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_auxiliary import Reference, brief
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_check import (
     MAXIMUM_MX,
     MAXIMUM_TERMS,
@@ -28,6 +28,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.spf_record impor
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_rewrite import (
     LAST,
     Edits,
+    is_dead,
     leave_out,
     shown,
 )
@@ -207,6 +208,27 @@ def _nearly_everybody(audit: Audit, family: int, passed: float) -> Finding:
                    audit.node.outcome.source, bool(wide))
 
 
+def certain_voids(audit: Audit) -> Iterator[Finding]:
+    """Yield which terms look up what is not there: a fault where one more would end every evaluation in an error."""
+    terms = [(name, term, [void for void in term.voids if not void.possible]) for name, term in audit.voids()]
+    terms = [(name, term, voids) for name, term, voids in terms if voids]
+    if not terms or audit.walk4.limit or audit.walk6.limit:
+        return
+    count = max(audit.cost.voids4, audit.cost.voids6)
+    named = enumerated([term.text if name == audit.domain else f"{term.text} of {name}" for name, term, _ in terms])
+    said = enumerated([str(void) for _name, _term, voids in terms for void in voids])
+    cause = f"{said}: {count} of the {MAXIMUM_VOIDS} lookups that may find nothing (4.6.4)"
+    dead = [(name, term) for name, term, _voids in terms if is_dead(term)]
+    if count < MAXIMUM_VOIDS or not dead:
+        yield Finding(audit.domain, Status.OK, named, "", cause, source=audit.node.outcome.source)
+        return
+    hint = f"take out what finds nothing: {enumerated([f'{term.text} of {name}' for name, term in dead])}"
+    yield Finding(audit.domain, Status.WARN, named, "terms that find something",
+                  f"{cause}, so that one more ends every check that comes to it in permerror",
+                  {term.source.position: "" for name, term in dead if name == audit.domain}, hint,
+                  audit.node.outcome.source)
+
+
 def possible_voids(audit: Audit) -> Iterator[Finding]:
     """Yield that lookups which depend on the client or the message may find nothing too often."""
     cost = audit.cost
@@ -219,8 +241,15 @@ def possible_voids(audit: Audit) -> Iterator[Finding]:
                       "take terms out that look up what differs by client or message", audit.node.outcome.source)
 
 
-def doubtful(audit: Audit, reference: Reference) -> Finding:
-    """Return that an include of another domain of ours has another effect than the one that is likely meant."""
+def referring(audit: Audit, reference: Reference) -> Finding:
+    """Return what it means that the record takes in that of another domain of ours: a note, unless it is doubtful."""
+    if reference.doubt:
+        return _doubtful(audit, reference)
+    return Finding(audit.domain, Status.OK, reference.term, "", brief(reference), source=audit.node.outcome.source)
+
+
+def _doubtful(audit: Audit, reference: Reference) -> Finding:
+    """Return that an include has another effect than the one that is likely meant."""
     term = next(term for term in audit.node.terms if term.text == reference.term)
     edits: dict[int, str] = {term.source.position: ""}
     last = {each.source.position: "" for each in audit.node.terms if each.name == "all"}

@@ -14,8 +14,9 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.spf_auxiliary im
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_check import Ask
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_consequences import (
     breaks,
-    doubtful,
+    certain_voids,
     possible_voids,
+    referring,
     strangers,
     unreadable,
 )
@@ -72,7 +73,8 @@ def judge(found: Iterable[Audit], ours: Ours, ask: Ask) -> list[Judged]:
 def _findings(found: Audit, mains: Mapping[str, Audit], ours: Ours, ask: Ask) -> list[Finding]:
     if wrong := unreadable(found):
         return wrong
-    doubts = [doubtful(found, reference) for reference in references(found, mains) if reference.doubt]
+    referred = [referring(found, reference) for reference in references(found, mains)]
+    doubts = [each for each in referred if each.status is not Status.OK]
     own = findings_of(found.node)
     slips = {position for finding in own if finding.status is Status.FAIL for position in finding.edits}
     # What a slip in a term leads to is said with the slip, and what an include lacks with its doubt.
@@ -81,7 +83,7 @@ def _findings(found: Audit, mains: Mapping[str, Audit], ours: Ours, ask: Ask) ->
     if any(each.expected == NETWORKS for each in others):
         # That one of them is wide, or that they are many, is no news then.
         own = [each for each in own if each.expected != NETWORKS and not each.too_large]
-    return [*ends, *others, *possible_voids(found), *doubts, *own]
+    return [*ends, *others, *certain_voids(found), *possible_voids(found), *referred, *own]
 
 
 def mended(judged: Judged, ask: Ask, ours: Ours, fleet: bool) -> str:

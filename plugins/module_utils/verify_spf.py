@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.agreement import LET_ASK, SAME_VERSION, Agreement
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_audit import Audit
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_check import Check, Result
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_fleet import Case, Ours, Run, joined
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_judge import Judged
@@ -37,10 +38,11 @@ Each = Callable[[Case, Sequence[tuple[Run, Check]]], None]
 @dataclass(frozen=True)
 class Findings:
     """C(verdicts) on all that was checked; C(counts), how many checks, records and servers have which status;
-    C(lacking) for Waiting."""
+    C(audits) of the domains' records, where these were judged; C(lacking) for Waiting."""
 
     verdicts: tuple[Verdict, ...]
     counts: Counter[Status]
+    audits: tuple[Audit, ...] = ()
     lacking: tuple[Lack, ...] = ()
 
 
@@ -78,11 +80,12 @@ def verify_spf(view: View, cases: Sequence[Case], each: Each | None = None,
     verdicts = [found.verdict if found.verdict.ok else
                 replace(found.verdict, mend=mends.of_check(found.case, found.check)) for found in groups]
     records, servers = verdicts_on(judged, mends), of_servers(view)
+    audits = tuple(each.audit for each in judged if each.node is each.audit.node)
     lacking = {found.case.domain: _lack(found.case.domain, *denied) for found in groups if is_bad(found.verdict)}
     others = [subject.removeprefix("TXT ").removesuffix(".") for verdict in (*servers, *records) if is_bad(verdict)
               for subject in verdict.subjects]
     lacking |= {name: _lack(name) for name in others if name not in lacking}
-    return Findings((*verdicts, *servers, *records), counts + counted(records), tuple(lacking.values()))
+    return Findings((*verdicts, *servers, *records), counts + counted(records), audits, tuple(lacking.values()))
 
 
 def _lack(*names: str) -> Lack:

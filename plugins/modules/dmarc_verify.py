@@ -37,7 +37,7 @@ options:
     required: true
     suboptions:
       domain:
-        description: The domain in the From field. Letters that are not ASCII are taken as A-labels.
+        description: The domain in the From field.
         type: str
         required: true
       bounce_domain:

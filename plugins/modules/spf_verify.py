@@ -15,7 +15,8 @@ description:
     other. Only where a record holds the macro C(%{l}) or C(%{s}), receivers may find otherwise for other senders.
   - Only the result C(pass) is C(ok). No record is C(absent), a DNS server that did not say is C(unknown), all else
     C(fail).
-  - The mend of a verdict is the record to publish, with all addresses that it lacks, within the limits of RFC 7208.
+  - The mend of a verdict is the record to publish, with all addresses that it lacks, within the limits of RFC 7208. Of
+    each owner there is one, in which all that is wrong is mended, and whoever of the fleet passes now passes with it.
   - The records of all domains are fetched together, each once, and each address is then evaluated with limits of its
     own. A thousand addresses and two hundred domains take seconds.
   - With O(records), each record is judged as well, whoever sends (C(spf record)).
@@ -76,7 +77,9 @@ options:
         type: str
         default: ""
   records:
-    description: Whether the records of all these domains are judged as well, with their trees and limits.
+    description:
+      - Whether the records of all these domains are judged as well, and returned as RV(records), with their trees and
+        limits.
     type: bool
     default: true
   what_if:
@@ -203,6 +206,85 @@ summary:
   returned: success
   type: dict
   sample: {ok: 6, warn: 0, unknown: 0, absent: 0, fail: 0}
+records:
+  description:
+    - With O(records), the records of all these domains, whoever sends. A list in one of them has two hundred items at
+      most.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    owner: {description: The domain., type: str, returned: always, sample: example.us}
+    text:
+      description: Its SPF record, empty where there is none or more than the one that is allowed.
+      type: str
+      returned: always
+      sample: "v=spf1 include:example.com a:old.example.us ~all"
+    tree:
+      description:
+        - A line for each term that looks up, with what it costs and what it does not find, under the record that
+          leads to it. What stands above already is not repeated.
+      type: str
+      returned: always
+      sample: |-
+        example.us: 3 of 10 lookups
+          include:example.com: 2
+            a:mta1.example.com: 1
+          a:old.example.us: 1, finds nothing: A old.example.us: no such name; AAAA old.example.us: no such name
+    lookups:
+      description: How many terms look up for a client that no term matches, in all branches.
+      type: int
+      returned: always
+      sample: 3
+    exact:
+      description:
+        - Whether no more can be spent. It is false where DNS did not say, a macro names the record to include, a record
+          leads back to itself, or the tree is too large to be read.
+      type: bool
+      returned: always
+      sample: true
+    otherwise:
+      description: The result of a client that no term names, by family (C(ipv4) and C(ipv6)).
+      type: dict
+      returned: always
+      sample: {ipv4: softfail, ipv6: softfail}
+    voids:
+      description: The terms of the tree that look up what is not there.
+      type: list
+      elements: dict
+      returned: always
+      contains:
+        owner: {description: The domain whose record holds the term., type: str, returned: always, sample: example.us}
+        term: {description: The term., type: str, returned: always, sample: "a:old.example.us"}
+        found:
+          description: The questions, and what was found.
+          type: list
+          elements: str
+          returned: always
+          sample: ["A old.example.us: no such name", "AAAA old.example.us: no such name"]
+        ipv4: {description: How many of the lookups an IPv4 client makes., type: int, returned: always, sample: 1}
+        ipv6: {description: How many of the lookups an IPv6 client makes., type: int, returned: always, sample: 1}
+        possible: {description: How many more depend on the message., type: int, returned: always, sample: 0}
+    limits:
+      description: The limits of RFC 7208, 4.6.4 that a client breaks which no term matches before.
+      type: list
+      elements: dict
+      returned: always
+      contains:
+        family: {description: "That of the client: V(ipv4) or V(ipv6).", type: str, returned: always, sample: ipv4}
+        cause: {description: The limit., type: str, returned: always, sample: more than 10 terms look up}
+        at:
+          description: The domain and the term at which the evaluation ends.
+          type: str
+          returned: always
+          sample: "example.us: a:old.example.us"
+        hidden_from:
+          description: The terms before it whose clients never meet the limit.
+          type: list
+          elements: str
+          returned: always
+          sample: ["ip4:198.51.100.10"]
+      sample: []
 matrix:
   description: The file that was written, empty where none was.
   returned: success
@@ -278,6 +360,7 @@ def result(params: Mapping[str, object], check_mode: bool,
     others = verify_authorities(dns)
     warnings = [] if cases else ["nothing was verified: addresses and checks are empty"]
     return {"changed": False, "warnings": warnings, "matrix": path, "tries": waiting.told,
+            "records": [each.to_dict() for each in found.audits],
             **as_result([*found.verdicts, *others], found.counts + counted(others))}
 
 

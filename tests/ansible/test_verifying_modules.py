@@ -165,3 +165,30 @@ def test_a_task_that_is_given_nothing_says_so(plays):
     said = " ".join(ran.stdout.split())
     assert all(f"{option} is empty" in said for option in empty.values()) and "addresses and domains are empty" in said
     assert "they are empty: addresses, domains, keys, policies, receivers" in said
+
+
+def test_spf_verify_returns_the_records_with_their_trees(plays):
+    sender = {"address": "198.51.100.10", "domain": "d.example.com"}
+    text = "v=spf1 include:example.com a:mta2.example.com a:gone.example.com -all"
+    tasks = [{"name": f"Verify with records: {records}", "register": f"spf_{records}", "mailfleet.sending.spf_verify": {
+        "checks": [sender, {**sender, "domain": "example.com"}], "what_if": {"d.example.com": text},
+        "records": records}} for records in (True, False)]
+    tasks.append({"name": "Hand over", "run_once": True, "ansible.builtin.copy": {
+        "dest": str(plays.folder / "records.json"),
+        "content": "{{ [spf_True.records, spf_False.records] | to_json }}"}})
+    ran = plays.run(tasks)
+    assert ran.returncode == 0, ran.stdout
+    (record, main), none = json.loads((plays.folder / "records.json").read_text())
+    assert (none, main["owner"], main["tree"]) == ([], "example.com", "example.com: 0 of 10 lookups")
+    gone = "A gone.example.com: no such name", "AAAA gone.example.com: no such name"
+    assert record == {
+        "owner": "d.example.com", "text": text, "lookups": 3, "exact": True, "limits": [],
+        "otherwise": {"ipv4": "fail", "ipv6": "fail"},
+        "tree": "\n  ".join(["d.example.com: 3 of 10 lookups", "include:example.com: 1",
+                             "a:mta2.example.com: 1, finds nothing: AAAA mta2.example.com: no data",
+                             f"a:gone.example.com: 1, finds nothing: {'; '.join(gone)}"]),
+        "voids": [{"owner": "d.example.com", "term": "a:mta2.example.com", "ipv4": 0, "ipv6": 1, "possible": 0,
+                   "found": ["AAAA mta2.example.com: no data"]},
+                  {"owner": "d.example.com", "term": "a:gone.example.com", "ipv4": 1, "ipv6": 1, "possible": 0,
+                   "found": list(gone)}],
+    }

@@ -17,7 +17,7 @@ from nameserver import Nameserver
 from ansible_collections.mailfleet.sending.plugins.module_utils import spf_audit
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind, Mx, Outcome
-from ansible_collections.mailfleet.sending.plugins.module_utils.spf_audit import audit, published
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_audit import SHOWN, audit, published
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_check import check_host
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_cover import superfluous
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_nodes import MAXIMUM_QUESTIONS, MAXIMUM_RECORDS
@@ -65,16 +65,20 @@ def test_the_tree_as_text_and_as_data(audited):
         "  include:b.example: 2 (as above)",
     ]
     data = json.loads(json.dumps(found.to_dict()))
-    assert [record["domain"] for record in data["records"]] == ["example.com", "a.example", "b.example"]
-    assert data["records"][2] == {
-        "domain": "b.example", "records": ["v=spf1 mx:mx.example -all include:unread.example"], "trouble": "",
-        "lookups": 1, "unread": ["include:unread.example"],
-        "terms": [{"term": "mx:mx.example", "lookups": 1, "target": "",
-                   "voids": ["A gone.example.: no such name", "AAAA gone.example.: no such name"]},
-                  {"term": "-all", "lookups": 0, "target": "", "voids": []}],
+    assert data == {
+        "owner": "example.com",
+        "text": "v=spf1 ip4:192.0.2.1 a:h0.example include:A.example include:b.example ?all",
+        "tree": found.tree(),
+        "lookups": 7,
+        "exact": True,
+        "otherwise": {"ipv4": "neutral", "ipv6": "neutral"},
+        "voids": [
+            {"owner": "a.example", "term": "exists:%{i}.x.example", "found": ["by message: perhaps nothing"],
+             "ipv4": 0, "ipv6": 0, "possible": 1},
+            {"owner": "b.example", "term": "mx:mx.example", "ipv4": 1, "ipv6": 1, "possible": 0,
+             "found": ["A gone.example.: no such name", "AAAA gone.example.: no such name"]}],
+        "limits": [],
     }
-    assert (data["lookups"], data["voids"]) == (7, {"ipv4": 2, "ipv6": 2, "possible": 1})
-    assert data["otherwise"] == {"ipv4": "neutral", "ipv6": "neutral"}
     assert server.queries == 3 + 2 + 1 + 2  # records, a, mx, the exchange that is new: each once
 
 
@@ -128,6 +132,29 @@ def test_what_becomes_of_a_client_that_nobody_names(audited, text, result, cause
     walk = found.walk4
     assert (walk.result, [step.term for step in walk.before]) == (result, before), rule
     assert cause in walk.cause and bool(cause) == bool(walk.cause)
+
+
+def test_the_limits_that_an_early_match_hides(audited):
+    found, _server = audited({"example.com": "v=spf1 ip4:192.0.2.1 include:a.example " + "a:h4.example " * 9 + "-all",
+                              "a.example": "v=spf1 ip6:2001:db8::/32 -all"})
+    assert found.to_dict()["limits"] == [
+        {"family": "ipv6", "cause": "more than 2 lookups find nothing: " + "; ".join(
+            ["a:h4.example: AAAA h4.example: no data"] * 3), "at": "example.com: a:h4.example",
+         "hidden_from": ["ip6:2001:db8::/32"]}]
+    found, _server = audited({"example.com": "v=spf1 ip4:192.0.2.1 " + "a:h0.example " * 11 + "-all"})
+    assert [(limit["family"], limit["cause"], limit["hidden_from"]) for limit in found.to_dict()["limits"]] == [
+        ("ipv4", "more than 10 terms look up", ["ip4:192.0.2.1"] + ["a:h0.example"] * 10),
+        ("ipv6", "more than 10 terms look up", ["a:h0.example"] * 10)]
+
+
+def test_what_is_told_of_a_tree_never_grows_with_it():
+    everywhere = Outcome("x", "TXT", Kind.VALUES, ("v=spf1 " + " ".join(f"include:n{n}.example" for n in range(3000)),))
+    data = audit("example.com", lambda name, rdtype: everywhere if rdtype == "TXT" else Outcome(
+        name, rdtype, Kind.NO_NAME)).to_dict()
+    assert len(data["tree"].splitlines()) == SHOWN + 1 and data["tree"].endswith(" more terms")
+    exists = " ".join(["v=spf1", *(f"exists:%{{i}}.n{n}.example" for n in range(2000))])
+    data = audit("d.example", table({"d.example": {"TXT": (exists,)}})).to_dict()
+    assert len(data["voids"]) == SHOWN == len(data["limits"][0]["hidden_from"]) + SHOWN - 10
 
 
 def test_clients_of_both_families_are_told_apart(audited):

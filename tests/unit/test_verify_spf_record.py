@@ -32,6 +32,7 @@ ZONE = {
     "other.example": "not SPF",
     "foreign.example": {"TXT": ["v=spf1 ip4:192.0.2.1 -all", *(f"{n}{'x' * 240}" for n in range(6))]},
     "some.example": {"TXT": ["v=spf1 ip4:192.0.2.1 -all", *(f"{n}{'x' * 240}" for n in range(2))]},
+    "dead.parts.example": "v=spf1 a:gone1.example a:gone2.example -all",
     "parts.example": "v=spf1 include:_spf1.parts.example -all",
     "_spf1.parts.example": "v=spf1 ip4:192.0.2.1 ptr -all",
     **{f"h{n}.example": {"A": [f"192.0.2.{n}"], "AAAA": [f"2001:db8::{n}"]} for n in range(1, 13)},
@@ -119,6 +120,11 @@ def mended(verdicts):
      "take terms out until 10 lookups are left; these cost: include:wide.example 11, a:h2.example 1"),
     ("v=spf1 a:gone1.example a:gone2.example a:gone3.example ip4:192.0.2.1 -all", ["fail"],
      "more than 2 lookups find nothing", "v=spf1 ip4:192.0.2.1 -all"),
+    ("v=spf1 a:gone1.example ip4:192.0.2.1 mx:gone2.example -all", ["warn"],
+     "A gone1.example: no such name, AAAA gone1.example: no such name, MX gone2.example: no such name: 2 of the 2 "
+     "lookups that may find nothing (4.6.4), so that one more ends every check", "v=spf1 ip4:192.0.2.1 -all"),
+    ("v=spf1 include:dead.parts.example ip4:192.0.2.1 -all", ["warn"], "2 of the 2 lookups that may find nothing",
+     "take out what finds nothing: a:gone1.example of dead.parts.example, a:gone2.example of dead.parts.example"),
     ("v=spf1 a:v4.example a:v4b.example a:v4c.example -all", ["fail"], "every IPv6 client gets permerror",
      "v=spf1 ip4:192.0.2.44 a:v4b.example a:v4c.example -all"),
     ("v=spf1 mx:many.example -all", ["fail"], "11 MX records, more than 10 (4.6.4)",
@@ -207,6 +213,19 @@ def test_notes_stand_with_what_is_ok(lookup):
         assert note in verdict.found
 
 
+@pytest.mark.parametrize("terms, named, count", [
+    ("a:gone1.example ip4:192.0.2.1", "a:gone1.example: A gone1.example: no such name, AAAA gone1.example: ", 1),
+    ("a:v4.example", "a:v4.example: AAAA v4.example: no data", 1),
+    # No limit is near for who has an address of IPv4, and none of the terms is dead.
+    ("a:v4.example a:v4b.example",
+     "a:v4.example, a:v4b.example: AAAA v4.example: no data, AAAA v4b.example: no data", 2),
+])
+def test_terms_that_find_nothing_are_named_before_they_do_harm(lookup, terms, named, count):
+    verdict, = verify_records(lookup.ask, ["d.example"], what_if={"d.example": f"v=spf1 {terms} -all"})
+    assert verdict.ok and f"note: {named}" in verdict.found
+    assert f": {count} of the 2 lookups that may find nothing (4.6.4)" in verdict.found
+
+
 def test_bad_arguments_are_named_at_once(lookup):
     with pytest.raises(ValueError, match=r"'a b' is not.*'' is not.*what_if of d.example: found 7"):
         verify_records(lookup.ask, ["a b", ""], what_if={"d.example": 7})
@@ -235,6 +254,23 @@ def test_the_effect_of_include_and_redirect(lookup, text, doubt, mend):
         assert doubt in verdict.cause and mended([verdict]) == mend
         assert "redirect=" in verdict.cause and "(6.1)" in verdict.cause
     assert all(each.ok for each in verdicts[1:])
+
+
+@pytest.mark.parametrize("text, effect", [
+    ("v=spf1 include:main.example -all",
+     "include:main.example: whom main.example passes, passes; all others get fail by this record, as by "
+     "redirect=main.example (5.2, 6.1)"),
+    ("v=spf1 include:main.example ~all",
+     "include:main.example: whom main.example passes, passes; all others get softfail by this record, by "
+     "redirect=main.example they would get fail (5.2, 6.1)"),
+    ("v=spf1 redirect=main.example",
+     "redirect=main.example: every result of main.example holds here, fail for all others; by include:main.example "
+     "only its pass would, and all others would get what this record says of them (5.2, 6.1)"),
+])
+def test_what_is_ok_says_what_the_other_way_would_change(lookup, text, effect):
+    verdict, main = verify_records(lookup.ask, ["d.example", "main.example"], what_if={"d.example": text})
+    assert verdict.ok and f"; note: {effect}" in verdict.found
+    assert "note" not in main.found
 
 
 def test_the_explanation_names_both_effects(lookup):
