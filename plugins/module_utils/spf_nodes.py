@@ -29,6 +29,8 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.spf_record impor
 # A receiver reads 11 records at most. What is read beyond that is for the mend, and needs an end: names may be endless.
 MAXIMUM_RECORDS = 64
 MAXIMUM_QUESTIONS = 400
+# Beyond so many terms no more records are read: records of 64 kB have thousands each, and a tree is read in a second.
+MAXIMUM_TERMS_READ = 40_000
 _FIXED = frozenset("do")  # macros that are the same for every message of the domain
 _NOBODY = ipaddress.ip_address("0.0.0.0")
 _BOTH = frozenset({4, 6})
@@ -122,7 +124,11 @@ def read_tree(root: str, ask: Ask, each: Callable[[Callable, Iterable], list]) -
         outcomes = each(lambda domain: _ask(ask, domain, "TXT"), level)
         found |= {domain: _record(domain, outcome, root) for domain, outcome in zip(level, outcomes)}
         targets = dict.fromkeys(term.target for domain in level for term in found[domain].terms if term.target)
-        level = [target for target in targets if target not in found][:MAXIMUM_RECORDS - len(found)]
+        sizes = [len(node.terms) for node in found.values()]
+        # How long the next ones are is not known: as long as the longest, perhaps.
+        room = (MAXIMUM_TERMS_READ - sum(sizes)) // max(*sizes, 1)
+        most = max(0, min(MAXIMUM_RECORDS - len(found), room))
+        level = [target for target in targets if target not in found][:most]
     answers = _hosts(found.values(), ask, each)
     return {domain: replace(node, terms=tuple(_looked_up(term, found, answers) for term in node.terms))
             for domain, node in found.items()}

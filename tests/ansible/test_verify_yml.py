@@ -113,14 +113,14 @@ def odd(tmp_path_factory):
     """A fleet that is proved with a warning, and two runs over it: without an option, and with all of them in its
     inventory, asking another resolver at a port of its own."""
     fleet, folder = verify_runs.fleet(OTHER), tmp_path_factory.mktemp("odd")
-    zones = fleet.zones(verify_runs.NAMESERVER, OTHER)
+    zones = fleet.zones({verify_runs.NAMESERVER: OTHER})
     (reverse,) = (zone for zone in zones if zone.endswith(".in-addr.arpa"))
     zones[reverse][f"1.{reverse}"] = {"PTR": ["other.fleet.example."]}
     zones["fleet.example"]["other.fleet.example"] = {"A": ["198.18.0.1"]}
     lists = {"list.example": {f"{name}.list.example": {"A": ["127.0.0.2"]} for name in ("2.0.0.127", "2.0.18.198")}}
     with (
         verify_runs.serve(fleet, OTHER, zones),
-        Served(zones | lists, "127.0.0.1") as resolver,
+        Served(zones | lists) as resolver,
     ):
         plain = play("verify.yml", verify_runs.write(fleet, folder / "plain", fleet.keys))
         fleet.variables |= {

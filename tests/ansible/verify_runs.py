@@ -57,7 +57,7 @@ def fleet(resolver: str = ADDRESS, **variables: object) -> worlds.Fleet:
 
 def serve(made: worlds.Fleet, address: str = ADDRESS, zones: dict | None = None) -> Served:
     """Return the name server of a fleet, whose records are as they should be, or what C(zones) say."""
-    return Served(zones or made.zones(NAMESERVER, address), address, PORT)
+    return Served(zones or made.zones({NAMESERVER: address}), (address,), PORT)
 
 
 def write(made: worlds.Fleet, folder: Path, keys: dict | None) -> Path:

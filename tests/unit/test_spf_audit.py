@@ -20,7 +20,11 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import K
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_audit import SHOWN, audit, published
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_check import check_host
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_cover import superfluous
-from ansible_collections.mailfleet.sending.plugins.module_utils.spf_nodes import MAXIMUM_QUESTIONS, MAXIMUM_RECORDS
+from ansible_collections.mailfleet.sending.plugins.module_utils.spf_nodes import (
+    MAXIMUM_QUESTIONS,
+    MAXIMUM_RECORDS,
+    MAXIMUM_TERMS_READ,
+)
 from ansible_collections.mailfleet.sending.plugins.module_utils.spf_record import parse_record
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_spf_record import verify_records
 
@@ -321,6 +325,20 @@ def test_a_record_over_the_limits_is_made_smaller_by_few_readings_of_its_tree(mo
     assert "more than 10 terms look up" in verdict.cause and verdict.mend.startswith(mend)
     # The audit, and those of what is proposed; walks are two for each record that is tried.
     assert len(readings) <= 4 and len(walks) <= 2 * (4 + 10)
+
+
+def test_a_tree_of_long_records_is_read_as_far_as_a_receiver_gets_and_not_much_further():
+    zone = {f"n{n}.example": {"TXT": ["v=spf1 " + " ".join(f"include:n{m}.example" for m in range(3000))]}
+            for n in range(3000)}
+    ask = table(zone)
+    found = audit("n0.example", ask)
+    assert 11 <= len(ask.asked) == len(found.nodes) <= MAXIMUM_TERMS_READ // 3000 + 1
+    assert not found.cost.exact and found.walk4.limit
+    # Eight of them fit in whole.
+    zone["n0.example"] = {"TXT": ["v=spf1 " + " ".join(f"include:w{m}.example" for m in range(8)) + " -all"]}
+    zone |= {f"w{n}.example": {"TXT": ["v=spf1 " + "ip4:192.0.2.1 " * 4600 + "-all"]} for n in range(8)}
+    found = audit("n0.example", table(zone))
+    assert found.cost.exact and len(found.nodes) == 9
 
 
 def test_bytes_that_are_no_text_arrive_over_the_wire(audited):
