@@ -129,6 +129,9 @@ def read(answer: Message, outcome: Outcome, zone: str | None = None) -> tuple[Ou
     missing = Kind.NO_NAME if answer.rcode == NXDOMAIN else Kind.NO_DATA
     for record in answer.authority:
         if record.rdtype == dns_message.SOA and within(at, record.owner):
+            if not within(record.owner, bounds):
+                # It has the zone above and lost this one: resolvers take that for no answer.
+                return silent(f"lame: it answers for {text(record.owner)}, which is above {zone}")
             hold = min(ttl, record.ttl, record.value)  # RFC 2308, 5
             return ends(missing, chain=chain, cause=explained, ttl=hold, zone=text(record.owner)), ""
     if chain and missing is Kind.NO_DATA:
