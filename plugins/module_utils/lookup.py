@@ -6,11 +6,10 @@
 
 from __future__ import annotations
 
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -21,6 +20,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils import (
     lookup_delegation,
 )
 from ansible_collections.mailfleet.sending.plugins.module_utils.dns_wire import MAXIMUM_CHAIN, absolute
+from ansible_collections.mailfleet.sending.plugins.module_utils.lookup_cache import MINIMUM_HOLD, Cache
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup_delegation import Authorities, Delegation
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup_silence import CUT_OFF, Silences
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import collect, every
@@ -36,8 +36,6 @@ else:
     DNSPYTHON_ERROR = None
 
 WORKERS = 64
-# Seconds. One run is one view of DNS: a TTL of 0 would otherwise cost a question for every address of the fleet.
-MINIMUM_HOLD = 5
 SILENCE_HOLD = 30  # what was not said costs the whole timeout again (RFC 2308, 7, allows 300)
 # What a module that asks DNS takes: documented by the fragment mailfleet.sending.lookup.
 OPTIONS = {
@@ -87,9 +85,7 @@ class Lookup:
         self.deadline = deadline
         self.authority_port = authority_port
         self._end = time.monotonic() + deadline
-        self._lock = threading.Lock()
-        self._cache: dict[tuple, tuple[float, object]] = {}
-        self._flying: dict[tuple, Future] = {}
+        self._cache = Cache()
         self._silences = Silences()
         self._delegations: dict[str, Delegation] = {}
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="lookup")
@@ -112,8 +108,7 @@ class Lookup:
 
     def forget(self) -> None:
         """Drop all answers, so that the next question is asked again, and of servers that were silent too."""
-        with self._lock:
-            self._cache.clear()
+        self._cache.forget()
         self._silences.forget()
 
     def held(self, name: str, rdtype: str) -> list[Held]:
@@ -121,8 +116,7 @@ class Lookup:
 
         A CNAME is followed: what does not exist may be where it leads.
         """
-        with self._lock:
-            kept = [(key, *entry) for key, entry in self._cache.items() if isinstance(key, _Question)]
+        kept = [entry for entry in self._cache.items() if isinstance(entry[0], _Question)]
         found = []
         names, asked = [absolute(name)], 0
         while asked < len(names):
@@ -178,14 +172,15 @@ class Lookup:
         Raises: ValueError where it is no domain name.
         """
         at = absolute(name)
-        return self._kept(("zone of", at), lambda: lookup_authorities.find(self, at))
+        return self._cache.get(("zone of", at), lambda: lookup_authorities.find(self, at))
 
     def authorities_above(self, name: str) -> Authorities | None:
         """Return those of the nearest domain above the name, if they were found before, and not those of the name."""
-        labels = name.split(".")
-        for at in (".".join(labels[skipped:]) for skipped in range(len(labels) - 1)):
-            if found := self._known(("zone of", at)):
+        at = name
+        while at:
+            if found := self._cache.known(("zone of", at)):
                 return found if at != name else None
+            at = at.partition(".")[2]
         return None
 
     def delegation(self, own: Authorities, auto: bool = False, only_known: bool = False) -> Delegation | None:
@@ -199,7 +194,7 @@ class Lookup:
             return made
 
         key = "delegation", own.zone
-        return self._known(key) if only_known else self._kept(key, make)
+        return self._cache.known(key) if only_known else self._cache.get(key, make)
 
     @property
     def delegations(self) -> list[Delegation]:
@@ -270,37 +265,7 @@ class Lookup:
             answer = self._query(question)
             return answer, _hold(answer[0])
 
-        return self._kept(question, make)
-
-    def _known(self, key: tuple) -> object:
-        """Return what is kept, None where there is nothing."""
-        with self._lock:
-            until, kept = self._cache.get(key, (0.0, None))
-        return kept if until > time.monotonic() else None
-
-    def _kept(self, key: tuple, make: Callable[[], tuple]) -> object:
-        """Return what is kept, what another thread is making, or what make() returns with the seconds it holds."""
-        with self._lock:
-            until, kept = self._cache.get(key, (0.0, None))
-            if until > time.monotonic():
-                return kept
-            flying = self._flying.get(key)
-            if not flying:
-                mine = self._flying[key] = Future()
-        if flying:
-            return flying.result()
-        try:
-            made, hold = make()
-            with self._lock:
-                self._cache[key] = time.monotonic() + max(hold, MINIMUM_HOLD), made
-            mine.set_result(made)
-            return made
-        except BaseException as error:
-            mine.set_exception(error)
-            raise
-        finally:
-            with self._lock:
-                del self._flying[key]
+        return self._cache.get(question, make)
 
     def _query(self, question: _Question) -> tuple[Outcome, str]:
         """Ask the server itself, unless it is known to be dead."""
@@ -329,7 +294,7 @@ class Lookup:
                 return False, SILENCE_HOLD
             return True, 0
 
-        return self._kept(("lives", server.address, server.port), make)
+        return self._cache.get(("lives", server.address, server.port), make)
 
     def _exchange(self, server: Server, name: str, rdtype: str, recursive: bool) -> dns_wire.Message:
         """Return the server's answer, by whom it is known again that it answers. Raises: dns_transport.Silence."""

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -40,7 +41,7 @@ class Address:
         object.__setattr__(self, "address", address)
         object.__setattr__(self, "helo", helo)
 
-    @property
+    @functools.cached_property
     def pointer(self) -> str:
         """Return the absolute name at which the PTR records stand (RFC 1035, 3.5; RFC 3596, 2.5)."""
         return f"{ipaddress.ip_address(self.address).reverse_pointer}."

@@ -82,6 +82,10 @@ NS = "example.com. 60 NS ns.example.com."
         (0, [ALIAS], [SOA_OF["example.org."]], Kind.NO_DATA, 60, "example.org."),
         # The smaller of the TTL and the last number of the SOA counts (RFC 2308, 5).
         (0, [], [f"example.com. 20 SOA {SOA} 300"], Kind.NO_DATA, 20, "example.com."),
+        (0, [], [f"example.com. 900 SOA {SOA} 0"], Kind.NO_DATA, 0, "example.com."),
+        (0, [], [f"example.com. 900 SOA {SOA} {2**31}"], Kind.NO_DATA, 900, "example.com."),
+        (0, [], [f"example.com. 900 SOA {SOA} {2**32 - 1}"], Kind.NO_DATA, 900, "example.com."),
+        (3, [], [f"example.com. 0 SOA {SOA} 300"], Kind.NO_NAME, 0, "example.com."),
         # A SOA that is of no parent of the name proves nothing about how long it holds.
         (3, [], [SOA_OF["example.net."]], Kind.NO_NAME, 0, ""),
     ],
@@ -215,6 +219,19 @@ def test_an_authority_refers_or_answers(name, kind, cause, zone):
     outcome = ask(name=name, authority="example.com.")
     assert (outcome.kind, outcome.cause, outcome.zone) == (kind, cause, zone)
     assert outcome.ttl == (NEGATIVE_TTL if outcome.said else 0)
+
+
+@pytest.mark.parametrize("rcode", [0, 3])
+@pytest.mark.parametrize("zone, said", [
+    ("example.com.", True), ("a.example.com.", True), ("com.", False), (".", False),
+])
+def test_an_authority_that_lost_the_zone_and_has_the_one_above_is_lame(rcode, zone, said):
+    """It would deny all names of a zone that it no longer has; resolvers take that for no answer."""
+    shape = shaped(rcode, [], [f"{zone} 900 SOA {SOA} 300"])
+    outcome = ask(shape, authority="example.com.")
+    assert outcome.said is said
+    assert outcome.cause == ("" if said else f"lame: it answers for {zone}, which is above example.com.")
+    assert ask(shape, authority="").said and ask(shape).said  # who is no authority of a known zone may say so
 
 
 @pytest.mark.parametrize("flags", [dns.flags.QR, dns.flags.QR | dns.flags.RA])
