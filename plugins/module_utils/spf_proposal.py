@@ -125,8 +125,8 @@ class Proposals:
             except CannotCompose as error:
                 self.impossible[owner] = f"no record within the limits passes all these addresses: {error}"
                 continue
-            if records and sum(len(record.value) for record in records) <= MAXIMUM_MENDED and not _widens(
-                    records, values):
+            printable = records and max(len(record.value) for record in records) <= MAXIMUM_MENDED
+            if printable and not _widens(records, values):
                 return self._proposal(owner, records, values, faults, wanted == need)
         return None
 
@@ -156,8 +156,8 @@ class Proposals:
         """Return the records where the text passes whom it has to, with what has to stand in it besides, or none."""
         need, lacking = dict(need), 0
         records = self._records(owner, text, lacking, values)
-        # Whom the record lacks as it stands is known.
-        missing = need if text in values else self._missing(owner, records, need)
+        as_it_is = [record.value for record in records] == [value for value in values if is_spf(value)]
+        missing = need if as_it_is else self._missing(owner, records, need)  # whom it lacks as it stands is known
         for _round in range(_ROUNDS):
             if not missing:
                 return records

@@ -58,6 +58,18 @@ def test_a_record_that_lacks_addresses(record, count):
         assert check(mended, ["d.example"], ["203.0.113.9"]).counts == {Status.OK: 1}  # whom it passed it passes
 
 
+def test_a_mend_of_as_many_parts_as_there_may_be_is_printed_whole():
+    fleet = SCATTERED[:225]
+    text = mend({}, "d.example", fleet)
+    assert len(published(text)) >= 10
+    assert check(publish({}, [text]), ["d.example"], fleet).counts == {Status.OK: 225}
+
+
+def test_of_two_records_the_merged_one_is_published_and_nothing_that_it_passes_anyway():
+    names = {"d.example": ["v=spf1 ip4:198.51.0.0/24 -all", "v=spf1 ip4:198.51.0.0/24 ~all"]}
+    assert published(mend(names, "d.example", SCATTERED[:3])) == {"d.example": "v=spf1 ip4:198.51.0.0/24 -all"}
+
+
 def test_terms_without_a_domain_mean_the_same_where_they_are_moved():
     names = {"d.example": ["v=spf1 a/24 -all", *("x" * 200 for _time in range(2))]}
     text = mend(names, "d.example", SCATTERED[:60])
