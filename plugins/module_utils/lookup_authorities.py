@@ -135,7 +135,7 @@ def _beyond(lookup: Lookup, target: str, alias: Outcome, auto: bool, way: tuple[
         return [replace(alias, kind=Kind.SILENT, cause=too_long(walked))]
     outcomes = ask_each(lookup, target, alias.rdtype, auto, walked[:-1])
     if not any(outcome.said for outcome in outcomes) and (resolved := lookup.ask(target, alias.rdtype)).said:
-        outcomes = [replace(resolved, server=alias.server)]
+        outcomes = [replace(resolved, server=f"{alias.server}, and of {resolved.server} for {target}")]
     return [replace(outcome, name=alias.name, chain=(*alias.chain, *outcome.chain), ttl=min(alias.ttl, outcome.ttl))
             for outcome in outcomes]
 

@@ -171,6 +171,15 @@ def test_what_an_alias_leads_to_is_asked_of_its_own_servers_only(run):
     assert ("b.example.org", "TXT") not in second.asked
 
 
+def test_who_said_what_an_alias_leads_to_is_told_where_its_own_servers_are_silent(run):
+    zones = zone({"b.example.com": {"CNAME": ["b.example.org."]}}, ["ns1.example.net."])
+    there = {"example.org": {"example.org": {"NS": ["gone.example.net."]}, "b.example.org": {"TXT": ["x"]}}}
+    first, _second, lookup = run(zones | there)
+    (outcome,) = lookup.ask_authorities("b.example.com", "TXT")
+    assert outcome.values == ("x",)
+    assert outcome.server == f"ns1.example.net. ({first.server}), and of {first.server} for b.example.org."
+
+
 def test_what_stands_beside_an_answer_counts_for_nothing(run):
     """Addresses of other names, given unasked, lead nobody astray."""
     def generous(query, answer):
