@@ -131,7 +131,9 @@ def run(part: Part, long: bool, quiet: bool = False) -> Result:
         tempfile.TemporaryDirectory(prefix="mailfleet-", ignore_cleanup_errors=True) as scratch,
     ):
         # What tests write for a moment: copies of keys are among it, and pytest would keep those of three runs.
-        environ = {**environment(part.name, reports, long), "PYTEST_DEBUG_TEMPROOT": scratch}
+        # Molecule, too, begins anew: after a run that was cut off it would take the lab to be there and its own.
+        environ = {**environment(part.name, reports, long), "PYTEST_DEBUG_TEMPROOT": scratch,
+                   "MOLECULE_EPHEMERAL_DIRECTORY": scratch}
         try:
             status = watch(command, environ, part.limit * (2 if long else 1), kept)
         except OSError as error:
