@@ -46,7 +46,7 @@ with smtplib.SMTP(host, port, "test", 30) as smtp:
 ALLOWED = {
     # Postfix 3.9 converts 8-bit mail before it is signed; 3.7 cannot, and refuses it instead.
     "force_mime_input_conversion": (None, "yes"),
-    "mime_header_checks": ("pcre:/etc/postfix/mailfleet/eight_bit.", "$header_checks"),
+    "mime_header_checks": ("pcre:/etc/postfix/mailfleet/eight_bit.", "pcre:/etc/postfix/mailfleet/long_lines."),
     "smtpd_discard_ehlo_keyword_address_maps": ("static:{dsn, 8bitmime}", ""),
 }
 # Where Debian's two releases have other defaults, as far as a sending server meets them, and TLS out and in.
