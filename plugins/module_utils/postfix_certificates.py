@@ -163,8 +163,8 @@ def pair_mistakes(file: str, pair: Certificate) -> list[Mistake]:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(file, password=lambda: "")
     except ssl.SSLError as error:
         if error.reason in ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH"):
-            return [Mistake(pair.path, "a key that does not belong to the first certificate", "the two of one pair",
-                            "give the key that this certificate was made for; of a chain the server's own comes first")]
+            return [Mistake(pair.path, "a key that does not belong to the first certificate", "its own",
+                            "give the key that this certificate was made for, and of a chain the server's own first")]
         return [Mistake(pair.path, f"what OpenSSL cannot use ({error.reason or error})", "a certificate and its key",
                         "have a new pair made")]
     return []

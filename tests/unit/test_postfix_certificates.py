@@ -102,7 +102,7 @@ def test_no_mistake_shows_anything_of_a_key() -> None:
 # Dates.
 
 
-@pytest.mark.parametrize("year", [1970, 2049, 2050, 2120])
+@pytest.mark.parametrize("year", [1951, 1999, 2049, 2050, 2120])
 def test_dates_are_those_that_openssl_reads(year) -> None:
     ends = (datetime.datetime(year, 6, 1, tzinfo=datetime.UTC) - datetime.datetime.now(datetime.UTC)).days
     made = certificates.pair(begins=ends - 1, ends=ends)
