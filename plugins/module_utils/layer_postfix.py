@@ -79,6 +79,8 @@ def _identity(fleet: Fleet, server: Server) -> dict[str, t.Any]:
             "mailbox_size_limit": "0",
             "smtpd_banner": "$myhostname ESMTP",
             "disable_vrfy_command": "yes",
+            # Debian's default on both: the journal has what Postfix says, with everything else that the server does.
+            "maillog_file": "",
             "smtpd_forbid_bare_newline": "normalize",
             # An application may pass on what strangers wrote: its networks are no exception.
             "smtpd_forbid_bare_newline_exclusions": "",

@@ -174,7 +174,8 @@ class Run:
             before, services = self._values()
             running = control.master() is not None
             held = postfix_listeners.ports(services) if running else frozenset()
-            judgement = judge(self.programs, stage, plan.main, plan.master, wanted, self.tables, held)
+            message = self.proving.enabled and self.proving.queue
+            judgement = judge(self.programs, stage, plan.main, plan.master, wanted, self.tables, held, message)
             result["unused"] += judgement.unused
             verb = "start" if not running else "restart" if needs_restart(before, judgement.values) else "reload"
             if not shown and whole and running:
@@ -267,7 +268,9 @@ class Run:
             return {}
         known = postfix_listeners.listeners(values, services, self.tables)
         places = (self.proving.listeners if asked else ()) or known
-        plan = postfix_proof.Plan(places, self.proving.queue, self.proving.timeout)
+        # What stood before may log to a file of its own, where a message cannot be looked for.
+        message = self.proving.queue and not values.get("maillog_file")
+        plan = postfix_proof.Plan(places, message, self.proving.timeout)
         return postfix_proof.prove(control, plan, postfix_listeners.literal(values))
 
     # Going back.

@@ -51,6 +51,18 @@ def reference_mistakes(view: View, known_types: t.Collection[str]) -> list[Mista
     return found
 
 
+def log_mistakes(view: View) -> list[Mistake]:
+    """Check that Postfix logs to the journal, where the proof looks for what became of its message.
+
+    :arg view: the configuration.
+    :returns: a mistake where it logs to a file of its own (MAILLOG_README).
+    """
+    if not (file := view.value("maillog_file")):
+        return []
+    return [Mistake(view.place("maillog_file"), file, "nothing, so that the proof finds its message in the journal",
+                    "set it to an empty text in a layer, or have nothing proved of the queue (queue: false in prove)")]
+
+
 def _unreadable(path: str) -> str:
     """Return why Postfix, which opens tables and keys as root, cannot read a file; empty where it can."""
     if not path.startswith("/"):

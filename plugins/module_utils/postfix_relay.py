@@ -55,7 +55,7 @@ def relay_mistakes(view: View) -> list[Mistake]:
     found = _network_mistakes(view)
     for name in ("relay_domains", "mydestination", "virtual_alias_domains", "virtual_mailbox_domains"):
         if any(kind == "static" for kind, dummy in maps(view.value(name))):
-            found.append(Mistake(_place(view, name), view.value(name), "a list of domains",
+            found.append(Mistake(view.place(name), view.value(name), "a list of domains",
                                  "static: takes every domain for ours, which is an open relay"))
     for key, service in view.smtpd().items():
         if not any(_stops(view, service, f"smtpd_{name}_restrictions", name) for name in LISTS):
@@ -87,11 +87,6 @@ def word_mistakes(view: View) -> list[Mistake]:
     return found
 
 
-def _place(view: View, name: str) -> str:
-    layer = view.source.get(f"parameters.{name}")
-    return f"layers.{layer}.parameters.{name}" if layer else f"main.cf {name}"
-
-
 def _network_mistakes(view: View) -> list[Mistake]:
     found = []
     for word in view.words("mynetworks"):
@@ -104,10 +99,10 @@ def _network_mistakes(view: View) -> list[Mistake]:
             except ValueError:
                 continue
             if net.prefixlen < WIDEST[net.version]:
-                found.append(Mistake(_place(view, "mynetworks"), str(net), "networks of known senders",
+                found.append(Mistake(view.place("mynetworks"), str(net), "networks of known senders",
                                      "this trusts strangers, which is an open relay"))
         if kind == "static" and colon:
-            found.append(Mistake(_place(view, "mynetworks"), word, "networks of known senders", f"leave {word} out"))
+            found.append(Mistake(view.place("mynetworks"), word, "networks of known senders", f"leave {word} out"))
     return found
 
 

@@ -17,6 +17,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.master_cf import
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistake, nearest
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_certificates import date_mistakes, pair_mistakes
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_checks import (
+    log_mistakes,
     reference_mistakes,
     transport_mistakes,
 )
@@ -65,7 +66,7 @@ class Judgement:
 
 
 def judge(run: Programs, stage: str, main: str, master: MasterCf, wanted: Wanted, tables: str,
-          held: t.Collection[int]) -> Judgement:
+          held: t.Collection[int], message: bool) -> Judgement:
     """Write a configuration to a folder and let Postfix judge it.
 
     :arg run: runs Postfix's programs.
@@ -75,6 +76,7 @@ def judge(run: Programs, stage: str, main: str, master: MasterCf, wanted: Wanted
     :arg wanted: what the layers want.
     :arg tables: the folder that tables and certificates will stand in.
     :arg held: the ports that the running Postfix holds.
+    :arg message: whether a message is to prove it, which is looked for in the journal.
     :returns: the judgement.
     :raises Refused: with everything that is wrong.
     """
@@ -97,6 +99,7 @@ def judge(run: Programs, stage: str, main: str, master: MasterCf, wanted: Wanted
     wrong, unused = _warnings(shown.err, view, wanted)
     mistakes += [*wrong, *_daemons(run, stage, view), *reference_mistakes(view, types), *transport_mistakes(view)]
     mistakes += [*word_mistakes(view), *relay_mistakes(view), *listener_mistakes(view, held)]
+    mistakes += log_mistakes(view) if message else []
     if mistakes:
         raise Refused(mistakes)
     return Judgement(values, tuple(unused))

@@ -48,6 +48,11 @@ class View:
         """Return the parts of a parameter that is a list."""
         return words(self.value(name, service))
 
+    def place(self, name: str) -> str:
+        """Return where a parameter is set: in which layer, or in main.cf by somebody else."""
+        layer = self.source.get(f"parameters.{name}")
+        return f"layers.{layer}.parameters.{name}" if layer else f"main.cf {name}"
+
     def ours(self) -> t.Iterator[tuple[str, str, str]]:
         """Yield path, name and value of each setting that a layer made: parameters, then options of services."""
         for key, layer in self.source.items():

@@ -64,12 +64,13 @@ options:
   prove:
     description:
       - How Postfix is proved to be up after a change. V(true) stands for all that follows, V(false) for nothing.
-      - A dictionary may have C(listeners) (a list of dictionaries with C(address) and C(port); by default wherever
-        the configuration has an smtpd listen), C(queue) (whether a message must pass the queue, V(true) by
-        default), C(timeout) (seconds, V(30) by default) and C(restart_wait) (seconds that open deliveries have to
-        end before a restart, V(60) by default).
+      - A dictionary may have C(listeners) (a list of dictionaries with C(address) and C(port), whose banners are all
+        that is asked for; by default wherever the configuration has an smtpd listen), C(queue) (whether a message must
+        pass the queue, V(true) by default), C(timeout) (seconds, V(30) by default) and C(restart_wait) (seconds that
+        open deliveries have to end before a restart, V(60) by default).
       - The message is a verification request. It passes pickup, the milters and the queue manager, and is delivered
-        to nobody. It needs no DNS.
+        to nobody. It needs no DNS. What became of it is looked for in the journal, so a C(maillog_file) is refused
+        unless C(queue) is V(false).
     type: raw
     default: true
   dir:

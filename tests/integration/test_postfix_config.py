@@ -186,6 +186,49 @@ def test_generations_are_kept_to_five(node):
     assert len(kept) == 5 and node.shell(f"readlink {STATE}/current").strip() == f"generations/{max(map(int, kept))}"
 
 
+@pytest.fixture
+def filing(node):
+    """A Postfix that logs to a file of its own instead of the journal (MAILLOG_README)."""
+    node.shell("postconf -e maillog_file=/var/log/postfix.log; sleep 2; systemctl restart postfix")
+    return node
+
+
+def filed(node) -> int:
+    """How many lines the file has after one line more of Postfix's."""
+    node.shell("postfix reload 2>&1; sleep 1")
+    return node.lines("/var/log/postfix.log")
+
+
+def test_a_log_that_is_no_journal_is_told_before_anything_changes(filing):
+    before = filing.standing()
+    for layers, where in (({"postfix": BASE}, "main.cf maillog_file"),
+                          ({"postfix": faulty(maillog_file="/var/log/x")}, "layers.postfix.parameters.maillog_file")):
+        message = filing.refused(layers)
+        assert f"{where}: found /var/log/" in message and "set it to an empty text in a layer" in message
+    assert filing.standing() == before
+    filing.apply({"postfix": BASE}, prove={"queue": False})
+    assert filing.shell("postconf -h maillog_file") == "/var/log/postfix.log\n"
+
+
+def test_a_layer_brings_the_log_back_to_the_journal(filing):
+    layers = {"postfix": faulty(maillog_file="")}
+    done = filing.apply(layers)
+    assert "deliverable" in done["proof"]["queue"] and not done["restarted"]
+    lines = filing.lines("/var/log/postfix.log")
+    assert filed(filing) == lines and not filing.apply(layers)["changed"]
+    filing.up()
+
+
+def test_going_back_to_a_log_of_its_own_waits_for_no_message(filing):
+    before = filing.files()
+    dead = {"non_smtpd_milters": "unix:opendkim/none.sock", "milter_default_action": "tempfail"}
+    message = filing.refused({"postfix": faulty(maillog_file="", **dead)})
+    assert "milter does not answer" in message and "stands again and is up" in message
+    assert filing.files() == before
+    lines = filing.lines("/var/log/postfix.log")
+    assert filed(filing) > lines
+
+
 def test_milter_that_is_dead_fails_the_proof(node):
     message = node.refused({"dkim": {"parameters": {"non_smtpd_milters": "unix:opendkim/none.sock",
                                                     "milter_default_action": "tempfail"}}})

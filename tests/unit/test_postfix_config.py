@@ -11,7 +11,7 @@ import socket
 import pytest
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.master_cf import MasterCf
-from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_checks import transport_mistakes
+from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_checks import log_mistakes, transport_mistakes
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_control import needs_restart
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_layers import (
     Refused,
@@ -244,6 +244,13 @@ def test_transports_must_be_services() -> None:
     names = sorted(line.partition("found transport ")[2].split(",")[0] for line in found)
     assert names == ["gone", "lost", "nobody", "smt"]
     assert any(line.startswith("layers.x.tables.t.entries[1] (b.test): found transport nobody") for line in found)
+
+
+def test_a_log_of_its_own_is_told_with_who_set_it() -> None:
+    assert not log_mistakes(view(maillog_file=""))
+    (ours,) = log_mistakes(view(maillog_file="/var/log/x"))
+    (foreign,) = log_mistakes(View({"maillog_file": "/var/log/x"}, {}, {}, {}))
+    assert (ours.path, foreign.path) == ("layers.mine.parameters.maillog_file", "main.cf maillog_file")
 
 
 def test_tables_within_tables() -> None:
