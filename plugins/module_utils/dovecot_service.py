@@ -137,7 +137,7 @@ class DovecotService:
                 plan.configuration.mode,
             )
             self._reload()
-            _prove(proof)
+            self._prove(proof)
         except (OSError, DovecotError) as error:
             raise DovecotError(f"{error}; {self._go_back(plan)}") from error
 
@@ -146,7 +146,8 @@ class DovecotService:
         try:
             _restore(plan.configuration)
             _restore(plan.users)
-            self._reload()
+            # Dovecot 2.3 ends by SIGSEGV where a reload brings a listener back that was switched off, as here.
+            self._restart()
         except (OSError, DovecotError) as error:
             return f"the former configuration could not be put back: {error}"
         return "the former configuration of Dovecot stands again"
@@ -183,24 +184,34 @@ class DovecotService:
 
     def _reload(self) -> None:
         self._must(["systemctl", "enable", "--quiet", "dovecot"])
-        # Dovecot 2.3 ends by SIGSEGV where a reload brings a listener back that was switched off, as on the way back.
         if self._run(["systemctl", "reload-or-restart", "dovecot"])[0] != 0:
-            self._must(["systemctl", "restart", "dovecot"])
+            self._restart()
+
+    def _restart(self) -> None:
+        """Start Dovecot anew, also where it ended several times just now, which systemd takes for a reason not to."""
+        self._run(["systemctl", "reset-failed", "dovecot"])
+        self._must(["systemctl", "restart", "dovecot"])
+
+    def _prove(self, proof: Proof) -> None:
+        """Ask until the answer is right, or the time is up: just after a reload the former process may still answer."""
+        deadline = time.monotonic() + PROOF_SECONDS
+        while True:
+            doubt = _doubt(proof)
+            # Dovecot 2.3 may end by SIGSEGV just behind a reload that had succeeded, and what is left of it answers on.
+            runs = self._run(["systemctl", "is-active", "--quiet", "dovecot"])[0] == 0
+            if runs and not doubt:
+                return
+            if time.monotonic() > deadline:
+                raise DovecotError(doubt or "Dovecot ends again and again; its log says why (journalctl -u dovecot)")
+            if not runs:
+                self._restart()
+            time.sleep(0.2)
 
     def _must(self, arguments: list[str]) -> str:
         code, out, err = self._run(arguments)
         if code != 0:
             raise DovecotError(f"`{' '.join(arguments)}` failed: {(err or out).strip()}")
         return out
-
-
-def _prove(proof: Proof) -> None:
-    """Ask until the answer is right, or the time is up: just after a reload the former process may still answer."""
-    deadline = time.monotonic() + PROOF_SECONDS
-    while doubt := _doubt(proof):
-        if time.monotonic() > deadline:
-            raise DovecotError(doubt)
-        time.sleep(0.2)
 
 
 def _doubt(proof: Proof) -> str:

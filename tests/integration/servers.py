@@ -73,8 +73,8 @@ class Server:
         # The state `degraded` is as good: units that a container cannot have failed.
         for _attempt in range(100):
             if self.shell("systemctl is-system-running", check=False).stdout.strip() in ("running", "degraded"):
-                # Dovecot 2.3 now and then waits for itself, 90 s by default: told to stop just after it started, or to
-                # bring back a listener that was switched off.
+                # In a container on cgroup v1 nobody tells systemd that the last process of a service has ended: having
+                # missed it, it waits for nothing at all, 90 s by default. Servers have cgroup v2, and no such wait.
                 self.write("/etc/systemd/system/dovecot.service.d/wait.conf",
                            "[Service]\nTimeoutStartSec=8\nTimeoutStopSec=5\n")
                 self.shell("systemctl daemon-reload")
