@@ -29,7 +29,8 @@ useradd --create-home --shell /bin/bash {USER}; chmod 755 /home/{USER}
 mkdir /home/{USER}/.ssh; cp /root/.ssh/authorized_keys /home/{USER}/.ssh/; chown -R {USER}: /home/{USER}/.ssh
 echo '{USER} ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/{USER}
 """
-UNMAKE = f"rm /etc/sudoers.d/{USER}; userdel --remove {USER}; dpkg --purge sudo"
+# Connections of Ansible's stay open for a minute.
+UNMAKE = f"pkill -KILL -u {USER}; rm /etc/sudoers.d/{USER}; userdel --force --remove {USER}; dpkg --purge sudo"
 # What the run then has to bring anew.
 LOSE = "rm /etc/ssl/private/mailfleet.key /etc/dovecot/submission-users /etc/dkimkeys/example.com/m*.pem"
 FOLDERS = ("/home", "/tmp", "/var/tmp", "/dev/shm", "/run")
