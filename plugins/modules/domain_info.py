@@ -146,7 +146,7 @@ domains:
       type: dict
       returned: always
       contains:
-        value: {description: The record, or several., type: list, elements: str, returned: always, sample: []}
+        value: {description: The record or several., type: list, elements: str, returned: always, sample: []}
         present: {description: Whether there is any., type: bool, returned: always, sample: false}
         valid: {description: Whether verifiers can use it., type: bool, returned: always, sample: false}
         cause:

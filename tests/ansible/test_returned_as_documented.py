@@ -53,6 +53,7 @@ TYPES = {"str": str, "bool": bool, "int": int, "float": (int, float), "list": li
 # Of these each value is what is documented, by the names that were asked about.
 BY_NAME = ("domains", "domains.dkim")
 OF_EVERY_TASK = {"changed", "failed", "warnings"}
+OF_A_VALUE = {"description", "type", "returned", "elements", "contains", "sample"}
 NULL = ("present", "valid", "pause")  # where DNS did not say; after the last try
 
 
@@ -84,6 +85,7 @@ def documented(name: str) -> dict:
 
 def compare(path: str, value: object, told: dict) -> None:
     """Compare a value with what is told of it: its type, and all that it holds."""
+    assert {"description", "type", "returned"} <= set(told) <= OF_A_VALUE, path
     if value is None:
         assert path.rpartition(".")[2] in NULL, path
         return

@@ -148,9 +148,8 @@ def test_the_address_of_another_is_not_one_s_own(one, other, between, before, wi
     own = [*map(int, one.split("."))]
     # In hexadecimal, what is written in decimals may mean another.
     hexadecimal = [f"{octet:02x}" for octet in own]
-    rows = {tuple(own), tuple(own[::-1])} | {tuple(map(int, row)) for row in (hexadecimal, hexadecimal[::-1])
-                                            if all(digits.isdigit() for digits in row)}
-    assert is_generic(name, one) is (tuple(octets) in rows)
+    meant = [row for row in (hexadecimal, hexadecimal[::-1]) if all(digits.isdigit() for digits in row)]
+    assert is_generic(name, one) is (octets in [own, own[::-1], *([*map(int, row)] for row in meant)])
 
 
 @given(st.text(max_size=260), st.ip_addresses().map(str))
