@@ -24,14 +24,14 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.verify_authoriti
 
 # The servers of "com", those that the zone names, and that of a former hoster.
 TOP, SECOND_TOP, ONE, TWO, OLD = (f"127.0.0.{number}" for number in (2, 3, 4, 5, 9))
-OWN = ["ns1.example.com.", "ns2.example.com."]
+OWN = ("ns1.example.com.", "ns2.example.com.")
 HOSTS = {"ns1.example.com": {"A": [ONE]}, "ns2.example.com": {"A": [TWO]}}
 OTHERS = {"top.example.net": {"A": [TOP]}, "top2.example.net": {"A": [SECOND_TOP]}, "old.example.net": {"A": [OLD]},
           "alias.example.net": {"CNAME": ["old.example.net."]}}
 
 
 def child(text="new", names=OWN, **zones):
-    return {"example.com": {"example.com": {"NS": names, "TXT": [text]}, "w.example.com": {"TXT": [text]}, **HOSTS},
+    return {"example.com": {"example.com": {"NS": [*names], "TXT": [text]}, "w.example.com": {"TXT": [text]}, **HOSTS},
             **zones}
 
 
@@ -40,14 +40,15 @@ class World:
     C(old) the zones of the former hoster; C(faults) those of the first of C(tops), the servers of "com", which serves
     C(zones) too; C(more) are zones that all is well with."""
 
-    def __init__(self, stack, given=OWN, glue=HOSTS, own=OWN, old=None, faults=None, tops=("top.example.net.",),
+    def __init__(self, stack, given=OWN, glue=None, own=OWN, old=None, faults=None, tops=("top.example.net.",),
                  zones=None, more=()):
         self.stack = stack
-        zones, well = zones or {}, {zone: {zone: {"NS": OWN, "TXT": ["new"]}} for zone in more}
+        zones, well = zones or {}, {zone: {zone: {"NS": [*OWN], "TXT": ["new"]}} for zone in more}
         com, below = {"com": {"NS": list(tops)}}, child(names=own) | well
         self.resolver = self.start({"": {}, "com": com, "example.net": OTHERS} | below | zones, "127.0.0.1")
         self.port = self.resolver.port
-        self.delegation = com | {"example.com": {"NS": given}, **glue} | {zone: {"NS": OWN} for zone in more}
+        self.delegation = com | {"example.com": {"NS": [*given]}, **(HOSTS if glue is None else glue)}
+        self.delegation |= {zone: {"NS": [*OWN]} for zone in more}
         self.top = self.start({"com": self.delegation} | zones, TOP, faults)
         self.one, self.two = self.start(below, ONE), self.start(below, TWO)
         self.old = self.start(old, OLD) if old else None

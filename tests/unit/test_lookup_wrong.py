@@ -27,9 +27,9 @@ SERVERS = {"ns1.example.net": {"A": ["127.0.0.1"]}, "ns2.example.net": {"A": ["1
 BOTH = ["ns1.example.net.", "ns2.example.net."]
 
 
-def zone(names, servers=BOTH, **more):
-    return {"example.com": {"example.com": {"NS": servers}, **names}, "example.net": {"example.net": {"NS": BOTH}}
-            | SERVERS | more}
+def zone(names, servers=None, **more):
+    return {"example.com": {"example.com": {"NS": servers or BOTH}, **names},
+            "example.net": {"example.net": {"NS": BOTH}} | SERVERS | more}
 
 
 @pytest.fixture
