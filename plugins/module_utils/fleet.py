@@ -214,7 +214,6 @@ class Fleet:
     servers: tuple[Server, ...]
     domains: tuple[Domain, ...]
     providers: tuple[Provider, ...] = ()
-    pools: tuple[Pool, ...] = ()
     networks: tuple[Network, ...] = ()
     users: tuple[User, ...] = ()
     zones: tuple[str, ...] = ()
@@ -222,6 +221,7 @@ class Fleet:
     unsigned: str = "defer"
     message_size: int = 26214400
     ttl: int = 3600
+    pools: tuple[Pool, ...] = ()
 
     @property
     def addresses(self) -> tuple[str, ...]:
