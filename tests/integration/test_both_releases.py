@@ -96,7 +96,7 @@ def fleet_layers(network: str, folder) -> dict:
         (model.Network(f"{network}/32", ("example.com",)), model.Network("10.255.0.0/16", ("example.us",))),
         (model.User("shop", ("example.com",)), model.User("news", ("example.us",))),
     )
-    return {"postfix": postfix_layer(fleet, server), "dkim": dkim_layer(), "throttle": throttle_layer(fleet)}
+    return {"postfix": postfix_layer(fleet, server), "dkim": dkim_layer(), "throttle": throttle_layer(fleet, server)}
 
 
 def said(host: str, sender: str, recipient: str = ELSEWHERE, port: int = 25, login: str = "",
