@@ -66,10 +66,11 @@ def prove(control: Control, plan: Plan, address: str) -> dict[str, t.Any]:
     :raises ProofError: with what failed.
     """
     proof: dict[str, t.Any] = {"banners": {str(place): _banner(place, plan.timeout) for place in plan.listeners}}
-    proof["certificates"] = {str(place): _certificate(place, plan.timeout)
-                             for place in plan.listeners if place.certificates}
+    # Before TLS, which a dead milter keeps away as well: the message tells that it is the milter.
     if plan.queue:
         proof["queue"] = _message(control, address, plan.timeout)
+    proof["certificates"] = {str(place): _certificate(place, plan.timeout)
+                             for place in plan.listeners if place.certificates}
     return proof
 
 
