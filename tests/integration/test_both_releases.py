@@ -49,11 +49,14 @@ ALLOWED = {
     "mime_header_checks": ("pcre:/etc/postfix/mailfleet/eight_bit.", "pcre:/etc/postfix/mailfleet/long_lines."),
     "smtpd_discard_ehlo_keyword_address_maps": ("static:{dsn, 8bitmime}", ""),
 }
-# Where Debian's two releases have other defaults, as far as a sending server meets them, and TLS out and in.
+# Where Debian's two releases have other defaults, and what else decides how mail is taken, signed and sent.
 MEASURED = ("milter_default_action", "smtpd_forbid_bare_newline", "compatibility_level", "default_database_type",
             "smtpd_tls_cert_file", "smtpd_tls_key_file", "smtpd_tls_security_level", "smtp_tls_security_level",
-            "smtp_tls_CApath", "smtp_tls_connection_reuse", "smtp_bind_address_enforce", "qmgr_message_active_limit",
-            "smtpd_relay_restrictions", "default_transport", "maillog_file")
+            "smtp_tls_CApath", "smtp_tls_CAfile", "smtp_tls_connection_reuse", "smtp_bind_address_enforce",
+            "qmgr_message_active_limit", "smtpd_relay_restrictions", "default_transport", "relayhost",
+            "sender_dependent_default_transport_maps", "default_destination_rate_delay",
+            "default_destination_recipient_limit", "default_destination_concurrency_failed_cohort_limit",
+            "maillog_file")
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +78,8 @@ def both(tmp_path_factory):
         layers = fleet_layers(here, folder)
         users = [{"name": name, "password_hash": ssha512(word, b"a salt of test")} for name, word in PASSWORDS.items()]
         for node in nodes.values():
+            # A Dovecot that serves mailboxes is refused.
+            node.server.shell("dpkg --purge dovecot-imapd")
             node.controller.play({"mailfleet.sending.submission_auth": {"users": users, "probe_login": False}},
                                  node.server)
             node.apply({**layers, "dkim": {}})
@@ -185,6 +190,8 @@ def signing(both):
 
 def test_both_end_with_the_same_settings(signing):
     names = {*MEASURED, *(name for layer in signing.layers.values() for name in layer["parameters"])}
+    for node in signing.nodes.values():
+        names |= {line.partition(" =")[0] for line in node.shell("postconf -n").splitlines()}
     twelve, thirteen = (values(signing.nodes[suite], names, "-x") for suite in SUITES.values())
     differing = {name: (twelve[name], thirteen[name]) for name in names if twelve[name] != thirteen[name]}
     assert differing.keys() == ALLOWED.keys(), differing
