@@ -132,6 +132,8 @@ def _tls(server: Server) -> dict[str, t.Any]:
         "smtpd_tls_loglevel": "1",
         "smtp_tls_security_level": "may",
         "smtp_tls_CApath": "/etc/ssl/certs",
+        # Debian 13 names the same authorities once more, in one file.
+        "smtp_tls_CAfile": "",
         "smtp_tls_loglevel": "1",
     }
     pair = {"certificate": server.tls_certificate, "key": server.tls_key}
