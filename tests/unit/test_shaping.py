@@ -30,10 +30,10 @@ BULK = {"name": "bulk", "senders": ["example.us"],
         "addresses": [{"address": "198.51.100.11", "weight": 2}, "198.51.100.12", "198.51.100.21"]}
 
 
-def fleet(*providers, pools=(), hosts=HOSTS):
+def fleet(*providers, pools=(), hosts=None):
     servers = {
         name: {"sending_addresses": [{"address": each, "helo": f"{helo}.example.com"} for each, helo in addresses]}
-        for name, addresses in hosts.items()
+        for name, addresses in (hosts or HOSTS).items()
     }
     return read_fleet(
         {"sending_domains": DOMAINS, "sending_providers": list(providers), "sending_pools": list(pools)}, servers)
