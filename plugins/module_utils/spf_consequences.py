@@ -215,7 +215,8 @@ def certain_voids(audit: Audit) -> Iterator[Finding]:
     if not terms or audit.walk4.limit or audit.walk6.limit:
         return
     count = max(audit.cost.voids4, audit.cost.voids6)
-    named = enumerated([term.text if name == audit.domain else f"{term.text} of {name}" for name, term, _voids in terms])
+    named = enumerated(
+        [term.text if name == audit.domain else f"{term.text} of {name}" for name, term, _voids in terms])
     said = enumerated([str(void) for _name, _term, voids in terms for void in voids])
     cause = f"{said}: {count} of the {MAXIMUM_VOIDS} lookups that may find nothing (4.6.4)"
     dead = [(name, term) for name, term, _voids in terms if is_dead(term)]
