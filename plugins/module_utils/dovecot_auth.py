@@ -12,7 +12,7 @@ import os
 import re
 import socket
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistake, Mistakes
 from ansible_collections.mailfleet.sending.plugins.module_utils.password_hash import hash_mistake
@@ -143,11 +143,15 @@ def is_ours(configuration_text: str) -> bool:
 
 @dataclass(frozen=True)
 class Answer:
-    """What Dovecot said to a login; `broken` where it could not find out (it cannot read its files, for instance)."""
+    """What Dovecot said to a login; `broken` where it could not find out (it cannot read its files, for instance).
+
+    `process` is what the process that answered calls itself (SPID in the protocol): another one after each start.
+    """
 
     accepted: bool
     broken: bool = False
     reason: str = ""
+    process: str = ""
 
 
 def ask(name: str, password: str, socket_path: str = SOCKET, timeout: float = 10.0) -> Answer:
@@ -162,12 +166,15 @@ def ask(name: str, password: str, socket_path: str = SOCKET, timeout: float = 10
         connection.settimeout(timeout)
         connection.connect(socket_path)
         connection.sendall(request.encode())
+        process = ""
         with connection.makefile("rb") as lines:
             while True:
                 line = lines.readline(8192)
+                if line.startswith(b"SPID\t"):
+                    process = line[5:].decode("utf-8", "replace").strip()
                 answer = read_answer(line)
                 if answer is not None:
-                    return answer
+                    return replace(answer, process=process)
 
 
 def read_answer(line: bytes) -> Answer | None:

@@ -116,7 +116,7 @@ class DovecotService:
         states = [
             self._run(["systemctl", verb, "--quiet", "dovecot"])[0] == 0 for verb in ("is-active", "is-enabled")
         ]
-        runs = all(states) and (not proof.accepted or not _doubt(proof))
+        runs = all(states) and (not proof.accepted or not _doubt(proof)[0])
         return Plan(configuration, _file(USERS, users, group, 0o640), not runs)
 
     def apply(self, plan: Plan, proof: Proof) -> None:
@@ -136,8 +136,9 @@ class DovecotService:
                 plan.configuration.group,
                 plan.configuration.mode,
             )
+            former = _doubt(proof)[1]
             self._reload()
-            self._prove(proof)
+            self._prove(proof, former)
         except (OSError, DovecotError) as error:
             raise DovecotError(f"{error}; {self._go_back(plan)}") from error
 
@@ -192,17 +193,21 @@ class DovecotService:
         self._run(["systemctl", "reset-failed", "dovecot"])
         self._must(["systemctl", "restart", "dovecot"])
 
-    def _prove(self, proof: Proof) -> None:
-        """Ask until the answer is right, or the time is up: just after a reload the former process may still answer."""
+    def _prove(self, proof: Proof, former: str) -> None:
+        """Ask until a process other than the `former` one gives the right answer, or the time is up.
+
+        Dovecot 2.3 may end by SIGSEGV behind a reload that had succeeded, and what is left of it reads the new logins
+        and answers on for a while: only a process that was started since then shows that Dovecot outlived the reload.
+        """
         deadline = time.monotonic() + PROOF_SECONDS
         while True:
-            doubt = _doubt(proof)
-            # Dovecot 2.3 may end by SIGSEGV just behind a reload that had succeeded, and what is left of it answers on.
+            doubt, process = _doubt(proof)
             runs = self._run(["systemctl", "is-active", "--quiet", "dovecot"])[0] == 0
-            if runs and not doubt:
+            if runs and not doubt and (not former or process != former):
                 return
             if time.monotonic() > deadline:
-                raise DovecotError(doubt or "Dovecot ends again and again; its log says why (journalctl -u dovecot)")
+                raise DovecotError(doubt or "Dovecot does not take its new files or ends again and again;"
+                                            " its log says why (journalctl -u dovecot)")
             if not runs:
                 self._restart()
             time.sleep(0.2)
@@ -214,20 +219,20 @@ class DovecotService:
         return out
 
 
-def _doubt(proof: Proof) -> str:
-    """Ask once; return what is wrong with the answer, "" where nothing is."""
+def _doubt(proof: Proof) -> tuple[str, str]:
+    """Ask once; return what is wrong with the answer, "" where nothing is, and the process that gave it."""
     try:
         answer = dovecot_auth.ask(proof.name, proof.password)
     except (OSError, dovecot_auth.ProtocolError) as error:
-        return f"nothing useful answers at {dovecot_auth.SOCKET}: {error}"
+        return f"nothing useful answers at {dovecot_auth.SOCKET}: {error}", ""
     if answer.broken:
         told = "cannot check"
     elif answer.accepted != proof.accepted:
         told = "accepts" if answer.accepted else "denies"
     else:
-        return ""
+        return "", answer.process
     reason = f" ({answer.reason})" if answer.reason else ""
-    return f"Dovecot {told} the login {proof.name}{reason}; its log says why (journalctl -u dovecot)"
+    return f"Dovecot {told} the login {proof.name}{reason}; its log says why (journalctl -u dovecot)", answer.process
 
 
 def _file(path: str, after: str, group: int, mode: int) -> File:
