@@ -23,6 +23,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.layer_dkim impor
 from ansible_collections.mailfleet.sending.plugins.module_utils.layer_lane import lane_layer
 from ansible_collections.mailfleet.sending.plugins.module_utils.layer_postfix import postfix_layer
 from ansible_collections.mailfleet.sending.plugins.module_utils.layer_throttle import throttle_layer
+from ansible_collections.mailfleet.sending.plugins.module_utils.pools import to_prove
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import Record
 from ansible_collections.mailfleet.sending.plugins.module_utils.shaping import Lane, shape
 from ansible_collections.mailfleet.sending.plugins.module_utils.wanted_keys import KeyState, wanted_keys
@@ -116,6 +117,7 @@ def desired_state(
         "logins": {PROBE_LOGIN: ["*"], **{user.name: list(user.domains) for user in fleet.users}},
         "networks": [{"network": network.network, "domains": list(network.domains)} for network in fleet.networks],
         "unsigned": fleet.unsigned,
+        "pools": to_prove(fleet),
     }
 
 

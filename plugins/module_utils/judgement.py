@@ -33,7 +33,8 @@ class Expectation:
     """What a probe must look like on arrival.
 
     `subject` names the path in verdicts. `receivers` are the names that the receiver's hosts write behind `by`;
-    `authserv_id` is the name that it signs its results with. `methods` must each be there and pass.
+    `authserv_id` is the name that it signs its results with. `methods` must each be there and pass. `others` are
+    addresses that it might have left from as well, as verdicts show them.
     """
 
     subject: str
@@ -44,6 +45,7 @@ class Expectation:
     authserv_id: str
     receivers: tuple[str, ...]
     methods: tuple[str, ...] = ("dkim", "spf", "dmarc")
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -260,7 +262,7 @@ def _judge_hop(evidence: Evidence, expected: Expectation) -> list[Verdict]:
             "origin",
             Status.OK if hop.address == expected.address else Status.FAIL,
             hop.address or "no address",
-            expected.address,
+            " or ".join((expected.address, *expected.others)),
             "the message left from another address, or by another server",
             "check the bind address of the transport, and that nothing between translates addresses",
         ),

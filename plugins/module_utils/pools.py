@@ -15,7 +15,7 @@ import itertools
 import math
 import typing as t
 
-from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import Address, Fleet, Pool, Server
+from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import PROBE_LOGIN, Address, Fleet, Pool, Server
 
 # The pool of all mail that no other pool takes.
 REST = "rest"
@@ -88,6 +88,35 @@ def senders(fleet: Fleet) -> dict[str, tuple[str, ...]]:
     taken = {pool.name: pool.senders for pool in fleet.pools if pool.name != REST}
     named = {sender for names in taken.values() for sender in names}
     return {**taken, REST: tuple(name for name in fleet.mail_domains if name not in named)}
+
+
+def to_prove(fleet: Fleet) -> list[dict[str, t.Any]]:
+    """What proves that mail leaves from its pool, as ``mail_probe`` takes it; nothing where the inventory has no pools.
+
+    For each pool and server a sender whose mail the pool takes, and the addresses of which the receiver must see one.
+    """
+    found = []
+    domains = {name: domain.name for domain in fleet.domains for name in (domain.name, domain.mail_from)}
+    sent = senders(fleet) if fleet.pools else {}
+    for server in fleet.servers:
+        own = members(fleet, server)
+        for pool, names in sent.items():
+            if not names:
+                continue
+            _local, _at, domain = names[0].rpartition("@")
+            found.append({
+                "server": server.name,
+                "pool": pool,
+                "domain": domains[domain],
+                "sender": names[0] if "@" in names[0] else f"{PROBE_LOGIN}@{domain}",
+                "outlets": [
+                    {"address": address.address, "helo": member.helo}
+                    for member in own
+                    if member.pool == pool
+                    for address in member.addresses
+                ],
+            })
+    return found
 
 
 def spread(weights: t.Sequence[tuple[int, t.Sequence[str]]], limit: int = 500) -> tuple[str, ...]:

@@ -6,15 +6,14 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import judgement, probe_message
-from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import probe_sender
 from ansible_collections.mailfleet.sending.plugins.module_utils.mailbox import Account, Found, Mailbox, MailboxError
+from ansible_collections.mailfleet.sending.plugins.module_utils.probe_paths import Domain, Path, PoolPath
 from ansible_collections.mailfleet.sending.plugins.module_utils.submission import (
     Endpoint,
     Envelope,
@@ -29,29 +28,6 @@ CONNECTIONS = 4
 FIRST_PAUSE, LONGEST_PAUSE, GROWTH = 0.5, 10.0, 1.5
 SHOWN_EVERY = 5.0  # seconds
 NAMED = 3  # as many of what is awaited are named in a line, the rest is counted
-
-
-@dataclass(frozen=True)
-class Path:
-    """One way out of the fleet: a server's address, the transport that sends from it, the HELO name it must show."""
-
-    server: str
-    transport: str
-    address: str
-    helo: str
-
-    @property
-    def family(self) -> str:
-        """Return "ipv4" or "ipv6"."""
-        return f"ipv{ipaddress.ip_address(self.address).version}"
-
-
-@dataclass(frozen=True)
-class Domain:
-    """A domain that mail is sent from, and the domain of its return paths."""
-
-    domain: str
-    bounce_domain: str
 
 
 @dataclass(frozen=True)
@@ -71,7 +47,7 @@ class Journey:
     """One message on its way: planned, then submitted, then found. Times are monotonic seconds."""
 
     probe: probe_message.Probe
-    path: Path
+    path: Path | PoolPath
     domain: Domain
     target: Target
     reply: Reply | None = None
@@ -82,12 +58,12 @@ class Journey:
     @property
     def subject(self) -> str:
         """Return how verdicts name it."""
-        return f"{self.path.server} {self.path.address} {self.domain.domain} {self.target.address}"
+        return f"{self.path.server} {self.path.name} {self.domain.domain} {self.target.address}"
 
     @property
     def sender(self) -> str:
-        """Return the envelope sender, by which the server chooses the transport and so the address."""
-        return probe_sender(self.path.transport, self.domain.bounce_domain)
+        """Return the envelope sender, by which the server chooses the way."""
+        return self.path.sender(self.domain.bounce_domain)
 
 
 @dataclass
@@ -128,19 +104,28 @@ class Look:
         return "; ".join(parts)
 
 
-def plan(run: str, paths: Iterable[Path], domains: Iterable[Domain], targets: Iterable[Target]) -> Outcome:
-    """Return the journeys, in the order of paths, domains and mailboxes. `run` begins the nonce of each message."""
+def plan(
+    run: str,
+    paths: Iterable[Path],
+    domains: Iterable[Domain],
+    targets: Iterable[Target],
+    pools: Iterable[tuple[PoolPath, Domain]] = (),
+) -> Outcome:
+    """Return the journeys, in the order of paths, domains and mailboxes. `run` begins the nonce of each message.
+
+    Each of `pools` is proved with the one domain that it comes with.
+    """
     outcome, domains, targets = Outcome([]), list(domains), list(targets)
-    for path in paths:
+    for path, own in [*((path, domains) for path in paths), *((path, [domain]) for path, domain in pools)]:
         for target in targets:
-            if path.family not in target.families:
+            if path.family and path.family not in target.families:
                 outcome.not_checked.append(
-                    f"{path.address} to {target.address}: the mailbox takes no mail over {path.family}"
+                    f"{path.name} to {target.address}: the mailbox takes no mail over {path.family}"
                 )
                 continue
-            for domain in domains:
+            for domain in own:
                 probe = probe_message.Probe(
-                    run, len(outcome.journeys), domain.domain, target.address, path.server, path.address
+                    run, len(outcome.journeys), domain.domain, target.address, path.server, path.name
                 )
                 outcome.journeys.append(Journey(probe, path, domain, target))
     return outcome
@@ -260,7 +245,10 @@ def verdicts(journey: Journey, unreadable: Mapping[str, str], timeout: float) ->
         "see what the receiver's own header fields say about it" if journey.found.junk else "",
         f"IMAP {journey.target.account.host}, message {journey.found.uid} of {journey.found.folder}",
     )
-    return [arrival, *judgement.judge(journey.found.message, _expectation(journey))]
+    message, expected = journey.found.message, _expectation(journey)
+    if hop := judgement.gather(message, expected).hop:
+        expected = _expectation(journey, hop.address or "")
+    return [arrival, *judgement.judge(message, expected)]
 
 
 def row(journey: Journey, about: Iterable[Verdict]) -> dict[str, object]:
@@ -274,7 +262,7 @@ def row(journey: Journey, about: Iterable[Verdict]) -> dict[str, object]:
 
     return {
         "server": journey.path.server,
-        "address": journey.path.address,
+        "address": journey.path.name,
         "domain": journey.domain.domain,
         "mailbox": journey.target.address,
         **{check: status(check) for check in (*judgement.METHODS, *judgement.HOP_CHECKS)},
@@ -314,24 +302,27 @@ def _verdict(journey: Journey, check: str, status: Status, *told: str) -> Verdic
     return Verdict(check, (journey.subject,), status, *told)
 
 
-def _expectation(journey: Journey) -> judgement.Expectation:
+def _expectation(journey: Journey, address: str = "") -> judgement.Expectation:
+    """What is expected; of a pool, that what was seen to leave from an address has left by one of its outlets."""
+    outlet = journey.path.outlet(address)
     return judgement.Expectation(
         subject=journey.subject,
-        address=journey.path.address,
-        helo=journey.path.helo,
+        address=outlet.address,
+        helo=outlet.helo,
         domain=journey.domain.domain,
         bounce_domain=journey.domain.bounce_domain,
         authserv_id=journey.target.authserv_id,
         receivers=journey.target.receivers,
         methods=journey.target.methods,
+        others=journey.path.others,
     )
 
 
-def not_sent(paths: Iterable[Path], why: str, mend: str) -> Verdict:
+def not_sent(paths: Iterable[Path | PoolPath], why: str, mend: str) -> Verdict:
     """Return the verdict of a probe that did not take place: unknown, never ok."""
     return Verdict(
         "probe",
-        tuple(f"{path.server} {path.address}" for path in paths),
+        tuple(f"{path.server} {path.name}" for path in paths),
         Status.UNKNOWN,
         why,
         "a message from every address, judged on arrival",

@@ -142,6 +142,13 @@ paths:
   returned: success
   type: list
   elements: dict
+pools:
+  description: For each pool of addresses of the inventory and each server a sender whose mail must leave from there.
+  returned: success, without O(dns_only)
+  type: list
+  elements: dict
+  sample: [{"server": "mta1", "pool": "bulk", "domain": "example.com", "sender": "probe@e.example.com",
+            "outlets": [{"address": "198.51.100.11", "helo": "mta1b.example.com"}]}]
 logins:
   description: For each login the domains that it may use.
   returned: success, without O(dns_only)

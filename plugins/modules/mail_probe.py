@@ -74,6 +74,44 @@ options:
         description: The HELO name that the receiver must see, and must find as the name of the address.
         type: str
         required: true
+  pools:
+    description:
+      - The ways that ordinary mail takes, one entry for each pool of addresses and server. Postfix chooses the address
+        by the sender; the receiver must see one of the pool's.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      server:
+        description: The name of the server.
+        type: str
+        required: true
+      pool:
+        description: The name of the pool.
+        type: str
+        required: true
+      domain:
+        description: The domain of the From field.
+        type: str
+        required: true
+      sender:
+        description: The envelope sender, which is one whose mail the pool takes.
+        type: str
+        required: true
+      outlets:
+        description: The addresses of the pool on this server.
+        type: list
+        elements: dict
+        required: true
+        suboptions:
+          address:
+            description: The address.
+            type: str
+            required: true
+          helo:
+            description: The HELO name that the receiver must see from it.
+            type: str
+            required: true
   domains:
     description: The domains that mail is sent from.
     type: list
@@ -225,8 +263,8 @@ EXAMPLES = r"""
 RETURN = r"""
 verdicts:
   description:
-    - All verdicts, each with C(check), C(subjects) (server, address, domain and mailbox in one text), C(status),
-      C(found), C(expected), C(cause), C(mend) and C(source), the header field or reply that it was read in.
+    - All verdicts, each with C(check), C(subjects) (server, address or pool, domain and mailbox in one text),
+      C(status), C(found), C(expected), C(cause), C(mend) and C(source), the header field or reply that it was read in.
     - The checks are C(submission), C(arrival), C(received), C(dkim), C(spf), C(dmarc), C(iprev), C(origin) (the
       address), C(helo), C(ptr), C(tls), or C(probe) where nothing was sent.
   returned: success
@@ -265,6 +303,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mailfleet.sending.plugins.module_utils import probe
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistakes
 from ansible_collections.mailfleet.sending.plugins.module_utils.probe_mailboxes import MAILBOX, read_mailboxes
+from ansible_collections.mailfleet.sending.plugins.module_utils.probe_paths import PATH, POOL, SUBMISSION, read_pool
 from ansible_collections.mailfleet.sending.plugins.module_utils.reading import LONGEST, Reader
 from ansible_collections.mailfleet.sending.plugins.module_utils.submission import Endpoint, Login
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import as_result
@@ -276,25 +315,9 @@ def text(**more):
 
 DOMAIN = {"domain": text(required=True), "bounce_domain": text()}
 ARGUMENTS = {
-    "submissions": {
-        "type": "list",
-        "elements": "dict",
-        "required": True,
-        "options": {
-            "server": text(required=True),
-            "host": text(required=True),
-            "port": {"type": "int", "default": 587},
-            "tls_name": text(),
-            "ca_file": {"type": "path"},
-            "verify": {"type": "bool", "default": True},
-        },
-    },
-    "paths": {
-        "type": "list",
-        "elements": "dict",
-        "required": True,
-        "options": {name: text(required=True) for name in ("server", "transport", "address", "helo")},
-    },
+    "submissions": {"type": "list", "elements": "dict", "required": True, "options": SUBMISSION},
+    "paths": {"type": "list", "elements": "dict", "required": True, "options": PATH},
+    "pools": {"type": "list", "elements": "dict", "default": [], "options": POOL},
     "domains": {"type": "list", "elements": "dict", "required": True, "options": DOMAIN},
     "mailboxes": {"type": "list", "elements": "dict", "default": [], "options": MAILBOX},
     "login": {"type": "dict", "options": {"user": text(required=True), "password": text(required=True, no_log=True)}},
@@ -319,11 +342,14 @@ def main() -> None:
 def result(params: Mapping, check_mode: bool, show: Callable[[probe.Look], None] | None = None) -> dict:
     """Return what the module returns. C(show) takes looks while it waits. Raises: ValueError for mistakes."""
     paths = [probe.Path(**path) for path in params["paths"]]
+    pools = [read_pool(entry) for entry in params["pools"]]
     endpoints = {entry.pop("server"): Endpoint(**known(entry)) for entry in map(dict, params["submissions"])}
     targets = read(params)
     domains = [probe.Domain(each["domain"], each["bounce_domain"] or each["domain"]) for each in params["domains"]]
     reached = [path for path in paths if path.server in endpoints]
-    outcome = probe.plan(secrets.token_hex(8), reached, domains, targets)
+    outcome = probe.plan(
+        secrets.token_hex(8), reached, domains, targets, [each for each in pools if each[0].server in endpoints]
+    )
     verdicts, rows = [], []
     if not targets:
         mend = "add a mailbox that can be read by IMAP to mailboxes"
@@ -338,7 +364,7 @@ def result(params: Mapping, check_mode: bool, show: Callable[[probe.Look], None]
             about = probe.verdicts(journey, outcome.unreadable, params["timeout"])
             verdicts += about
             rows.append(probe.row(journey, about))
-        if left := [path for path in paths if path not in reached]:
+        if left := [path for path in (*paths, *(path for path, _domain in pools)) if path.server not in endpoints]:
             mend = "let the server take mail from logins (sending_submission), or prove it in another way"
             verdicts.append(probe.not_sent(left, "submissions does not name the server", mend))
     warnings = [

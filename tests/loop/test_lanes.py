@@ -52,6 +52,19 @@ def test_the_fleet_is_proved_and_a_second_run_changes_nothing(lanes):
     assert second.changed == 0
 
 
+@pytest.mark.parametrize("server", lab.SERVERS)
+@pytest.mark.parametrize("pool, domain", {"bulk": "example.us", "rest": "example.com"}.items())
+def test_each_pool_is_proved_by_mail_that_takes_its_ordinary_way(lanes, server, pool, domain):
+    _checked, first, _second = lanes
+    (task,) = first.of("mail_probe")
+    mine = {path["mailbox"]: path for path in task.result["paths"]
+            if (path["server"], path["address"]) == (server, f"pool {pool}")}
+    assert set(mine) == {"probe@gmail.com", "probe@freemail.test"}
+    for path in mine.values():
+        assert path["domain"] == domain
+        assert {path[check] for check in ("dkim", "spf", "origin", "helo", "ptr", "tls", "arrival")} == {"ok"}
+
+
 def test_check_mode_told_of_the_lanes(lanes):
     checked, first, _second = lanes
     for server in lab.SERVERS:

@@ -9,8 +9,11 @@ import contextlib
 import email
 import email.policy
 
+import pytest
+
 from ansible_collections.mailfleet.sending.plugins.module_utils import mailbox, probe, probe_message
 from ansible_collections.mailfleet.sending.plugins.module_utils.mailbox import Account
+from ansible_collections.mailfleet.sending.plugins.module_utils.probe_paths import Outlet
 from ansible_collections.mailfleet.sending.plugins.module_utils.submission import Endpoint, Login, Reply
 
 PROBE = probe_message.Probe("abcdef0123456789", 7, "example.com", "probe@gmail.com", "mta1", "198.51.100.10")
@@ -69,6 +72,32 @@ def test_every_address_domain_and_mailbox_gets_a_message_of_its_own():
     assert len({journey.probe.nonce for journey in outcome.journeys}) == 6
     assert outcome.not_checked == ["2001:db8::10 to b@x.test: the mailbox takes no mail over ipv6"]
     assert "secret" not in repr(outcome)
+
+
+POOL = probe.PoolPath("mta1", "bulk", "probe@e.example.us", (
+    Outlet("198.51.100.11", "mta1b.example.com"), Outlet("198.51.100.12", "mta1c.example.com")))
+
+
+def test_a_pool_gets_one_message_for_its_own_domain_by_the_sender_that_it_takes():
+    outcome = probe.plan("abcdef0123456789", PATHS[:1], DOMAINS, [target("a@x.test")], [(POOL, DOMAINS[1])])
+    assert [(j.sender, j.subject) for j in outcome.journeys][2:] == [
+        ("probe@e.example.us", "mta1 pool bulk example.us a@x.test")]
+
+
+@pytest.mark.parametrize("address, helo, origin, greeting", [
+    ("198.51.100.11", "mta1b.example.com", "ok", "ok"),
+    ("198.51.100.12", "mta1c.example.com", "ok", "ok"),
+    ("198.51.100.12", "mta1b.example.com", "ok", "fail"),
+    ("198.51.100.10", "mta1.example.com", "fail", "fail"),
+])
+def test_mail_of_a_pool_must_leave_from_one_of_its_addresses(address, helo, origin, greeting):
+    (journey,) = probe.plan("abcdef0123456789", [], DOMAINS, [target("a@x.test")], [(POOL, DOMAINS[1])]).journeys
+    journey.reply = Reply(True, "250 2.0.0 Ok: queued as 4ZxYw1")
+    field = f"Received: from {helo} ({helo} [{address}])\r\n\tby mx.test with ESMTPS id 1 for <a@x.test>; now\r\n\r\n"
+    journey.found = mailbox.Found("INBOX", False, "1", field.encode())
+    verdicts = {verdict.check: verdict for verdict in probe.verdicts(journey, {}, 5)}
+    assert (verdicts["origin"].status.value, verdicts["helo"].status.value) == (origin, greeting)
+    assert origin == "ok" or verdicts["origin"].expected == "198.51.100.11 or 198.51.100.12"
 
 
 def test_a_row_says_unknown_of_what_nobody_saw():
