@@ -155,9 +155,13 @@ def _leaving(lane: Lane, routes: t.Sequence[str]) -> dict[str, str]:
 
 
 def _machinery(provider: str) -> dict[str, t.Any]:
-    """What every Postfix has besides its delivery services; neither pickup nor local: nothing begins or ends here."""
+    """What every Postfix has besides its delivery services; not local: nothing ends here.
+
+    Nothing begins here either, but ``postqueue -f`` takes a Postfix without pickup for one that is down.
+    """
     return {
         f"{place(provider)}:{PORT}/inet": service("smtpd", private="n"),
+        "pickup/unix": service("pickup", private="n", wakeup="60", maxproc="1"),
         "cleanup/unix": service("cleanup", private="n", maxproc="0"),
         "qmgr/unix": service("qmgr", private="n", wakeup="300", maxproc="1"),
         "tlsmgr/unix": service("tlsmgr", wakeup="1000?", maxproc="1"),

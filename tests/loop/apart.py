@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import ipaddress
 import json
 import shutil
 import subprocess
@@ -27,7 +28,7 @@ UPLINK = {"203.0.113.2/30": "203.0.113.1", "2001:db8:ffff::2/64": "2001:db8:ffff
 OUTSIDE = ("203.0.113.99", "2001:db8:fffe::99")
 # Without link-local addresses and routers to look for, the kernel says nothing of its own accord.
 QUIET = "cd /proc/sys/net/ipv6/conf/default; echo 1 >addr_gen_mode; echo 0 >router_solicitations"
-SECONDS = 900  # a namespace ends by itself, whatever becomes of its test
+SECONDS = 3600  # a namespace ends by itself, whatever becomes of its test
 
 
 def run(*command: str) -> str:
@@ -106,18 +107,30 @@ class Controller:
 
 
 @contextlib.contextmanager
+def at_the_bridge(port: str, *addresses: str) -> Iterator[Namespace]:
+    """A namespace with a cable to the lab's bridge, `port` being the cable's end there."""
+    # A MAC of its own, as the lab's nodes have: neighbours remember that of the last time for a while.
+    mac = "02:00:" + ipaddress.ip_interface(addresses[0]).packed.hex(":")
+    with namespace() as made:
+        peer = ("peer", "name", "lab0", "address", mac, "netns", str(made.pid))
+        run("ip", "link", "add", port, "type", "veth", *peer)
+        try:
+            run("ip", "link", "set", port, "master", watching.network.bridge(), "up")
+            made.give("lab0", *addresses)
+            yield made
+        finally:
+            run("ip", "link", "delete", port)
+
+
+@contextlib.contextmanager
 def controller() -> Iterator[Controller]:
     """A controller in a namespace with a cable to the lab's bridge."""
     sockets = Path(tempfile.mkdtemp(prefix="mf-"))  # short: a socket's path has at most 104 characters
-    with namespace() as made:
-        run("ip", "link", "add", PORT, "type", "veth", "peer", "name", "lab0", "netns", str(made.pid))
+    with at_the_bridge(PORT, f"{OWN[0]}/24", f"{OWN[1]}/64") as made:
         try:
-            run("ip", "link", "set", PORT, "master", watching.network.bridge(), "up")
-            made.give("lab0", f"{OWN[0]}/24", f"{OWN[1]}/64")
             yield Controller(made, sockets)
         finally:
             for path in sockets.iterdir():
                 leave = ["ssh", "-o", f"ControlPath={path}", "-O", "exit", "any"]
                 subprocess.run(leave, capture_output=True, check=False, timeout=30)
-            run("ip", "link", "delete", PORT)
             shutil.rmtree(sockets)
