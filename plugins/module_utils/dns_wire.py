@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
+import array
 import functools
+import os
 import re
-import secrets
 from collections.abc import Iterable
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import dns_message
@@ -51,6 +52,20 @@ def absolute(name: str) -> str:
         raise ValueError(f"{name!r} is no domain name: {error}") from error
 
 
+_NUMBERS: list[int] = []
+
+
+def _identifier() -> int:
+    """Return a number of 16 bits of the kernel's, which is asked for many at once: each call may cost a change of
+    thread. Lists are safe among threads."""
+    while not _NUMBERS:
+        _NUMBERS.extend(array.array("H", os.urandom(8192)))
+    try:
+        return _NUMBERS.pop()
+    except IndexError:  # other threads took the last
+        return _identifier()
+
+
 def _labels(name: str) -> Name:
     """Return the labels of an absolute name in lower case, as absolute() returns it."""
     if _PLAIN.fullmatch(name):
@@ -64,7 +79,7 @@ class Query:
     def __init__(self, name: str, rdtype: str, recursive: bool, edns: bool = True) -> None:
         self._question = _labels(name), dns_message.TYPES[rdtype], dns_message.IN
         # Unforeseeable, as the kernel's choice of the port is (RFC 5452, 4.3).
-        self._identifier = secrets.randbits(16)
+        self._identifier = _identifier()
         self.wire = dns_message.query(self._identifier, *self._question[:2], recursive, edns)
 
     def parse(self, data: bytes) -> Message:

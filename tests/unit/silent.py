@@ -41,8 +41,9 @@ class Silent:
         a busy machine needs time to answer."""
         exchange, silent = dns_transport.exchange, {each.getsockname() for each in self._sockets}
 
-        def hastened(server: Server, wire: bytes, parse: Callable, timeout: float) -> object:
-            return exchange(server, wire, parse, seconds if (server.address, server.port) in silent else timeout)
+        def hastened(server: Server, wire: bytes, parse: Callable, timeout: float, *more: object) -> object:
+            timeout = seconds if (server.address, server.port) in silent else timeout
+            return exchange(server, wire, parse, timeout, *more)
 
         monkeypatch.setattr(dns_transport, "exchange", hastened)
 

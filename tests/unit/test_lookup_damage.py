@@ -193,7 +193,31 @@ def test_an_answer_that_came_in_time_counts_however_late_this_machine_reads_it()
 
     query = dns_wire.Query(NAME, "A", True)
     with Nameserver(ZONES, {"*": lambda _query, answer: [answer.to_wire()[:2] + b"\x80" * 20, answer]}) as server:
-        assert dns_transport.exchange(server.server, query.wire, parse, timeout=0.2).answer
+        assert dns_transport.exchange(server.server, query.wire, parse, 0.2, dns_transport.Sockets()).answer
+
+
+def test_a_socket_is_used_again_after_an_answer_and_not_for_ever():
+    sockets = dns_transport.Sockets()
+    with Nameserver(ZONES) as server:
+        used = set()
+        for _each in range(40):
+            query = dns_wire.Query(NAME, "A", True)
+            dns_transport.exchange(server.server, query.wire, query.parse, 2.0, sockets)
+            kept = [connection for connection, _uses in sockets._kept[server.server]]
+            used.update(connection.getsockname() for connection in kept)
+    assert 2 <= len(used) <= 3 and len(kept) <= 1  # 16 queries each
+    sockets.close()
+    assert all(connection.fileno() == -1 for connection in kept)
+
+
+def test_what_comes_late_answers_no_later_question():
+    """A socket whose question was not answered is not used again."""
+    sockets = dns_transport.Sockets()
+    with Nameserver(ZONES, {"*": "timeout"}) as server:
+        query = dns_wire.Query(NAME, "A", True)
+        with pytest.raises(dns_transport.Silence):
+            dns_transport.exchange(server.server, query.wire, query.parse, 0.2, sockets)
+        assert not sockets._kept.get(server.server)
 
 
 def test_an_answer_to_a_question_in_another_type_or_class_is_none():

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 import pytest
 from nameserver import Nameserver
 
-from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
+from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import WORKERS, Lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup_authorities import network
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup_silence import SUSPECT_AFTER
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind
@@ -53,9 +53,9 @@ def test_dead_resolvers_are_all_named_and_soon(run):
     assert all(f"{refusing.server}: REFUSED" in cause for cause in causes)
     assert all(f"{dead.server}: no answer within 0.6 s" in cause for cause in causes)
     assert any("so it was not asked this one" in cause for cause in causes)
-    # Three sendings for each that was under way (64 threads and the caller), for the next question of those who were
+    # Three sendings for each that was under way (the workers and the caller), for the next question of those who were
     # done before it was a suspect, and for the one whether it lives.
-    assert dead.queries + dead.again.total() <= 3 * (64 + 1 + SUSPECT_AFTER - 1 + 1)
+    assert dead.queries + dead.again.total() <= 3 * (WORKERS + 1 + SUSPECT_AFTER - 1 + 1)
 
 
 def test_a_resolver_that_is_silent_about_some_names_is_asked_about_others(run):
