@@ -32,7 +32,7 @@ echo '{USER} ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/{USER}
 # Connections of Ansible's stay open for a minute.
 UNMAKE = f"pkill -KILL -u {USER}; rm /etc/sudoers.d/{USER}; userdel --force --remove {USER}; dpkg --purge sudo"
 # What the run then has to bring anew.
-LOSE = "rm /etc/ssl/private/mailfleet.key /etc/dovecot/submission-users /etc/dkimkeys/example.com/m*.pem"
+LOSE = "rm /etc/postfix/mailfleet/smtpd.*.pem /etc/dovecot/submission-users /etc/dkimkeys/example.com/m*.pem"
 FOLDERS = ("/home", "/tmp", "/var/tmp", "/dev/shm", "/run")
 
 
