@@ -207,7 +207,8 @@ class TestLanes:
         lanes = shape(made, {"hosted.test": "acme"}).of("mta1")
         layer = throttle_layer(made, made.servers[0], lanes, {"hosted.test": "acme"})
         way = f"lane:[{layer_lane.place('acme')}]:10025"
-        assert layer["tables"]["transport"]["entries"] == [["acme.test", way], ["hosted.test", way]]
+        assert layer["tables"]["transport"] == {
+            "type": "hash", "entries": [["acme.test", way]], "lines": f"hosted.test {way}\n"}
 
     def test_a_sender_leaves_by_its_pool(self):
         made = fleet(acme(connections=2, rate="2/s"), pools=[BULK])
