@@ -57,7 +57,7 @@ class Tally:
         if program not in PROGRAMS or status < 0:
             return ""
         day = self._day(line)
-        relay = line.find(b", relay=", at, status)
+        relay = line.rfind(b", relay=", at, status)
         domain = _domain(line[at + len(b": to=<") : relay if relay > 0 else status])
         if not day or not domain or line.startswith(LOOPBACK, relay + len(b", relay=")):
             return ""
