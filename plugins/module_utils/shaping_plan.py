@@ -80,7 +80,8 @@ def text(plan: t.Sequence[Row], provider: str, warnings: t.Sequence[str] = ()) -
     """The lines on one provider: its limits, and what comes of them on its servers, those alike together."""
     mine = [row for row in plan if row.provider == provider]
     size = max((len(limit) for limit, _source in mine[0].limits), default=0)
-    lines = [f"  {limit.ljust(size)}  by {source}" for limit, source in mine[0].limits]
+    lines = [f"  {limit.ljust(size)}  by {'the inventory' if source == 'inventory' else source}"
+             for limit, source in mine[0].limits]
     alike: dict[Row, list[str]] = {}
     for row in mine:
         alike.setdefault(dataclasses.replace(row, server=""), []).append(row.server)
@@ -118,7 +119,7 @@ def _of_lane(lane: Lane, lifetime: int) -> Row:
 def _of_recipe(provider: Provider, server: str, lifetime: int) -> Row:
     """What a service with a delay after each delivery does, by measurement: the delay is one of each destination."""
     pause = seconds(provider.delay)
-    most = f", {_many(provider.connections, 'delivery', 'deliveries')} in all" if provider.connections else ""
+    most = f", {provider.connections} in all" if provider.connections else ""
     share = f"one delivery at a time to each destination domain{most}"
     rate, slow = (1 / (pause + taken + OVERHEAD) if pause else None for taken in (QUICK, SLOW))
     if provider.connections == 1:
@@ -223,7 +224,7 @@ def _whole(mine: t.Sequence[Row]) -> Row:
 def _unit(rate: float | None) -> tuple[str, int]:
     """The unit in which a rate is no tiny number, with its seconds."""
     units = (("s", 1), ("min", 60), ("h", 3600), ("day", DAY))
-    return next((unit for unit in units if (rate or 0) * unit[1] >= 1), units[0])
+    return next((unit for unit in units if (rate or 0) * unit[1] >= 0.5), units[0])
 
 
 def _rate(rate: float, unit: tuple[str, int]) -> str:
