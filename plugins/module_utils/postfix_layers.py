@@ -230,6 +230,9 @@ class _Merge:
         if not isinstance(entry, dict) or set(entry) - {"type", "entries", "lines", "secret"}:
             self.wrong(path, "no description of a table", "type, entries, lines and secret")
             return
+        if not isinstance(entry.get("lines", ""), str):
+            self.wrong(f"{path}.lines", type(entry["lines"]).__name__, "one text with a line for each entry")
+            return
         kind, entries = entry.get("type"), pairs(entry.get("entries", []), entry.get("lines", ""))
         if wrong := table_mistakes(path, kind, entries):
             self.mistakes += wrong

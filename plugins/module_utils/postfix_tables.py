@@ -76,16 +76,15 @@ def _digest(text: str, secret: bool) -> str:
     return (slow.hex() or hashlib.sha256(text.encode()).hexdigest())[:16]
 
 
-def pairs(entries: t.Any, lines: t.Any) -> t.Any:
+def pairs(entries: t.Any, lines: str) -> t.Any:
     """Return all entries of a table as it was written in a layer, in their order.
 
-    :arg entries: a list of pairs.
+    :arg entries: a list of pairs; what is none is returned as it is.
     :arg lines: more of them as one text, a line each with key and value. A long list of pairs is slow in Ansible, and
         a text of any length is not.
-    :returns: a list of pairs, or what is no such list as it is; a line without a value makes an entry without one.
     """
-    if not isinstance(entries, (list, tuple)) or not isinstance(lines, str):
-        return entries if lines in ("", None) else lines
+    if not isinstance(entries, (list, tuple)):
+        return entries
     return [*entries, *(line.partition(" ")[::2] for line in lines.split("\n") if line)]
 
 
