@@ -1,7 +1,7 @@
 # Copyright: mailfleet.sending contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Recipient domains that are hosted at a provider obey its limits, wherever their MX point, and until DNS says other."""
+"""Recipient domains that are hosted at a provider obey its limits, as their MX point there, until DNS says other."""
 
 from __future__ import annotations
 
