@@ -77,8 +77,7 @@ class Plan:
         """All that the user should look at, each with the provider or server that it is about."""
         found = [f"{name}: {said}" for name, said in self.shaping.warnings]
         found += [f"{row.provider} on {row.server}: {said}" for row in self.rows for said in row.warnings]
-        found += [f"{each.domain}: listed at {each.provider}, its MX are at {each.at or 'none of sending_providers'}"
-                  for each in hosting.astray(self.fleet, self.observed)]
+        found += [str(each) for each in hosting.astray(self.fleet, self.observed)]
         return (*found, *self.notes)
 
     def of(self, provider: Provider) -> list[str]:
@@ -142,15 +141,16 @@ def text(made: Plan) -> str:
 
 
 def _provider(made: Plan, provider: Provider) -> str:
-    here = made.of(provider)
-    own = some(provider.domains, 4) or "no domains of its own"
-    by_mx = f"; by MX at {some(provider.mx, 3)}: {some(here, 4) or 'none'}" if provider.mx else ""
+    lines = [f"Provider {provider.name}", f"  domains  {some(provider.domains, 4) or 'none of its own'}"]
+    if provider.mx:
+        here = made.of(provider)
+        lines.append(f"  by MX    {len(here):,} at {some(provider.mx, 3)}{': ' if here else ''}{some(here, 4)}")
     said = [text for name, text in made.shaping.warnings if name == provider.name]
-    lines = shaping_plan.text(made.rows, provider.name, said)
+    lines += shaping_plan.text(made.rows, provider.name, said)
     if provider.messages > 1 and any(" 1 message on each" in row.share for row in made.rows
                                      if row.provider == provider.name):
         lines.append("  a connection carries one message, since its mail has several next hops")
-    return "\n".join([f"Provider {provider.name}: {own}{by_mx}", *lines])
+    return "\n".join(lines)
 
 
 def _pools(made: Plan) -> str:

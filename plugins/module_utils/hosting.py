@@ -45,6 +45,13 @@ class Astray:
     at: str
     mx: tuple[str, ...]
 
+    def __str__(self) -> str:
+        if takes_no_mail(self.mx):
+            why = "has a null MX" if self.mx else "does not exist"
+            return f"{self.domain}: listed at {self.provider}, and takes no mail: it {why}"
+        shown = ", ".join(self.mx[:3])
+        return f"{self.domain}: listed at {self.provider}, its MX {shown} at {self.at or 'none of sending_providers'}"
+
     def to_dict(self) -> dict[str, t.Any]:
         """The domain as plain data."""
         return {**dataclasses.asdict(self), "mx": list(self.mx)}

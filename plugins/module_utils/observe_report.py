@@ -65,7 +65,7 @@ def text(told: Told, observed: Observations, fleet: Fleet) -> str:
     if told.moves:
         parts.append("\n".join([f"Moved ({len(told.moves):,})", *few([
             f"{move.domain}: from {move.old or NOWHERE} to {move.new or NOWHERE}, "
-            f"by MX {hosts(move.new_mx)} instead of {hosts(move.old_mx)}" for move in told.moves], LINES)]))
+            f"by MX {hosts(move.new_mx)} instead of {hosts(move.old_mx)}" for move in told.moves])]))
     parts += stray(told.astray)
     parts += unnamed(told.unnamed)
     if told.refusing:
@@ -89,10 +89,10 @@ def text(told: Told, observed: Observations, fleet: Fleet) -> str:
 
 def stray(astray: t.Sequence[hosting.Astray]) -> list[str]:
     """The paragraph on domains whose MX are not at the provider that has them, where there are such."""
-    return ["\n".join([f"! Listed at one provider, with MX at another ({len(astray):,}): they stay where they are "
-                       "listed", *few([
-                           f"{each.domain}: listed at {each.provider}, its MX {hosts(each.mx)} are at "
-                           f"{each.at or 'none of sending_providers'}" for each in astray])])] if astray else []
+    if not astray:
+        return []
+    headline = f"! Listed at one provider, with MX elsewhere ({len(astray):,}): they stay where they are listed"
+    return ["\n".join([headline, *few([str(each) for each in astray])])]
 
 
 def unnamed(counts: t.Mapping[str, int]) -> list[str]:

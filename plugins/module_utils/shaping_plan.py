@@ -90,7 +90,7 @@ def text(plan: t.Sequence[Row], provider: str, warnings: t.Sequence[str] = ()) -
         lines += [f"    {name.ljust(9)}{said}" for name, said in _said(row)]
         lines += [f"    ! {warning}" for warning in row.warnings]
     if len(mine) > 1 and not mine[0].each:
-        lines += ["  on all together", *(f"    {name.ljust(9)}{said}" for name, said in _said(_whole(mine)))]
+        lines += ["  on all servers together", *(f"    {name.ljust(9)}{said}" for name, said in _said(_whole(mine)))]
     return [*lines, *(f"  ! {said}" for said in warnings)]
 
 

@@ -55,7 +55,7 @@ warnings_of_plan:
   returned: success
   type: list
   elements: str
-  sample: ["comcast.net: listed at comcast, its MX are at yahoo"]
+  sample: ["comcast.net: listed at comcast, its MX mx.yahoodns.net at yahoo"]
 hosted:
   description: How many recipient domains go to a provider because of their MX, by provider.
   returned: success

@@ -110,7 +110,7 @@ def test_observed_domains_are_written_shown_and_planned_with(world, server):
         "google", {"name": "orange", "connections": 1, "rate": "1/s"}])
     assert done.returncode == 0 and "changed=0" in done.stdout
     for part in (
-        "Provider google: gmail.com, googlemail.com; by MX at google.com, googlemail.com: customer.example\n",
+        "Provider google\n  domains  gmail.com, googlemail.com\n  by MX    1 at google.com, googlemail.com: cust",
         f"  on {ONE}, {OTHER}, each\n    share    2 addresses, each with 1 message a second\n",
         "Pool bulk: mail from example.us\n  198.51.100.11  mta1b.example.com   100.0% of its mail on mta1",
         "records to publish, 0 to remove\n  + mta1.example.com. A 198.51.100.10\n",
@@ -125,7 +125,7 @@ def test_in_check_mode_nothing_is_written_and_all_is_shown(world, server):
     said = world.observe(server, "--check", "--diff")
     assert "+ customer.example aspmx.l.google.com\n" in said and "changed=1" in said
     done = world.play("plan.yml", "--check")
-    assert done.returncode == 0 and "Provider throttle: laposte.net\n" in done.stdout
+    assert done.returncode == 0 and "Provider throttle\n  domains  laposte.net\n" in done.stdout
     assert "one delivery at a time to each destination domain" in done.stdout
     assert not world.state.exists()
 

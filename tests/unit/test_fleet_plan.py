@@ -68,7 +68,7 @@ class TestProviders:
                 "    waiting  34,073 messages leave within 5 days at the slower rate\n") in said
         assert ("    share    2 addresses, each with 2 connections at a time, 1 message on each\n"
                 "    rate     as fast as the provider answers; 2/s where it takes 2 s for a message\n") in said
-        assert "  on all together\n    rate     8.33/min at most, 7.89/min where" in said
+        assert "  on all servers together\n    rate     8.33/min at most, 7.89/min where" in said
 
     def test_servers_that_are_alike_are_told_once(self):
         said = text(ACME)
@@ -111,7 +111,7 @@ class TestRecipe:
                 ) in said
         assert "  1 connection in all     by the inventory\n  1s after each delivery  by the inventory\n" in said
         assert "queue    that of all mail, which is delayed once 20,000 such messages wait" in said
-        assert "on all together" not in said
+        assert "on all servers" not in said
 
     def test_with_one_domain_or_more_deliveries_the_pause_alone_counts(self):
         for recipe in ({**RECIPE, "domains": ["orange.fr"]}, {**RECIPE, "connections": 5},
@@ -191,15 +191,22 @@ class TestMx:
         made = plan("google", observed=self.OBSERVED)
         assert set(made.hosted.values()) == {"google"} and len(made.hosted) == 6
         said = fleet_plan.text(made)
-        assert "; by MX at google.com, googlemail.com: c0.example, c1.example, c2.example, c3.example and 2 " in said
+        assert "  by MX    6 at google.com, googlemail.com: c0.example, c1.example, c2.example, c3.example and 2" in said
         assert "domains at microsoft365 1" in said
         # They have next hops of their own.
         assert "5 connections at a time, 1 message on each" in said
 
     def test_a_domain_that_is_listed_and_has_moved_is_warned_of(self):
         made = plan("google", "yahoo", observed=self.OBSERVED)
-        assert "gmail.com: listed at google, its MX are at yahoo" in made.warnings
-        assert "gmail.com: listed at google, its MX mx.yahoodns.net are at yahoo" in fleet_plan.text(made)
+        said = "gmail.com: listed at google, its MX mx.yahoodns.net at yahoo"
+        assert said in made.warnings and f"  {said}\n" in fleet_plan.text(made)
+
+    @pytest.mark.parametrize("mx, words", [((), "takes no mail: it does not exist"), ((".",), "it has a null MX"),
+                                           (("mx.test",), "its MX mx.test at none of sending_providers")])
+    def test_a_listed_domain_that_is_nowhere_is_told(self, mx, words):
+        observed = Observations("2026-11-28", {"gmail.com": Observed(mx)})
+        (said,) = plan("google", observed=observed).warnings
+        assert said.startswith("gmail.com: listed at google, ") and said.endswith(words)
 
     def test_counts_of_a_provider_that_is_gone_are_told(self):
         (said,) = (note for note in plan("google", observed=self.OBSERVED).notes)
