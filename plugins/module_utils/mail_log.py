@@ -158,6 +158,6 @@ def _program(line: bytes, at: int) -> bytes:
 
 
 def _domain(text: bytes) -> bytes:
-    """The domain of ``ADDRESS>`` and what may follow it, in lower case; empty where there is none."""
+    """The domain of ``ADDRESS>`` and what may follow it; empty where there is none."""
     address = text.partition(b">, orig_to=<")[0].rstrip(b">")
-    return address.rpartition(b"@")[2].lower()[:255] if b"@" in address else b""
+    return address.rpartition(b"@")[2][:255] if b"@" in address else b""

@@ -216,8 +216,7 @@ def _whole(mine: t.Sequence[Row]) -> Row:
     def together(values: t.Sequence[t.Any]) -> t.Any:
         return None if None in values else sum(values)
 
-    parts = {name: together([getattr(row, name) for row in mine if row.share != NO_SHARE] or [0])
-             for name in ("rate", "slow", "backlog")}
+    parts = {name: together([getattr(row, name) for row in mine]) for name in ("rate", "slow", "backlog")}
     return dataclasses.replace(mine[0], share="", mean=None, warnings=(), **parts)
 
 

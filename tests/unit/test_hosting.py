@@ -79,6 +79,12 @@ def test_a_domain_that_is_listed_stays_there_and_one_that_ends_here_goes_nowhere
     assert hosting.astray(made, now) == [hosting.Astray("acme.example", "acme", "google", ("aspmx.l.google.com",))]
 
 
+def test_a_sending_domain_that_a_server_is_called_by_does_not_end_here():
+    made = read_fleet({"sending_domains": [{"name": "mta1.example.com"}], "sending_providers": ["google"]}, HOSTS)
+    now = Observations("2026-11-28", {"mta1.example.com": Observed(("aspmx.l.google.com",))})
+    assert hosting.hosted(made, now) == {"mta1.example.com": "google"}
+
+
 def test_only_a_provider_whose_hosts_are_known_can_lose_a_domain_to_nobody():
     mine = {"name": "acme", "domains": ["acme.example"], "connections": 1}
     now = observed(acme=["mx.acme.example"])
@@ -105,6 +111,8 @@ def test_shipped_providers_that_nobody_named_are_counted():
     now = observed(a=[OUTLOOK], b=[OUTLOOK], c=["mx-in.x.yahoodns.net"], d=["mx.d.example"], e=["aspmx.l.google.com"])
     assert hosting.unnamed(fleet("google"), now) == {"microsoft365": 2, "yahoo": 1}
     assert hosting.unnamed(fleet("google", "microsoft365", "yahoo"), now) == {}
+    # Who says other hosts of a provider knows better.
+    assert hosting.unnamed(fleet({"name": "google", "mx": ["google.test"]}), observed(e=["aspmx.l.google.com"])) == {}
 
 
 def test_hosted_domains_of_a_provider_lead_to_its_lane_and_of_none_nowhere():

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.mail_log import Tally, from_text, to_text
-from ansible_collections.mailfleet.sending.plugins.module_utils.mail_log_files import read
+from ansible_collections.mailfleet.sending.plugins.module_utils.mail_log_files import LONGEST, read
 
 TODAY = datetime.date(2026, 11, 28)
 FILES = ["mail.log", "mail.log.1", "mail.log.2.gz", "mail.log.3.xz", "mail.log-20261124.bz2"]
@@ -49,6 +49,7 @@ class TestLines:
         ("status=deferred (connect to mx[192.0.2.1]:25: Connection timed out)", 0)])
     def test_what_was_done_with_counts(self, status, count):
         assert day(line(status=status)) == {"example.com": count}
+        assert day(line(status=status), line(status=status), line(to="b@Example.com")) == {"example.com": 2 * count + 1}
 
     @pytest.mark.parametrize("tag", ["postfix/smtp", "postfix/slow/smtp", "postfix-google/out-198-51-100-10/smtp",
                                      "postfix/ip-198-51-100-10/smtp", "postfix/error", "postfix/retry"])
@@ -209,8 +210,8 @@ class TestFiles:
         assert notes == [f"{log}/mail.log was not read to its end: 0 s had passed"]
         assert list(days) == ["2026-11-28"] and 4000 < days["2026-11-28"]["example.com"] < 20_000
 
-    def test_a_line_without_an_end_fills_no_memory(self, log):
-        self.write("mail.log", b"x" * 300_000 + b"\n" + line(), 0)
+    def test_a_line_that_is_too_long_comes_in_pieces(self, log):
+        self.write("mail.log", b"x" * LONGEST + line(), 0)
         days, _names, _notes = self.read(log)
         assert days["2026-11-28"] == {"example.com": 1}
 
