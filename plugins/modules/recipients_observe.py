@@ -41,6 +41,9 @@ options:
     description: The date (C(YYYY-MM-DD)) of the observations. Without it, today in UTC.
     type: str
   deadline:
+    description:
+      - How many seconds all questions together may take. A domain that was not asked about by then stays where it was.
+    type: float
     default: 600.0
 attributes:
   check_mode:
