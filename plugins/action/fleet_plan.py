@@ -49,7 +49,7 @@ class ActionModule(ActionBase):
         Display().display("\n" + fleet_plan.text(made))
         path = self._write(made.to_dict(), arguments["path"])
         hosts = dict(collections.Counter(made.hosted.values()))
-        return {**result, "changed": False, "path": path, "warnings_of_plan": list(made.warnings), "hosted": hosts}
+        return {**result, "changed": False, "path": path, "plan_warnings": list(made.warnings), "hosted": hosts}
 
     def _take_back(self) -> None:
         """Leave no plan of before behind that is none of this inventory."""

@@ -90,9 +90,9 @@ def _logs(results: t.Mapping[str, t.Any]) -> tuple[dict[str, Log], list[str]]:
     found: dict[str, Log] = {}
     lines = []
     for server, result in sorted(results.items()):
-        if isinstance(result, dict) and "days" in result:
+        if isinstance(result, dict) and "counts" in result:
             try:
-                found[server] = mail_log.from_text(result["days"])
+                found[server] = mail_log.from_text(result)
             except ValueError as error:
                 lines.append(f"{server}: not used, {error}")
                 continue

@@ -162,8 +162,9 @@ def _pools(made: Plan) -> str:
         size = max(map(len, names), default=0)
         wide = max((len(share.member.helo) for share in shares), default=0)
         for share, addresses in zip(shares, names, strict=True):
-            lines.append(f"  {addresses.ljust(size)}  {share.member.helo.ljust(wide)}  "
-                         f"{share.part:7.1%} of its mail on {share.member.server}")
+            member = share.member
+            lines.append(f"  {addresses.ljust(size)}  {member.helo.ljust(wide)}  weight {member.weight:<3}  "
+                         f"{share.part:6.1%} of its mail on {member.server}")
     return "\n".join(lines)
 
 

@@ -11,6 +11,7 @@ bytes, since addresses may be in any encoding, and WHY is what the receiver wrot
 from __future__ import annotations
 
 import datetime
+import re
 import typing as t
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.reading import domain_name
@@ -24,6 +25,10 @@ PROGRAMS = (b"smtp", b"error", b"retry")
 DONE = (b"sent ", b"bounced ")
 # Nothing is delivered to elsewhere there: content filters, and what hands mail to lanes, whose own line comes later.
 LOOPBACK = (b"127.", b"::1[", b"localhost")
+
+
+ABSENT = "-"
+COUNT = re.compile(r"(?:[0-9]{1,18}|-)\Z")
 
 
 class Tally:
@@ -121,28 +126,33 @@ class Tally:
         return day.isoformat() if day <= self.last else ""
 
 
-def to_text(days: t.Mapping[str, t.Mapping[str, int]]) -> dict[str, str]:
-    """The counts with one text for each day, a line for each domain: a long list is slow in Ansible, a text is not."""
-    return {day: "".join(f"{domain} {count}\n" for domain, count in sorted(counts.items()))
-            for day, counts in days.items()}
+def to_text(days: t.Mapping[str, t.Mapping[str, int]]) -> dict[str, t.Any]:
+    """The counts as ``days``, a list, and ``counts``, a text: a line for each domain with its count on each day.
+
+    A hyphen stands for a day without a delivery. It is a text since a long list is slow in Ansible.
+    """
+    lines = (f"{domain} {' '.join(str(days[day].get(domain, ABSENT)) for day in days)}\n"
+             for domain in sorted({domain for counts in days.values() for domain in counts}))
+    return {"days": list(days), "counts": "".join(lines)}
 
 
-def from_text(days: t.Any) -> dict[str, dict[str, int]]:
+def from_text(told: t.Mapping[str, t.Any]) -> dict[str, dict[str, int]]:
     """The counts of what to_text made.
 
     :raises ValueError: where it is nothing of the kind: it comes from a server.
     """
-    found: dict[str, dict[str, int]] = {}
-    if not isinstance(days, dict):
-        raise ValueError(f"found {type(days).__name__}, expected days with their counts")
-    for day, text in days.items():
-        counts = found[datetime.date.fromisoformat(day).isoformat()] = {}
-        for line in str(text).splitlines():
-            domain, _space, count = line.partition(" ")
-            if domain_name(domain) != domain or not count.isdecimal():
-                raise ValueError(f"found the line {line[:80]!r}, expected a domain and a number")
-            counts[domain] = int(count)
-    return found
+    days, text = told.get("days"), told.get("counts")
+    if not isinstance(days, list) or not isinstance(text, str):
+        raise ValueError("found no list of days with a text of counts")
+    found: list[dict[str, int]] = [{} for _day in days]
+    for line in text.splitlines():
+        domain, *counts = line.split(" ")
+        if domain_name(domain) != domain or len(counts) != len(days) or not all(map(COUNT.match, counts)):
+            raise ValueError(f"found the line {line[:80]!r}, expected a domain and {len(days)} counts")
+        for count, of_day in zip(counts, found, strict=True):
+            if count != ABSENT:
+                of_day[domain] = int(count)
+    return {datetime.date.fromisoformat(day).isoformat(): counts for day, counts in zip(days, found, strict=True)}
 
 
 def _program(line: bytes, at: int) -> bytes:

@@ -73,10 +73,12 @@ def text(told: Told, observed: Observations, fleet: Fleet) -> str:
             f"  {why} ({len(domains):,}): {some(domains)}" for why, domains in told.refusing.items())]))
     if told.silent:
         places = hosting.Hosting(fleet)
-        stays = {domain: places.of(domain, observed.domains[domain].mx) for domain in told.silent}
+        alike: dict[str, list[str]] = {}
+        for domain, why in told.silent.items():
+            at = places.of(domain, observed.domains[domain].mx) or NOWHERE
+            alike.setdefault(why, []).append(f"{domain} ({at})")
         parts.append("\n".join([f"DNS did not say ({len(told.silent):,}): these stay where they were", *few([
-            f"{domain}, {f'at {stays[domain]}' if stays[domain] else NOWHERE}: {why}"
-            for domain, why in told.silent.items()], 20)]))
+            f"{why}: {some(domains)}" for why, domains in alike.items()])]))
     if told.logs:
         parts.append("\n".join(["Mail logs", *(f"  {line}" for line in told.logs)]))
     if told.left_out:

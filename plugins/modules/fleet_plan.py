@@ -50,7 +50,7 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-warnings_of_plan:
+plan_warnings:
   description: All that the user should look at, each with the provider, server or domain that it is about.
   returned: success
   type: list

@@ -169,11 +169,11 @@ class TestPools:
     def test_members_with_their_part(self):
         said = text(ACME, pools=[BULK])
         assert ("Pool bulk: mail from example.us\n"
-                "  198.51.100.11  mta1b.example.com    66.7% of its mail on mta1\n"
-                "  198.51.100.12  mta1c.example.com    33.3% of its mail on mta1\n"
-                "  198.51.100.21  mta2b.example.com   100.0% of its mail on mta2\n"
+                "  198.51.100.11  mta1b.example.com  weight 2     66.7% of its mail on mta1\n"
+                "  198.51.100.12  mta1c.example.com  weight 1     33.3% of its mail on mta1\n"
+                "  198.51.100.21  mta2b.example.com  weight 1    100.0% of its mail on mta2\n"
                 "Pool rest: mail from all others (example.com)\n"
-                "  198.51.100.10, 2001:db8::10  mta1.example.com   100.0% of its mail on mta1\n") in said
+                "  198.51.100.10, 2001:db8::10  mta1.example.com  weight 1    100.0% of its mail on mta1\n") in said
 
     def test_without_any_all_mail_is_the_rests(self):
         assert list(plan(ACME).pools) == ["rest"]

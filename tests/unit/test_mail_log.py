@@ -146,14 +146,19 @@ class TestDays:
 
 class TestText:
     def test_there_and_back(self):
-        days = {"2026-11-28": {"b.example": 2, "a.example": 0}, "2026-11-27": {}}
-        assert from_text(to_text(days)) == days
+        days = {"2026-11-27": {}, "2026-11-28": {"b.example": 2, "a.example": 0}, "2026-11-29": {"b.example": 10**12}}
+        told = to_text(days)
+        assert told["counts"] == "a.example - 0 -\nb.example - 2 1000000000000\n"
+        assert from_text(told) == days
 
-    @pytest.mark.parametrize("damaged", [[], {"x": ""}, {"2026-11-28": "a.example"}, {"2026-11-28": "a.example -1"},
-                                         {"2026-11-28": "A.example 1"}, {"2026-11-28": "a@b.example 1"}])
-    def test_what_comes_from_a_server_is_checked(self, damaged):
+    @pytest.mark.parametrize("damage", [
+        {"days": {}}, {"days": ["x"]}, {"counts": []}, {"counts": "a.example"}, {"counts": "a.example -1"},
+        {"counts": "A.example 1"}, {"counts": "a@b.example 1"}, {"counts": "a.example 1 2"}, {"counts": "a.example x"}])
+    def test_what_comes_from_a_server_is_checked(self, damage):
+        told = to_text({"2026-11-28": {"a.example": 1}})
+        assert from_text(told)
         with pytest.raises(ValueError):
-            from_text(damaged)
+            from_text({**told, **damage})
 
 
 class TestFiles:
