@@ -136,7 +136,7 @@ def text(made: Plan) -> str:
     parts.append(_dns(made))
     parts += ["\n".join(f"! {note}" for note in made.notes)] if made.notes else []
     said = len(made.warnings)
-    parts.append(f"{_many(said, 'warning')}, each marked with !" if said else "Nothing speaks against it")
+    parts.append(f"{_many(said, 'warning')}, in the lines marked with !" if said else "Nothing speaks against it")
     return "\n\n".join(parts) + "\n"
 
 
@@ -145,7 +145,7 @@ def _provider(made: Plan, provider: Provider) -> str:
     if provider.mx:
         here = made.of(provider)
         lines.append(f"  by MX    {len(here):,} at {some(provider.mx, 3)}{': ' if here else ''}{some(here, 4)}")
-    said = [text for name, text in made.shaping.warnings if name == provider.name]
+    said = [warning for name, warning in made.shaping.warnings if name == provider.name]
     lines += shaping_plan.text(made.rows, provider.name, said)
     if provider.messages > 1 and any(" 1 message on each" in row.share for row in made.rows
                                      if row.provider == provider.name):

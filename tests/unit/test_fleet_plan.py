@@ -239,7 +239,7 @@ class TestDns:
 def test_the_end_says_whether_something_speaks_against_it():
     assert text(ACME).endswith("\n\nNothing speaks against it\n")
     said = text("google", observed=Observations())
-    assert said.endswith("\n\n1 warning, each marked with !\n") and said.count("! ") == 1
+    assert said.endswith("\n\n1 warning, in the lines marked with !\n") and said.count("! ") == 1
 
 
 def test_as_data_it_is_plain_and_has_all():
