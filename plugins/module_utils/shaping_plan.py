@@ -34,8 +34,8 @@ class Row:
     ``limits`` are texts with their sources; ``rate`` and ``slow`` messages a second that can be reached at a receiver
     that answers at once and at a slow one, None where nothing but its speed limits them; ``backlog`` how many messages
     may wait before the last of them outlasts ``lifetime`` (maximal_queue_lifetime, in seconds) at the slow rate.
-    ``each`` says of what all this holds where it is not the whole provider. ``mean`` and ``most`` are observed messages
-    a day, None where none were.
+    ``each`` says of what all this holds where it is not the whole provider. ``mean`` and ``most`` are recipients a day
+    as observed, None where none were.
     """
 
     provider: str
@@ -146,11 +146,12 @@ def _with_volume(row: Row, daily: Daily, lifetime: int) -> Row:
         leaves = int(rate * DAY)
         if mean > leaves:
             after = "at once" if not leaves else f"from day {int(days * leaves / (mean - leaves)) + 1} on"
-            warnings.append(f"{mean:,} messages a day came, and {leaves:,} can leave{where}: {after} mail would wait "
-                            f"over {days:g} days (maximal_queue_lifetime) and go back to its sender")
+            warnings.append(f"mail to {mean:,} recipients a day was seen, and {leaves:,} messages can leave{where}: "
+                            f"{after} mail would wait over {days:g} days (maximal_queue_lifetime) and go back")
         else:
-            warnings.append(f"{most:,} messages came on one day, and {int(rate * lifetime):,} can leave{where} in "
-                            f"{days:g} days (maximal_queue_lifetime): the rest would go back to its sender")
+            leaves = int(rate * lifetime)
+            warnings.append(f"mail to {most:,} recipients was seen on one day, and {leaves:,} messages can leave"
+                            f"{where} in {days:g} days (maximal_queue_lifetime): the rest would go back")
         break
     return dataclasses.replace(row, warnings=(*row.warnings, *warnings))
 
@@ -208,7 +209,7 @@ def _said(row: Row) -> t.Iterator[tuple[str, str]]:
         yield "queue", (f"that of all mail, which is delayed once {ACTIVE:,} such messages wait; rate instead of delay "
                         "gives it one of its own")
     if row.mean is not None:
-        yield "observed", f"{row.mean:,} messages a day, {row.most:,} at most"
+        yield "observed", f"mail to {row.mean:,} recipients a day, {row.most:,} at most"
 
 
 def _whole(mine: t.Sequence[Row]) -> Row:

@@ -132,33 +132,33 @@ class TestRecipe:
 class TestVolume:
     """Of `free` mta1 may send 100 messages an hour: 2,397 a day, 2,271 where each takes 2 s."""
 
-    def warnings(self, *counts, provider=FREE, **options):
-        return plan(provider, observed=days(provider["name"], *counts), **options).warnings
+    def warnings(self, *counts):
+        return plan(FREE, observed=days("free", *counts)).warnings
 
     def test_what_leaves_in_time_is_no_matter(self):
         assert self.warnings(1000, 2200, 2200) == ()
         made = plan(FREE, observed=days("free", 1000, 2200, 2200))
         assert (row(made).mean, row(made).most, row(made, "mta2").mean) == (1800, 2200, None)
-        assert "    observed 1,800 messages a day, 2,200 at most\n" in fleet_plan.text(made)
+        assert "    observed mail to 1,800 recipients a day, 2,200 at most\n" in fleet_plan.text(made)
 
     def test_more_a_day_than_leaves_grows_until_it_outlasts_the_queue(self):
         (said,) = self.warnings(4000, 4000)
         # Of 4,000 a day 1,602 are left over; on day 8 more wait than leave in 5 days.
-        assert said == ("free on mta1: 4,000 messages a day came, and 2,397 can leave: from day 8 on mail would wait "
-                        "over 5 days (maximal_queue_lifetime) and go back to its sender")
+        assert said == ("free on mta1: mail to 4,000 recipients a day was seen, and 2,397 messages can leave: "
+                        "from day 8 on mail would wait over 5 days (maximal_queue_lifetime) and go back")
 
     def test_what_only_a_slow_receiver_delays_is_told_as_such(self):
         (said,) = self.warnings(2300, 2300)
-        assert "and 2,271 can leave where a message takes 2 s: from day" in said
+        assert "and 2,271 messages can leave where a message takes 2 s: from day" in said
 
     def test_one_day_may_be_too_much(self):
         (said,) = self.warnings(*[0] * 29, 30000)
-        assert "30,000 messages came on one day, and 11,9" in said and "can leave in 5 days" in said
+        assert "mail to 30,000 recipients was seen on one day, and 11,9" in said and "can leave in 5 days" in said
 
     def test_a_server_that_may_send_nothing_is_warned_of_at_once(self):
         nothing = {"name": "acme", "domains": ["acme.test"], "fleet": {"connections": 1}}
         made = plan(nothing, observed=days("acme", 5, server="mta2"))
-        assert any("5 messages a day came, and 0 can leave: at once" in said for said in made.warnings)
+        assert any("5 recipients a day was seen, and 0 messages can leave: at once" in said for said in made.warnings)
 
     def test_days_without_mail_count(self):
         observed = Observations("2026-11-28", {}, {"mta1": {"2026-11-01": {"free": 10}, "2026-11-02": {"-": 3}}})
