@@ -64,7 +64,7 @@ class Tally:
         day = self._day(line)
         relay = line.rfind(b", relay=", at, status)
         domain = _domain(line[at + len(b": to=<") : relay if relay > 0 else status])
-        if not day or not domain or line.startswith(LOOPBACK, relay + len(b", relay=")):
+        if not day or not domain or (relay > 0 and line.startswith(LOOPBACK, relay + len(b", relay="))):
             return ""
         if day < self.first.isoformat():
             self.before += 1
