@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import json
 import os
@@ -14,6 +15,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from nameserver import Nameserver
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,18 +71,23 @@ class World:
         assert "Traceback" not in done.stdout, done.stdout
         return done
 
-    def lines(self) -> str:
-        """The hosted domains in the transport table of a server, as the desired state has them."""
-        state = {"mailfleet.sending.desired_state": {"state": str(self.state)}, "run_once": True, "register": "made"}
-        found = f"{{{{ made.servers['{ONE}'].layers.throttle.tables.transport.lines | default('') }}}}"
-        shown = {"ansible.builtin.copy": {"content": found, "dest": str(self.folder / "lines")}, "run_once": True,
-                 "delegate_to": "localhost", "vars": {"ansible_python_interpreter": sys.executable}}
-        tasks = [{"name": "Make it", **state}, {"name": "Hand it over", **shown}]
-        (self.folder / "desired.json").write_text(json.dumps(
-            [{"name": "Desired", "hosts": "sending_servers", "gather_facts": False, "tasks": tasks}]))
-        done = self.play(str(self.folder / "desired.json"))
+    def result(self, module: str, **options: object) -> dict:
+        """What a module returns in a play on the fleet."""
+        task = {f"mailfleet.sending.{module}": options, "run_once": True, "register": "made"}
+        shown = {"ansible.builtin.copy": {"content": "{{ made | to_json }}", "dest": str(self.folder / "made")},
+                 "run_once": True, "delegate_to": "localhost", "vars": {"ansible_python_interpreter": sys.executable}}
+        tasks = [{"name": "Make it", **task}, {"name": "Hand it over", **shown}]
+        (self.folder / "made.json").write_text(json.dumps(
+            [{"name": "One module", "hosts": "sending_servers", "gather_facts": False, "tasks": tasks}]))
+        done = self.play(str(self.folder / "made.json"))
         assert done.returncode == 0, done.stdout
-        return (self.folder / "lines").read_text()
+        return json.loads((self.folder / "made").read_text())
+
+    def lines(self) -> list[list[str]]:
+        """The hosted domains in the transport table of a server, as the desired state has them."""
+        made = self.result("desired_state", state=str(self.state))
+        table = made["servers"][ONE]["layers"]["throttle"]["tables"]["transport"]
+        return [line.split() for line in table.get("lines", "").splitlines()]
 
     def observe(self, server: Nameserver, *options: str, **variables: object) -> str:
         """The output of a run of observe.yml that must succeed."""
@@ -136,12 +143,22 @@ def test_observed_domains_are_written_shown_and_planned_with(world, server):
 
 
 def test_the_desired_state_goes_by_what_was_observed(world, server):
-    assert world.lines() == ""
+    assert world.lines() == []
     world.observe(server)
-    (google,), (orange,) = ([line.split() for line in world.lines().splitlines() if line.startswith(domain)]
-                            for domain in ("customer.example ", "xn--bcher-kva.example "))
-    assert google[1].startswith("lane:[127.") and orange[1].startswith("lane:[127.") and google[1] != orange[1]
-    assert len(world.lines().splitlines()) == 2
+    (google, one), (orange, other) = world.lines()
+    assert (google, orange) == ("customer.example", "xn--bcher-kva.example")
+    assert one.startswith("lane:[127.") and other.startswith("lane:[127.") and one != other
+
+
+def test_modules_return_what_is_documented(world, server):
+    options = {"state": str(world.state), "domains": ["customer.example"], "resolvers": [str(server.server)]}
+    for module, made in (("recipients_observe", world.result("recipients_observe", **options)),
+                         ("fleet_plan", world.result("fleet_plan", state=str(world.state)))):
+        source = ast.parse((ROOT / f"plugins/modules/{module}.py").read_text())
+        (told,) = (yaml.safe_load(ast.literal_eval(node.value)) for node in source.body
+                   if isinstance(node, ast.Assign) and node.targets[0].id == "RETURN")
+        assert set(made) - {"changed", "failed"} == set(told)
+    assert made["hosted"] == {"google": 1} and made["path"] == ""
 
 
 def test_in_check_mode_nothing_is_written_and_all_is_shown(world, server):
