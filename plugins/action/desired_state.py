@@ -2,25 +2,26 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Makes the desired state: the only place where Ansible's variables become the fleet."""
+"""Makes the desired state of what the inventory, the state and the observations say."""
 
 from __future__ import annotations
 
 import datetime
 import typing as t
 
-from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.desired import desired_state
-from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import Fleet
-from ansible_collections.mailfleet.sending.plugins.module_utils.inventory import read_fleet
-from ansible_collections.mailfleet.sending.plugins.module_utils.inventory_names import FLEET_WIDE, GROUP, OF_HOST
-from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistake, Mistakes
+from ansible_collections.mailfleet.sending.plugins.module_utils.hosting import hosted
+from ansible_collections.mailfleet.sending.plugins.module_utils.inventory_names import GROUP
+from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistakes
+from ansible_collections.mailfleet.sending.plugins.module_utils.observations import observations
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import Record, zone_text
 from ansible_collections.mailfleet.sending.plugins.module_utils.signing import Key, register
 from ansible_collections.mailfleet.sending.plugins.module_utils.state import State, StateError, today
 from ansible_collections.mailfleet.sending.plugins.plugin_utils.controller_files import ControllerFiles
+from ansible_collections.mailfleet.sending.plugins.plugin_utils.inventory_variables import read_variables
 
 
 class ActionModule(ActionBase):
@@ -33,7 +34,9 @@ class ActionModule(ActionBase):
         task_vars = task_vars or {}
         try:
             # Before the task's own arguments, which come of the inventory too, so that its mistakes are told together.
-            fleet = self._fleet(task_vars)
+            # What only DNS is verified by needs none of the files that servers or probes get.
+            files = None if self._task.args.get("dns_only") else ControllerFiles(self._loader)
+            fleet = read_variables(self._templar, task_vars, files)
         except ValueError as error:
             raise AnsibleActionFail(str(error)) from error
         _checked, arguments = self.validate_argument_spec(
@@ -57,7 +60,7 @@ class ActionModule(ActionBase):
             known = register(known, [key for key in made if key.public or self._task.check_mode], (), day)
             if arguments["dns_only"]:
                 return {**result, "changed": False, **desired_state(fleet, known, published, date, dns_only=True)}
-            desired = desired_state(fleet, known, published, date)
+            desired = desired_state(fleet, known, published, date, hosted=hosted(fleet, observations(state)))
             if arguments["keys"] is not None:
                 records = [Record.from_dict(entry) for entry in desired["records"]]
                 state.write_json("keys.json", known)
@@ -85,41 +88,6 @@ class ActionModule(ActionBase):
             for name, server in servers.items()
             if server["submission"]
         ]
-
-    def _fleet(self, task_vars: dict[str, t.Any]) -> Fleet:
-        """The fleet; raises Mistakes."""
-        hosts, hostvars = task_vars.get("groups", {}).get(GROUP, []), task_vars["hostvars"]
-        # What only DNS is verified by needs none of the files that servers or probes get.
-        files = None if self._task.args.get("dns_only") else ControllerFiles(self._loader)
-        unfilled: dict[str, Mistake] = {}
-
-        def filled(path: str, fill: t.Callable[[], t.Any]) -> t.Any:
-            try:
-                return fill()
-            except AnsibleError as error:
-                unfilled[path] = Mistake(path, f"cannot be filled in: {' '.join(str(error).split())}", "")
-                return None
-
-        variables = {
-            name: filled(name, lambda name=name: self._templar.template(task_vars[name]))
-            for name in FLEET_WIDE
-            if name in task_vars
-        }
-        # Ansible puts the variables of a host together anew for each time that the host is named.
-        of_host = {host: (hostvars[host], hostvars.raw_get(host)) for host in hosts}
-        own = {
-            host: {name: filled(f"{host}: {name}", lambda of=of, name=name: of.get(name)) for name in OF_HOST}
-            for host, (of, _raw) in of_host.items()
-        }
-        try:
-            fleet = read_fleet(variables, own, {host: raw for host, (_of, raw) in of_host.items()}, files)
-            mistakes: tuple[Mistake, ...] = ()
-        except Mistakes as error:
-            # What no value could be made of was read as nothing, which is not the mistake.
-            mistakes = tuple(mistake for mistake in error.mistakes if mistake.path not in unfilled)
-        if unfilled or mistakes:
-            raise Mistakes([*unfilled.values(), *mistakes])
-        return fleet
 
     @staticmethod
     def _keys_of_servers(task_vars: dict[str, t.Any], day: str) -> list[Key]:

@@ -26,7 +26,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.records import M
 
 FOLDERS = ("sending_state", "sending_secrets")
 # Where nothing is written if they are empty.
-REPORTS = ("sending_report", "sending_verify_report", "sending_verify_matrix")
+REPORTS = ("sending_report", "sending_verify_report", "sending_verify_matrix", "sending_plan_report")
 
 
 def check_controller(reader: Reader, variables: t.Mapping[str, t.Any], files: Files | None) -> None:
@@ -44,6 +44,9 @@ def check_controller(reader: Reader, variables: t.Mapping[str, t.Any], files: Fi
     )
     for where, item in reader.items(variables.get("sending_dns_adopt"), "sending_dns_adopt"):
         reader.made(where, absolute_name, item)
+    for where, item in reader.items(variables.get("sending_recipient_domains"), "sending_recipient_domains"):
+        reader.domain(item, where)
+    reader.flag(variables.get("sending_observe_logs"), "sending_observe_logs", True)
     reader.integer(variables.get("sending_dns_wait"), "sending_dns_wait", 0, LONGEST, 60)
     reader.integer(variables.get("sending_probe_wait"), "sending_probe_wait", 0, LONGEST, 120)
     read_mailboxes(reader, variables.get("sending_probe_mailboxes"), "sending_probe_mailboxes")

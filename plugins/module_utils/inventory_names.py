@@ -19,6 +19,7 @@ FLEET_WIDE = (
     "sending_domains",
     "sending_providers",
     "sending_pools",
+    "sending_recipient_domains",
     "sending_networks",
     "sending_users",
     "sending_zones",
@@ -38,9 +39,11 @@ FLEET_WIDE = (
     "sending_secrets",
     "sending_blocklists",
     "sending_ptr_is_helo",
+    "sending_observe_logs",
     "sending_verify_deployed",
     "sending_verify_matrix",
     "sending_verify_report",
+    "sending_plan_report",
     "sending_report",
 )
 # What the role's own tasks register, which from then on stands among the variables of hosts.
@@ -50,6 +53,7 @@ REGISTERED = (
     "sending_desired",
     "sending_dkim",
     "sending_fleet_keys",
+    "sending_log",
     "sending_probe",
     "sending_ptr",
     "sending_published",

@@ -47,6 +47,7 @@ def throttle_layer(
     services: dict[str, t.Any] = {}
     tables: dict[str, t.Any] = {}
     entries: list[list[str]] = []
+    ways: dict[str, str] = {}
     for provider in fleet.providers:
         if provider.recipe:
             _recipe(provider, parameters, services, entries)
@@ -55,9 +56,8 @@ def throttle_layer(
         parameters[f"{LANE}_destination_concurrency_failed_cohort_limit"] = "100"
     for lane in lanes:
         way = f"{LANE}:[{place(lane.provider.name)}]:{PORT}"
-        domains = dict.fromkeys(lane.provider.domains)
-        domains |= {name: None for name, provider in (hosted or {}).items() if provider == lane.provider.name}
-        entries += [[domain, way] for domain in domains]
+        ways[lane.provider.name] = way
+        entries += [[domain, way] for domain in dict.fromkeys(lane.provider.domains)]
     if fleet.pools:
         outlets = [(member, (member.service,)) for member in members(fleet, server)]
         routes, tables = sender_routes(fleet, outlets)
@@ -65,6 +65,9 @@ def throttle_layer(
         for member, _names in outlets:
             services[f"{member.service}/unix"] = delivery(member, 0, "-", 1, f"postfix/{member.service}")
     tables["transport"] = {"type": "hash", "entries": entries}
+    # There may be tens of thousands of them.
+    if lines := [f"{name} {ways[provider]}\n" for name, provider in (hosted or {}).items() if provider in ways]:
+        tables["transport"]["lines"] = "".join(lines)
     return {"parameters": parameters, "services": services, "tables": tables}
 
 

@@ -18,6 +18,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_certific
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_tables import (
     Table,
     folded,
+    pairs,
     table_mistakes,
 )
 
@@ -102,7 +103,7 @@ def with_secrets(layers: t.Mapping[str, t.Any], entries: t.Mapping[str, t.Any],
         for name, table in _named(content, "tables").items():
             if not isinstance(table, dict) or not table.get("secret"):
                 continue
-            if table.get("entries"):
+            if table.get("entries") or table.get("lines"):
                 mistakes.append(Mistake(f"layers.{layer}.tables.{name}.entries", "the entries of a secret table",
                                         "them in secret_entries", "there they are neither shown nor logged"))
             elif name in left:
@@ -226,10 +227,13 @@ class _Merge:
         if not NAME.fullmatch(name):
             self.wrong(path, repr(name), "a table's name: letters, digits, underscores, dots, dashes")
             return
-        if not isinstance(entry, dict) or set(entry) - {"type", "entries", "secret"}:
-            self.wrong(path, "no description of a table", "type, entries and secret")
+        if not isinstance(entry, dict) or set(entry) - {"type", "entries", "lines", "secret"}:
+            self.wrong(path, "no description of a table", "type, entries, lines and secret")
             return
-        kind, entries = entry.get("type"), entry.get("entries", [])
+        if not isinstance(entry.get("lines", ""), str):
+            self.wrong(f"{path}.lines", type(entry["lines"]).__name__, "one text with a line for each entry")
+            return
+        kind, entries = entry.get("type"), pairs(entry.get("entries", []), entry.get("lines", ""))
         if wrong := table_mistakes(path, kind, entries):
             self.mistakes += wrong
             return

@@ -76,6 +76,18 @@ def _digest(text: str, secret: bool) -> str:
     return (slow.hex() or hashlib.sha256(text.encode()).hexdigest())[:16]
 
 
+def pairs(entries: t.Any, lines: str) -> t.Any:
+    """Return all entries of a table as it was written in a layer, in their order.
+
+    :arg entries: a list of pairs; what is none is returned as it is.
+    :arg lines: more of them as one text, a line each with key and value. A long list of pairs is slow in Ansible, and
+        a text of any length is not.
+    """
+    if not isinstance(entries, (list, tuple)):
+        return entries
+    return [*entries, *(line.partition(" ")[::2] for line in lines.split("\n") if line)]
+
+
 def table_mistakes(path: str, kind: t.Any, entries: t.Any) -> list[Mistake]:
     """Check one table as it was written in a layer.
 

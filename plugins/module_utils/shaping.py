@@ -17,7 +17,7 @@ import typing as t
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import Fleet, Provider
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistake, Mistakes
-from ansible_collections.mailfleet.sending.plugins.module_utils.pools import Member, members
+from ansible_collections.mailfleet.sending.plugins.module_utils.pools import Member, members, spread
 
 # What Postfix takes for a delivery besides the receiver's time and the pause.
 OVERHEAD = 0.035
@@ -109,6 +109,7 @@ def shape(fleet: Fleet, hosted: t.Mapping[str, str] | None = None) -> Shaping:
         for server in fleet.servers:
             mine = tuple(share for share in shares if share.member.server == server.name)
             lanes.append(Lane(provider, server.name, mine))
+    mistakes += _choices(fleet, lanes)
     if mistakes:
         raise Mistakes(mistakes)
     return Shaping(tuple(lanes), tuple(warnings))
@@ -199,6 +200,23 @@ def _judge(
         else:
             warnings.append(text)
     return mistakes, warnings
+
+
+def _choices(fleet: Fleet, lanes: t.Sequence[Lane]) -> t.Iterator[Mistake]:
+    """Pools whose weights cannot be kept to by a choice at random, each once."""
+    outlets = [(member, (member.service,)) for server in fleet.servers for member in members(fleet, server)]
+    places = [outlets] + [[(share.member, share.names) for share in lane.shares] for lane in lanes]
+    for pool in fleet.pools:
+        for server in fleet.servers:
+            try:
+                for place in places:
+                    weights = [(member.weight, names) for member, names in place
+                               if (member.pool, member.server) == (pool.name, server.name)]
+                    if weights:
+                        spread(weights)
+            except ValueError as error:
+                yield Mistake(f"{pool.path}.addresses", str(error), "", "say weights such as 1, 2 and 5")
+                break
 
 
 def _wanted(provider: Provider, senders: int) -> fractions.Fraction | None:

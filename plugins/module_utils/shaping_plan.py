@@ -7,13 +7,24 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import typing as t
 
-from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import Provider
-from ansible_collections.mailfleet.sending.plugins.module_utils.shaping import LIFETIME, Lane, Shaping
+from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import Fleet, Provider
+from ansible_collections.mailfleet.sending.plugins.module_utils.shaping import (
+    LIFETIME,
+    OVERHEAD,
+    Lane,
+    Shaping,
+)
 
 # Seconds that a receiver takes for a message, for which rates are told: one that answers at once, and a slow one.
 QUICK, SLOW = 0.0, 2.0
+DAY = 86400
+# What Postfix keeps in its active queue (qmgr_message_active_limit), by default.
+ACTIVE = 20000
+NO_SHARE = "no address"
+Daily = t.Mapping[str, int]  # day -> messages
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +33,9 @@ class Row:
 
     ``limits`` are texts with their sources; ``rate`` and ``slow`` messages a second that can be reached at a receiver
     that answers at once and at a slow one, None where nothing but its speed limits them; ``backlog`` how many messages
-    may wait before the last of them outlasts Postfix' maximal_queue_lifetime.
+    may wait before the last of them outlasts ``lifetime`` (maximal_queue_lifetime, in seconds) at the slow rate.
+    ``each`` says of what all this holds where it is not the whole provider. ``mean`` and ``most`` are recipients a day
+    as observed, None where none were.
     """
 
     provider: str
@@ -32,51 +45,121 @@ class Row:
     rate: float | None
     slow: float | None
     backlog: int | None
+    each: str = ""
+    mean: int | None = None
+    most: int | None = None
+    warnings: tuple[str, ...] = ()
+    lifetime: int = LIFETIME
 
     def to_dict(self) -> dict[str, t.Any]:
         """The row as plain data."""
         limits = [{"limit": limit, "source": source} for limit, source in self.limits]
-        return {**dataclasses.asdict(self), "limits": limits}
+        return {**dataclasses.asdict(self), "limits": limits, "warnings": list(self.warnings)}
 
 
-def rows(shaping: Shaping, lifetime: int = LIFETIME) -> list[Row]:
-    """The rows of all lanes, provider by provider.
+def rows(shaping: Shaping, fleet: Fleet, messages: t.Mapping[str, t.Mapping[str, Daily]] | None = None,
+         lifetime: int = LIFETIME) -> list[Row]:
+    """The rows of all providers and servers, in the order of the inventory.
 
+    :arg shaping: the lanes.
+    :arg fleet: the fleet, whose classic recipes have none.
+    :arg messages: observed messages by server, provider and day.
     :arg lifetime: maximal_queue_lifetime in seconds.
     """
-    return [
-        Row(
-            lane.provider.name,
-            lane.server,
-            tuple(_limits(lane.provider)),
-            _share(lane),
-            lane.rate(QUICK) if lane.shares else 0.0,
-            lane.rate(SLOW) if lane.shares else 0.0,
-            None if lane.rate(SLOW) is None else int(t.cast(float, lane.rate(SLOW)) * lifetime),
-        )
-        for lane in shaping.lanes
-    ]
+    lanes = {(lane.provider.name, lane.server): lane for lane in shaping.lanes}
+    found = []
+    for provider in fleet.providers:
+        for server in fleet.servers:
+            lane = lanes.get((provider.name, server.name))
+            row = _of_lane(lane, lifetime) if lane else _of_recipe(provider, server.name, lifetime)
+            found.append(_with_volume(row, (messages or {}).get(server.name, {}).get(provider.name, {}), lifetime))
+    return found
 
 
-def text(plan: t.Sequence[Row], warnings: t.Sequence[tuple[str, str]] = ()) -> str:
-    """The plan as text: a paragraph for each provider, its servers as a table."""
-    parts = []
-    for provider in dict.fromkeys(row.provider for row in plan):
-        mine = [row for row in plan if row.provider == provider]
-        lines = [provider]
-        lines += [f"  {limit}  ({source})" for limit, source in mine[0].limits]
-        size = max(len(row.server) for row in mine)
-        wide = max(len(row.share) for row in mine)
-        for row in mine:
-            lines.append(f"  {row.server.ljust(size)}  {row.share.ljust(wide)}  {_reach(row)}".rstrip())
-        lines += [f"  ! {said}" for name, said in warnings if name == provider]
-        parts.append("\n".join(lines))
-    return "\n\n".join(parts)
+def text(plan: t.Sequence[Row], provider: str, warnings: t.Sequence[str] = ()) -> list[str]:
+    """The lines on one provider: its limits, and what comes of them on its servers, those alike together."""
+    mine = [row for row in plan if row.provider == provider]
+    size = max((len(limit) for limit, _source in mine[0].limits), default=0)
+    lines = [f"  {limit.ljust(size)}  by {'the inventory' if source == 'inventory' else source}"
+             for limit, source in mine[0].limits]
+    alike: dict[Row, list[str]] = {}
+    for row in mine:
+        alike.setdefault(dataclasses.replace(row, server=""), []).append(row.server)
+    for row, servers in alike.items():
+        lines.append(f"  on {_servers(servers)}")
+        lines += [f"    {name.ljust(9)}{said}" for name, said in _said(row)]
+        lines += [f"    ! {warning}" for warning in row.warnings]
+    if len(mine) > 1 and not mine[0].each:
+        lines += ["  on all servers together", *(f"    {name.ljust(9)}{said}" for name, said in _said(_whole(mine)))]
+    return [*lines, *(f"  ! {said}" for said in warnings)]
+
+
+def seconds(duration: str) -> int:
+    """The seconds of a time as Postfix has it, such as 1s or 2m."""
+    match = re.fullmatch(r"([0-9]+)([smhd]?)", duration)
+    if not match:
+        raise ValueError(f"found {duration!r}, expected a time such as 1s or 2m")
+    return int(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+
+
+def _of_lane(lane: Lane, lifetime: int) -> Row:
+    slow = lane.rate(SLOW) if lane.shares else 0.0
+    return Row(
+        lane.provider.name,
+        lane.server,
+        tuple(_limits(lane.provider)),
+        _share(lane),
+        lane.rate(QUICK) if lane.shares else 0.0,
+        slow,
+        None if slow is None else int(slow * lifetime),
+        lifetime=lifetime,
+    )
+
+
+def _of_recipe(provider: Provider, server: str, lifetime: int) -> Row:
+    """What a service with a delay after each delivery does, by measurement: the delay is one of each destination."""
+    pause = seconds(provider.delay)
+    most = f", {provider.connections} in all" if provider.connections else ""
+    share = f"one delivery at a time to each destination domain{most}"
+    rate, slow = (1 / (pause + taken + OVERHEAD) if pause else None for taken in (QUICK, SLOW))
+    if provider.connections == 1:
+        # One process delivers to all of them, and is free while they pause.
+        slow = 1 / max(pause + SLOW + OVERHEAD, len(provider.domains) * SLOW)
+    slow = slow or 1 / SLOW
+    return Row(provider.name, server, tuple(_limits(provider)), share, rate, slow, int(slow * lifetime),
+               "each destination domain", lifetime=lifetime)
+
+
+def _with_volume(row: Row, daily: Daily, lifetime: int) -> Row:
+    """A row with what was observed of it, and a warning where that is more than leaves in time."""
+    if not daily:
+        return row
+    mean, most = round(sum(daily.values()) / len(daily)), max(daily.values())
+    row = dataclasses.replace(row, mean=mean, most=most)
+    if row.each:
+        return row  # which of its domains they went to is not known
+    days = lifetime / DAY
+    warnings = []
+    for rate, where in ((row.rate, ""), (row.slow, f" where a message takes {SLOW:g} s")):
+        if rate is None or mean <= rate * DAY and most <= rate * lifetime:
+            continue
+        leaves = int(rate * DAY)
+        if mean > leaves:
+            after = "at once" if not leaves else f"from day {int(days * leaves / (mean - leaves)) + 1} on"
+            warnings.append(f"mail to {mean:,} recipients a day was seen, and {leaves:,} messages can leave{where}: "
+                            f"{after} mail would wait over {days:g} days (maximal_queue_lifetime) and go back")
+        else:
+            leaves = int(rate * lifetime)
+            warnings.append(f"mail to {most:,} recipients was seen on one day, and {leaves:,} messages can leave"
+                            f"{where} in {days:g} days (maximal_queue_lifetime): the rest would go back")
+        break
+    return dataclasses.replace(row, warnings=(*row.warnings, *warnings))
 
 
 def _limits(provider: Provider) -> t.Iterator[tuple[str, str]]:
+    one = "in all" if provider.recipe else "an address"
     values = {
-        "connections": provider.connections and f"{_many(provider.connections, 'connection')} an address",
+        "connections": provider.connections and f"{_many(provider.connections, 'connection')} {one}",
         "messages": provider.messages and f"{_many(provider.messages, 'message')} a connection",
         "rate": provider.rate and f"{provider.rate} from an address",
         "recipients": provider.recipients and f"{_many(provider.recipients, 'recipient')} a message",
@@ -84,6 +167,7 @@ def _limits(provider: Provider) -> t.Iterator[tuple[str, str]]:
         "fleet_rate": provider.fleet_rate and f"{provider.fleet_rate} from the fleet",
         "family": provider.family and f"IPv{provider.family} only",
         "tls": provider.tls and f"TLS {provider.tls}",
+        "delay": provider.delay and f"{provider.delay} after each delivery",
     }
     for name, said in values.items():
         if said:
@@ -95,32 +179,62 @@ def _share(lane: Lane) -> str:
     said: dict[str, int] = {}
     for share in lane.shares:
         if share.pause:
-            each = f"{_many(share.services, 'message')} in {share.pause} s"
+            each = f"{_many(share.services, 'message')} {'a second' if share.pause == 1 else f'in {share.pause} s'}"
         elif share.processes:
-            each = _many(share.processes, "connection")
-            each += f", each for {share.messages} messages" if share.messages > 1 else ", each for one message"
+            each = f"{_many(share.processes, 'connection')} at a time, {_many(share.messages, 'message')} on each"
         else:
             each = "as many connections as Postfix likes"
         said[each] = said.get(each, 0) + 1
-    return "; ".join(f"{_many(count, 'sender')} with {each}" for each, count in said.items()) or "no sender"
+    return "; ".join(
+        f"{_many(count, 'address', 'addresses')}{', each' if count > 1 else ''} with {each}"
+        for each, count in said.items()) or NO_SHARE
 
 
-def _reach(row: Row) -> str:
+def _said(row: Row) -> t.Iterator[tuple[str, str]]:
+    """What is said of a row, each with its name."""
+    of = f" to {row.each}" if row.each else ""
+    if row.share:
+        yield "share", row.share
+    if row.share == NO_SHARE:
+        return
+    unit = _unit(row.rate if row.rate is not None else row.slow)
+    slow = "" if row.slow is None else f"{_rate(row.slow, unit)} where it takes {SLOW:g} s for a message"
     if row.rate is None:
-        slow = "" if row.slow is None else f"; {_rate(row.slow)} where a message takes {SLOW:g} s"
-        waits = "" if row.backlog is None else f"; good for {row.backlog:,} waiting messages"
-        return f"as fast as it answers{slow}{waits}"
-    slow = "" if row.slow is None else f" ({_rate(row.slow)} where a message takes {SLOW:g} s)"
-    return f"{_rate(row.rate)}{slow}; good for {row.backlog or 0:,} waiting messages"
+        yield "rate", f"as fast as the provider answers{'; ' if slow else ''}{slow}"
+    else:
+        yield "rate", f"{_rate(row.rate, unit)}{of} at most, {slow}"
+    if row.backlog is not None:
+        yield "waiting", f"{row.backlog:,} messages{of} leave within {row.lifetime / DAY:g} days at the slower rate"
+    if row.each:
+        yield "queue", (f"that of all mail, which is delayed once {ACTIVE:,} such messages wait; rate instead of delay "
+                        "gives it one of its own")
+    if row.mean is not None:
+        yield "observed", f"mail to {row.mean:,} recipients a day, {row.most:,} at most"
 
 
-def _rate(rate: float) -> str:
-    """A rate in the unit in which it is no tiny number."""
-    for unit, seconds in (("s", 1), ("min", 60), ("h", 3600)):
-        if rate * seconds >= 1 or unit == "h":
-            return f"{rate * seconds:.3g}/{unit}"
-    raise AssertionError
+def _whole(mine: t.Sequence[Row]) -> Row:
+    """The rows of one provider together."""
+    def together(values: t.Sequence[t.Any]) -> t.Any:
+        return None if None in values else sum(values)
+
+    parts = {name: together([getattr(row, name) for row in mine]) for name in ("rate", "slow", "backlog")}
+    return dataclasses.replace(mine[0], share="", mean=None, warnings=(), **parts)
 
 
-def _many(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
+def _unit(rate: float | None) -> tuple[str, int]:
+    """The unit in which a rate is no tiny number, with its seconds."""
+    units = (("s", 1), ("min", 60), ("h", 3600), ("day", DAY))
+    return next((unit for unit in units if (rate or 0) * unit[1] >= 0.5), units[0])
+
+
+def _rate(rate: float, unit: tuple[str, int]) -> str:
+    return f"{rate * unit[1]:.3g}/{unit[0]}"
+
+
+def _servers(names: t.Sequence[str]) -> str:
+    more = f" and {len(names) - 4:,} more" if len(names) > 4 else ""
+    return ", ".join(names[:4]) + more + (", each" if len(names) > 1 else "")
+
+
+def _many(count: int, what: str, several: str = "") -> str:
+    return f"{count:,} {what if count == 1 else several or f'{what}s'}"

@@ -39,7 +39,9 @@ options:
       - A service has the key C(name/type), the fields C(private), C(unprivileged), C(chroot), C(wakeup), C(maxproc)
         (each C(-) by default), C(command), and C(options), what C(-o) sets.
       - A table has C(type) (V(hash), V(btree), V(lmdb), V(texthash), V(cidr), V(pcre) or V(regexp)) and C(entries),
-        a list of pairs. Entries that several layers give to one table are put together in the order of the layers.
+        a list of pairs. Of many entries C(lines) is faster, one text with a line for each, key and value apart by a
+        space; they come behind C(entries). What several layers give to one table is put together in the order of the
+        layers.
         With C(secret) only root and Postfix can read it, and its entries stand in O(secret_entries).
       - A certificate has C(certificate) and C(key), two files in PEM form on the controller, which ansible-vault may
         have encrypted. The first holds the server's own certificate and behind it those of the authorities between. On

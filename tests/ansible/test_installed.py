@@ -81,7 +81,7 @@ def test_every_variable_is_described(installed):
                for name in ("authserv_id", "password_file", "algorithm", "subdomain_policy", "lookups"))
 
 
-@pytest.mark.parametrize("playbook", ["site", "verify"])
+@pytest.mark.parametrize("playbook", ["site", "verify", "plan", "observe"])
 def test_its_playbooks_are_found_and_whole(installed, playbook):
     shown = installed.run("ansible-playbook", "-i", "inventory", "--syntax-check", f"mailfleet.sending.{playbook}")
     assert f"playbook: {installed.folder}/ansible_collections/mailfleet/sending/playbooks/{playbook}.yml" in shown

@@ -42,7 +42,8 @@ FILES = {
     "mailbox": "s3cret-in-a-file\n",
 }
 # What runs before the inventory is checked, and on the controller only.
-BEFORE = ("Stop where there is no server", "Reach no server where", "Take back the last report")
+BEFORE = ("Stop where there is no server", "Reach no server where", "Read those of servers that answer",
+          "Take back the last report")
 UNREACHED = f"fatal: [{ONE}]: UNREACHABLE!"
 
 
@@ -119,7 +120,8 @@ def spoil(world: World) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("playbook", ["mailfleet.sending.site", "mailfleet.sending.verify"])
+@pytest.mark.parametrize("playbook", ["mailfleet.sending.site", "mailfleet.sending.verify",
+                                      "mailfleet.sending.plan", "mailfleet.sending.observe"])
 def test_all_are_told_at_once_and_no_secret_with_them(world, playbook):
     wanted = spoil(world)
     told = world.mistakes(playbook)

@@ -67,6 +67,30 @@ def test_an_entry_of_a_table_knows_its_layer() -> None:
     assert wanted.tables["t"].paths == ("layers.postfix.tables.t.entries[0]", "layers.throttle.tables.t.entries[1]")
 
 
+def test_many_entries_may_be_one_text() -> None:
+    lines = "b.test lane:[127.0.0.2]:10025\nc.test smtp: x\n"
+    entries = {"type": "hash", "entries": [["a.test", "smtp:"]], "lines": lines}
+    layers = {"postfix": {"parameters": {"transport_maps": "{table:t}"}, "tables": {"t": entries}}}
+    assert resolve(layers, V12, TABLES).tables["t"].text == f"a.test smtp:\n{lines}"
+    listed = {**entries, "entries": [["a.test", "smtp:"], ["b.test", "lane:[127.0.0.2]:10025"], ["c.test", "smtp: x"]]}
+    del listed["lines"]
+    assert resolve(layers, V12, TABLES).tables == {
+        "t": resolve({"postfix": {**layers["postfix"], "tables": {"t": listed}}}, V12, TABLES).tables["t"]}
+
+
+@pytest.mark.parametrize("lines, words", [
+    ("a.test", "entries[0]: found an entry without a value"), (" a.test x", "entries[0]: found an empty or indented"),
+    ([["a.test", "x"]], "lines: found list, expected one text"), (5, "lines: found int, expected one text")])
+def test_mistakes_in_a_text_of_entries(lines, words) -> None:
+    (mistake,) = mistakes({"mine": {"tables": {"t": {"type": "hash", "lines": lines}}}})
+    assert mistake.startswith("layers.mine.tables.t.") and words in mistake
+
+
+def test_a_text_of_entries_is_no_place_for_secrets() -> None:
+    with pytest.raises(Refused, match="secret_entries"):
+        with_secrets({"a": {"tables": {"t": {"type": "hash", "secret": True, "lines": "k v"}}}}, {}, {})
+
+
 def test_same_values_agree_and_others_name_both_layers() -> None:
     resolve({"a": {"parameters": {"biff": "no"}}, "b": {"parameters": {"biff": False}}}, V12, TABLES)
     (mistake,) = mistakes({"a": {"parameters": {"biff": "no"}}, "b": {"parameters": {"biff": "yes"}}})

@@ -18,7 +18,6 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.layer_throttle i
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistakes
 from ansible_collections.mailfleet.sending.plugins.module_utils.pools import members, senders, spread
 from ansible_collections.mailfleet.sending.plugins.module_utils.shaping import OVERHEAD, pace, shape
-from ansible_collections.mailfleet.sending.plugins.module_utils.shaping_plan import rows, text
 
 DOMAINS = [{"name": "example.com", "bounce_domain": "e.example.com"}, {"name": "example.us"}]
 HOSTS = {
@@ -147,6 +146,16 @@ class TestMistakes:
     def test_of_pools(self, change, path, words):
         assert words in told(pools=[{**BULK, **change}])[path]
 
+    def test_weights_that_no_choice_at_random_can_keep_to(self):
+        hosts = [(f"198.51.100.{number}", f"mta{number}") for number in range(10, 17)]
+        weights = [{"address": address, "weight": weight}
+                   for (address, _helo), weight in zip(hosts, (97, 89, 83, 79, 73, 71, 67), strict=True)]
+        pool = {**BULK, "addresses": weights}
+        with pytest.raises(Mistakes) as caught:
+            shape(fleet("google", pools=[pool], hosts={"mta1": [*hosts, ("198.51.100.20", "mta")]}))
+        (mistake,) = caught.value.mistakes
+        assert mistake.path == "sending_pools[0].addresses" and "at most 500" in mistake.found and mistake.mend
+
     def test_pools_share_no_address_and_no_sender(self):
         found = told(pools=[BULK, {**BULK, "name": "more"}])
         assert "no other pool" in found["sending_pools[1].addresses[0]"]
@@ -207,7 +216,8 @@ class TestLanes:
         lanes = shape(made, {"hosted.test": "acme"}).of("mta1")
         layer = throttle_layer(made, made.servers[0], lanes, {"hosted.test": "acme"})
         way = f"lane:[{layer_lane.place('acme')}]:10025"
-        assert layer["tables"]["transport"]["entries"] == [["acme.test", way], ["hosted.test", way]]
+        assert layer["tables"]["transport"] == {
+            "type": "hash", "entries": [["acme.test", way]], "lines": f"hosted.test {way}\n"}
 
     def test_a_sender_leaves_by_its_pool(self):
         made = fleet(acme(connections=2, rate="2/s"), pools=[BULK])
@@ -239,12 +249,3 @@ class TestLanes:
             assert profile.domains or profile.mx
             for _value, source in profile.limits.values():
                 assert source.confidence in ("published", "community", "anecdotal") and source.date >= "2026"
-
-
-class TestPlan:
-    def test_it_tells_limits_with_their_sources_shares_rates_and_backlogs(self):
-        said = text(rows(shape(fleet({"name": "free", "connections": 1}, acme(connections=2), pools=[BULK]))))
-        assert "1 connection an address  (inventory)" in said
-        assert "100/h from an address  (pages of third parties, 2026-11, anecdotal)" in said
-        assert "3 senders with 1 message in 36 s  5/min (4.73/min where a message takes 2 s)" in said
-        assert "as fast as it answers; 3/s where a message takes 2 s; good for 1,296,000 waiting messages" in said
