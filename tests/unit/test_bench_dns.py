@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_judge import Key
-from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
+from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import WORKERS, Lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Server
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_dmarc import Subject
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_fleet import Wanted, verify_fleet
@@ -92,4 +92,4 @@ def test_every_check_may_have_a_name_of_its_own():
 
 
 def test_round_trips_are_counted_step_by_step():
-    assert cases.rounds_of((1, 64, 65, 0)) == 1 + 1 + 2
+    assert cases.rounds_of((1, WORKERS, WORKERS + 1, 0)) == 1 + 1 + 2
