@@ -62,9 +62,9 @@ def world(tmp_path_factory):
         for server in lab.SERVERS:
             for name in ("", *(f"-{case.name}" for case in (*CASES, BACKLOG))):
                 lab.ssh(server, "postsuper", "-c", f"/etc/postfix{name}", "-d", "ALL")
-    lab.play().ok()
     if shaped.LONG:
         shaped.write_table(rows)
+    lab.play().ok()
 
 
 @pytest.fixture(scope="module")
