@@ -110,7 +110,7 @@ def test_the_log_is_read_by_day_and_provider_and_no_address_leaves_the_server(fl
 def test_where_dns_does_not_say_a_domain_stays_and_a_run_changes_nothing(fleet):
     before = fleet.kept()
     silent = fleet.observe(sending_dns_resolvers=["127.0.0.1:9"], sending_observe_logs=False)
-    assert "  127.0.0.1:9 did not say: " in silent.output and "wanadoo.fr (orange)" in silent.output
+    assert "  127.0.0.1:9 did not say: " in silent.output and f"{CUSTOMER} (orange)" in silent.output
     assert "Moved" not in silent.output
     kept = fleet.kept()["domains"]
     assert {name: each["mx"] for name, each in kept.items()} == {
