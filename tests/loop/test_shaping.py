@@ -135,8 +135,8 @@ def test_the_rate_is_what_the_plan_says(measured, case):
         rate = counting.rate(measured.events[case.name], address, SECONDS)
         if rate is not None:
             looked_at.add(share.member.server)
-            promised = share.rate(case.habits.hold)
-            assert 0.9 * promised <= rate <= 1.1 * promised, (address, rate, promised)
+            promised = share.rate(counting.taken(measured.events[case.name]))
+            assert 0.9 * promised <= rate <= 1.1 * share.rate(case.habits.hold), (address, rate, promised)
     assert looked_at == set(lab.SERVERS), "nobody sent for long enough"
 
 
