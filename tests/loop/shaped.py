@@ -28,6 +28,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.shaping import S
 SENDER = "news@example.us"
 PORT = "mailfleet-count"  # of the lab's bridge
 LONG = bool(os.environ.get("MAILFLEET_LONG"))
+TABLE = LONG or bool(os.environ.get("MAILFLEET_TABLE"))  # whether docs/shaping.md is written
 SECONDS = 90 if LONG else 30  # over which a rate is measured, at least
 POOL = {
     "name": "rest",
@@ -189,10 +190,11 @@ def row(case: Case, events: list[Event], shares: list[Share]) -> tuple[str, str,
 
 
 def write_table(rows: list[tuple[str, str, str]]) -> None:
-    """Put rows into docs/shaping.md in the place of those that stand there."""
+    """Put rows into docs/shaping.md in the place of those that stand there of the same settings."""
     path = lab.ROOT / "docs/shaping.md"
     before, begin, rest = path.read_text().partition("<!-- measured: begin -->\n")
-    _old, end, after = rest.partition("<!-- measured: end -->\n")
-    lines = ["| setting | the plan promises | measured |", "| --- | --- | --- |",
-             *(f"| {' | '.join(each)} |" for each in rows)]
+    old, end, after = rest.partition("<!-- measured: end -->\n")
+    kept = {line.split(" | ")[0]: line for line in old.splitlines()[2:]}
+    kept |= {f"| {setting}": f"| {setting} | {promised} | {measured} |" for setting, promised, measured in rows}
+    lines = ["| setting | the plan promises | measured |", "| --- | --- | --- |", *kept.values()]
     path.write_text(before + begin + "\n".join(lines) + "\n" + end + after)
