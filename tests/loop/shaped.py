@@ -161,8 +161,6 @@ def planned(copy: breaking.Copy) -> dict[str, list[Share]]:
     return found
 
 
-
-
 def row(case: Case, events: list[Event], shares: list[Share]) -> tuple[str, str, str]:
     """A row of docs/shaping.md: the setting, what the plan promises, and what was measured."""
     habits = {"hold": "receiver takes {} s a message", "busy": "every {}th connection gets 421",
