@@ -177,14 +177,18 @@ def row(case: Case, events: list[Event], shares: list[Share]) -> tuple[str, str,
         rates = sorted(rate for rate in found if rate)
         measured.append(f"{rates[0]:.2f} to {rates[-1]:.2f}/s over {SECONDS} s")
     most = counting.most_at_once(events)
-    promised.append(f"{max(share.connections for share in shares)} connections an address")
+    promised.append(f"{_many(max(share.connections for share in shares), 'connection')} an address")
     measured.append(f"at most {max(most.values())}")
     if "connections" in case.limits.get("fleet", {}):
         promised.append(f"{case.limits['fleet']['connections']} of the fleet")
         measured.append(f"at most {counting.most_of_all(events)} of the fleet")
-    promised.append(f"{max(share.messages for share in shares)} messages on one")
+    promised.append(f"{_many(max(share.messages for share in shares), 'message')} on one")
     measured.append(f"at most {counting.most_a_connection(events)} on one")
     return ", ".join(setting), ", ".join(promised), ", ".join(measured)
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def write_table(rows: list[tuple[str, str, str]]) -> None:
