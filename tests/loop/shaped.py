@@ -175,7 +175,10 @@ def row(case: Case, events: list[Event], shares: list[Share]) -> tuple[str, str,
         promised.append(f"{' or '.join(sorted(said))} an address")
         found = [counting.rate(events, share.member.addresses[0].address, SECONDS) for share in shares]
         rates = sorted(rate for rate in found if rate)
-        measured.append(f"{rates[0]:.2f} to {rates[-1]:.2f}/s over {SECONDS} s")
+        took = counting.taken(events)
+        plan = shares[0].rate(took)
+        measured.append(f"{rates[0]:.2f} to {rates[-1]:.2f}/s over {SECONDS} s, in which a message took {took:.2f} s on"
+                        f" average (by the plan {plan:.2f}/s)")
     most = counting.most_at_once(events)
     promised.append(f"{_many(max(share.connections for share in shares), 'connection')} an address")
     measured.append(f"at most {max(most.values())}")
