@@ -63,7 +63,10 @@ class Reading:
         """Read the journal from its end, back to the first day that counts."""
         since = f"--since={self.tally.first.isoformat()}"
         try:
-            with subprocess.Popen([*command, since], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+            # run_command would keep all of the output in memory.
+            with subprocess.Popen(  # pylint: disable=ansible-bad-function
+                [*command, since], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            ) as process:
                 try:
                     whole = self._lines(t.cast("t.BinaryIO", process.stdout), JOURNAL)
                 except BaseException:
