@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import collections
 import datetime
-import json
 import os
 import typing as t
 
@@ -26,6 +25,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.state import Sta
 from ansible_collections.mailfleet.sending.plugins.module_utils.wanted_keys import wanted_keys
 from ansible_collections.mailfleet.sending.plugins.plugin_utils.controller_files import ControllerFiles
 from ansible_collections.mailfleet.sending.plugins.plugin_utils.inventory_variables import read_variables
+from ansible_collections.mailfleet.sending.plugins.plugin_utils.told_files import write_told
 
 ARGUMENTS = {"state": {"type": "path", "required": True}, "path": {"type": "path"}, "date": {"type": "str"}}
 
@@ -61,14 +61,7 @@ class ActionModule(ActionBase):
         """Write the JSON file; return its path, "" where none is written."""
         if not path or self._task.check_mode:
             return ""
-        path = self._loader.path_dwim(path)
-        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        folder, name = os.path.split(path)
-        try:
-            State(folder).write_text(name, json.dumps({"made": now, **made}, indent=2, ensure_ascii=False) + "\n")
-        except OSError as error:
-            raise AnsibleActionFail(f"the plan cannot be written to {path}: {error}; give another path") from error
-        return path
+        return write_told("plan", made, self._loader.path_dwim(path))
 
 
 def _plan(fleet: Fleet, state: State, date: str | None) -> fleet_plan.Plan:

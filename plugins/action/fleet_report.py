@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import datetime
-import json
 import os
 from typing import Any
 
@@ -16,7 +14,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import report
-from ansible_collections.mailfleet.sending.plugins.module_utils.state import State
+from ansible_collections.mailfleet.sending.plugins.plugin_utils.told_files import write_told
 
 ARGUMENTS = {
     "desired": {"type": "dict", "default": {}},
@@ -69,15 +67,7 @@ class ActionModule(ActionBase):
         """Write the JSON file; return its path, "" where none is written."""
         if not path or self._task.check_mode:
             return ""
-        path = self._loader.path_dwim(path)
-        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        folder, name = os.path.split(path)
-        try:
-            text = json.dumps({"made": now, **made.to_dict()}, indent=2, ensure_ascii=False)
-            State(folder).write_text(name, text + "\n")
-        except OSError as error:
-            raise AnsibleActionFail(f"the report cannot be written to {path}: {error}; give another path") from error
-        return path
+        return write_told("report", made.to_dict(), self._loader.path_dwim(path))
 
 
 def _returned(made: report.Report, path: str) -> dict[str, Any]:

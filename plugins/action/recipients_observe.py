@@ -12,7 +12,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.mailfleet.sending.plugins.module_utils import lookup, mail_log, observe_report
+from ansible_collections.mailfleet.sending.plugins.module_utils import lookup, mail_log, observe_report, wording
 from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import Fleet
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistakes
 from ansible_collections.mailfleet.sending.plugins.module_utils.observations import FILE, observations
@@ -97,7 +97,7 @@ def _logs(results: t.Mapping[str, t.Any]) -> tuple[dict[str, Log], list[str]]:
                 lines.append(f"{server}: not used, {error}")
                 continue
             done = sum(sum(counts.values()) for counts in found[server].values())
-            recipients, days = (observe_report.many(done, "recipient"), observe_report.many(len(found[server]), "day"))
+            recipients, days = (wording.many(done, "recipient"), wording.many(len(found[server]), "day"))
             lines.append(f"{server}: {recipients} in {days}, by {', '.join(result.get('read') or ['no log'])}")
             lines += [f"{server}: {note}" for note in result.get("notes") or ()]
         elif result:

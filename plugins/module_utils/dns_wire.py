@@ -58,12 +58,11 @@ _NUMBERS: list[int] = []
 def _identifier() -> int:
     """Return a number of 16 bits of the kernel's, which is asked for many at once: each call may cost a change of
     thread. Lists are safe among threads."""
-    while not _NUMBERS:
-        _NUMBERS.extend(array.array("H", os.urandom(8192)))
-    try:
-        return _NUMBERS.pop()
-    except IndexError:  # other threads took the last
-        return _identifier()
+    while True:
+        try:
+            return _NUMBERS.pop()
+        except IndexError:
+            _NUMBERS.extend(array.array("H", os.urandom(8192)))
 
 
 def _labels(name: str) -> Name:

@@ -16,10 +16,11 @@ import typing as t
 from ansible_collections.mailfleet.sending.plugins.module_utils import hosting, shaping_plan
 from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import Fleet, Provider
 from ansible_collections.mailfleet.sending.plugins.module_utils.observations import NONE, Observations
-from ansible_collections.mailfleet.sending.plugins.module_utils.observe_report import few, many, some, stray, unnamed
+from ansible_collections.mailfleet.sending.plugins.module_utils.observe_report import stray, unnamed
 from ansible_collections.mailfleet.sending.plugins.module_utils.pools import REST, Member, members, pools, senders
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import Record
 from ansible_collections.mailfleet.sending.plugins.module_utils.shaping import Shaping, shape
+from ansible_collections.mailfleet.sending.plugins.module_utils.wording import few, many, some
 
 OLD = 30  # days after which observations are told to be old
 
@@ -43,8 +44,8 @@ class Plan:
     """All of it.
 
     ``rows`` and ``shaping`` are what shaping comes to; ``pools`` the members of each pool with the senders whose mail
-    it takes; ``hosted`` the recipient domains that go to a provider because of their MX; ``added`` and ``removed`` what
-    DNS gets and loses, compared with what was published before.
+    it takes; ``hosted`` the recipient domains that go to a provider because of their MX; ``astray`` and ``unnamed`` as
+    hosting has them; ``added`` and ``removed`` what DNS gets and loses, compared with what was published before.
     """
 
     fleet: Fleet
@@ -53,6 +54,8 @@ class Plan:
     shaping: Shaping
     pools: t.Mapping[str, tuple[tuple[str, ...], tuple[Share, ...]]]
     hosted: t.Mapping[str, str]
+    astray: tuple[hosting.Astray, ...]
+    unnamed: t.Mapping[str, int]
     added: tuple[Record, ...] = ()
     removed: tuple[Record, ...] = ()
     notes: tuple[str, ...] = ()
@@ -65,8 +68,8 @@ class Plan:
                       for name, (mail, shares) in self.pools.items()},
             "observed": self.observed.date,
             "hosted": dict(self.hosted),
-            "astray": [each.to_dict() for each in hosting.astray(self.fleet, self.observed)],
-            "unnamed": hosting.unnamed(self.fleet, self.observed),
+            "astray": [each.to_dict() for each in self.astray],
+            "unnamed": dict(self.unnamed),
             "dns": {"added": [record.to_dict() for record in self.added],
                     "removed": [record.to_dict() for record in self.removed]},
             "warnings": list(self.warnings),
@@ -77,7 +80,7 @@ class Plan:
         """All that the user should look at, each with the provider or server that it is about."""
         found = [f"{name}: {said}" for name, said in self.shaping.warnings]
         found += [f"{row.provider} on {row.server}: {said}" for row in self.rows for said in row.warnings]
-        found += [str(each) for each in hosting.astray(self.fleet, self.observed)]
+        found += [str(each) for each in self.astray]
         return (*found, *self.notes)
 
     def of(self, provider: Provider) -> list[str]:
@@ -107,14 +110,17 @@ def plan(fleet: Fleet, observed: Observations, records: t.Sequence[Record], publ
     """
     at = hosting.hosted(fleet, observed)
     shaping = shape(fleet, at)
+    sent, own = senders(fleet), [members(fleet, server) for server in fleet.servers]
     had, wants = ({record.key for record in group} for group in (published, records))
     return Plan(
         fleet,
         observed,
         tuple(shaping_plan.rows(shaping, fleet, _by_provider(observed))),
         shaping,
-        {pool.name: (senders(fleet).get(pool.name, ()), tuple(_shares(fleet, pool.name))) for pool in pools(fleet)},
+        {pool.name: (sent.get(pool.name, ()), tuple(_shares(own, pool.name))) for pool in pools(fleet)},
         at,
+        tuple(hosting.astray(fleet, observed)),
+        hosting.unnamed(fleet, observed),
         tuple(each for each in records if each.key not in had),
         tuple(each for each in published if each.key not in wants),
         tuple(_notes(fleet, observed, date)),
@@ -126,17 +132,17 @@ def text(made: Plan) -> str:
     fleet = made.fleet
     counts = ((fleet.servers, "server"), (fleet.addresses, "address", "addresses"), (fleet.domains, "domain"),
               (fleet.providers, "provider"), (fleet.pools, "pool"))
-    parts = ["mailfleet.sending, the plan: " + ", ".join(_many(len(things), *words) for things, *words in counts)]
+    parts = ["mailfleet.sending, the plan: " + ", ".join(many(len(things), *words) for things, *words in counts)]
     parts += [_provider(made, provider) for provider in fleet.providers]
     if not fleet.providers:
         parts.append("No provider has limits: sending_providers names none, and mail leaves as fast as it is taken")
     parts.append(_pools(made))
-    parts += stray(hosting.astray(fleet, made.observed))
-    parts += unnamed(hosting.unnamed(fleet, made.observed))
+    parts += stray(made.astray)
+    parts += unnamed(made.unnamed)
     parts.append(_dns(made))
     parts += ["\n".join(f"! {note}" for note in made.notes)] if made.notes else []
     said = len(made.warnings)
-    parts.append(f"{_many(said, 'warning')}, in the lines marked with !" if said else "Nothing speaks against it")
+    parts.append(f"{many(said, 'warning')}, in the lines marked with !" if said else "Nothing speaks against it")
     return "\n\n".join(parts) + "\n"
 
 
@@ -171,7 +177,7 @@ def _pools(made: Plan) -> str:
 def _dns(made: Plan) -> str:
     if not made.added and not made.removed:
         return "DNS: nothing to publish, and nothing to remove, compared with the state"
-    lines = [f"DNS, compared with the state: {_many(len(made.added), 'record')} to publish, "
+    lines = [f"DNS, compared with the state: {many(len(made.added), 'record')} to publish, "
              f"{len(made.removed):,} to remove"]
     lines += few([f"+ {_record(record)}" for record in made.added])
     return "\n".join([*lines, *few([f"- {_record(record)}" for record in made.removed])])
@@ -182,9 +188,9 @@ def _record(record: Record) -> str:
     return f"{record.owner} {record.type} {value}"
 
 
-def _shares(fleet: Fleet, pool: str) -> t.Iterator[Share]:
-    for server in fleet.servers:
-        mine = [member for member in members(fleet, server) if member.pool == pool]
+def _shares(servers: t.Iterable[t.Sequence[Member]], pool: str) -> t.Iterator[Share]:
+    for everybody in servers:
+        mine = [member for member in everybody if member.pool == pool]
         whole = sum(member.weight for member in mine)
         yield from (Share(member, member.weight / whole) for member in mine)
 
@@ -213,7 +219,3 @@ def _notes(fleet: Fleet, observed: Observations, date: datetime.date) -> t.Itera
     if gone:
         yield (f"messages were counted for providers that sending_providers no longer names: {', '.join(gone)}; "
                "their mail has no limits now")
-
-
-def _many(count: int, what: str, several: str = "") -> str:
-    return f"{count:,} {several}" if several and count != 1 else many(count, what)

@@ -12,8 +12,8 @@ import typing as t
 from ansible_collections.mailfleet.sending.plugins.module_utils import hosting
 from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import Fleet
 from ansible_collections.mailfleet.sending.plugins.module_utils.observations import NULL, Observations, Observed
+from ansible_collections.mailfleet.sending.plugins.module_utils.wording import few, many, some
 
-NAMED = 5  # so many domains are named, the others counted; the file has all
 LINES = 200  # so many domains a diff shows
 NOWHERE = "no provider"
 
@@ -132,23 +132,6 @@ def hosts(mx: t.Sequence[str] | None) -> str:
     if not mx:
         return "none (no such domain)"
     return "none (null MX)" if list(mx) == [NULL] else some(mx, 3)
-
-
-def some(names: t.Sequence[str], most: int = NAMED) -> str:
-    """The first few names, and how many more there are."""
-    more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
-
-
-def few(lines: t.Sequence[str], most: int = 20) -> list[str]:
-    """The first lines, indented, and how many more there are."""
-    more = [f"  and {len(lines) - most:,} more"] if len(lines) > most else []
-    return [f"  {line}" for line in lines[:most]] + more
-
-
-def many(count: int, what: str) -> str:
-    """A number of things."""
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _shown(each: Observed) -> str:

@@ -21,7 +21,8 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.pools import Mem
 
 # What Postfix takes for a delivery besides the receiver's time and the pause.
 OVERHEAD = 0.035
-LIFETIME = 5 * 86400  # Postfix' maximal_queue_lifetime in seconds, by default
+DAY = 86400  # seconds
+LIFETIME = 5 * DAY  # Postfix' maximal_queue_lifetime in seconds, by default
 # How far below what was asked for the nearest rate may be before it is another one.
 NEAR = fractions.Fraction(9, 10)
 LONGEST_PAUSE = 3600  # seconds

@@ -11,16 +11,18 @@ import re
 import typing as t
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import Fleet, Provider
+from ansible_collections.mailfleet.sending.plugins.module_utils.inventory_shaping import SECONDS
 from ansible_collections.mailfleet.sending.plugins.module_utils.shaping import (
+    DAY,
     LIFETIME,
     OVERHEAD,
     Lane,
     Shaping,
 )
+from ansible_collections.mailfleet.sending.plugins.module_utils.wording import many, some
 
 # Seconds that a receiver takes for a message, for which rates are told: one that answers at once, and a slow one.
 QUICK, SLOW = 0.0, 2.0
-DAY = 86400
 # What Postfix keeps in its active queue (qmgr_message_active_limit), by default.
 ACTIVE = 20000
 NO_SHARE = "no address"
@@ -99,7 +101,7 @@ def seconds(duration: str) -> int:
     match = re.fullmatch(r"([0-9]+)([smhd]?)", duration)
     if not match:
         raise ValueError(f"found {duration!r}, expected a time such as 1s or 2m")
-    return int(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+    return int(match[1]) * {"": 1, **SECONDS}[match[2]]
 
 
 def _of_lane(lane: Lane, lifetime: int) -> Row:
@@ -159,10 +161,10 @@ def _with_volume(row: Row, daily: Daily, lifetime: int) -> Row:
 def _limits(provider: Provider) -> t.Iterator[tuple[str, str]]:
     one = "in all" if provider.recipe else "an address"
     values = {
-        "connections": provider.connections and f"{_many(provider.connections, 'connection')} {one}",
-        "messages": provider.messages and f"{_many(provider.messages, 'message')} a connection",
+        "connections": provider.connections and f"{many(provider.connections, 'connection')} {one}",
+        "messages": provider.messages and f"{many(provider.messages, 'message')} a connection",
         "rate": provider.rate and f"{provider.rate} from an address",
-        "recipients": provider.recipients and f"{_many(provider.recipients, 'recipient')} a message",
+        "recipients": provider.recipients and f"{many(provider.recipients, 'recipient')} a message",
         "fleet_connections": provider.fleet_connections and f"{provider.fleet_connections} connections of the fleet",
         "fleet_rate": provider.fleet_rate and f"{provider.fleet_rate} from the fleet",
         "family": provider.family and f"IPv{provider.family} only",
@@ -179,14 +181,14 @@ def _share(lane: Lane) -> str:
     said: dict[str, int] = {}
     for share in lane.shares:
         if share.pause:
-            each = f"{_many(share.services, 'message')} {'a second' if share.pause == 1 else f'in {share.pause} s'}"
+            each = f"{many(share.services, 'message')} {'a second' if share.pause == 1 else f'in {share.pause} s'}"
         elif share.processes:
-            each = f"{_many(share.processes, 'connection')} at a time, {_many(share.messages, 'message')} on each"
+            each = f"{many(share.processes, 'connection')} at a time, {many(share.messages, 'message')} on each"
         else:
             each = "as many connections as Postfix likes"
         said[each] = said.get(each, 0) + 1
     return "; ".join(
-        f"{_many(count, 'address', 'addresses')}{', each' if count > 1 else ''} with {each}"
+        f"{many(count, 'address', 'addresses')}{', each' if count > 1 else ''} with {each}"
         for each, count in said.items()) or NO_SHARE
 
 
@@ -232,9 +234,4 @@ def _rate(rate: float, unit: tuple[str, int]) -> str:
 
 
 def _servers(names: t.Sequence[str]) -> str:
-    more = f" and {len(names) - 4:,} more" if len(names) > 4 else ""
-    return ", ".join(names[:4]) + more + (", each" if len(names) > 1 else "")
-
-
-def _many(count: int, what: str, several: str = "") -> str:
-    return f"{count:,} {what if count == 1 else several or f'{what}s'}"
+    return some(names, 4) + (", each" if len(names) > 1 else "")

@@ -24,6 +24,7 @@ from counting import MESSAGE, Event, Habits
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.inventory import read_fleet
 from ansible_collections.mailfleet.sending.plugins.module_utils.shaping import Share, shape
+from ansible_collections.mailfleet.sending.plugins.module_utils.wording import many
 
 SENDER = "news@example.us"
 PORT = "mailfleet-count"  # of the lab's bridge
@@ -180,18 +181,14 @@ def row(case: Case, events: list[Event], shares: list[Share]) -> tuple[str, str,
         measured.append(f"{rates[0]:.2f} to {rates[-1]:.2f}/s over {SECONDS} s, in which a message took {took:.2f} s on"
                         f" average (by the plan {plan:.2f}/s)")
     most = counting.most_at_once(events)
-    promised.append(f"{_many(max(share.connections for share in shares), 'connection')} an address")
+    promised.append(f"{many(max(share.connections for share in shares), 'connection')} an address")
     measured.append(f"at most {max(most.values())}")
     if "connections" in case.limits.get("fleet", {}):
         promised.append(f"{case.limits['fleet']['connections']} of the fleet")
         measured.append(f"at most {counting.most_of_all(events)} of the fleet")
-    promised.append(f"{_many(max(share.messages for share in shares), 'message')} on one")
+    promised.append(f"{many(max(share.messages for share in shares), 'message')} on one")
     measured.append(f"at most {counting.most_a_connection(events)} on one")
     return ", ".join(setting), ", ".join(promised), ", ".join(measured)
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def write_table(rows: list[tuple[str, str, str]]) -> None:
