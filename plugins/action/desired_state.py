@@ -112,7 +112,8 @@ class ActionModule(ActionBase):
             for host, (of, _raw) in of_host.items()
         }
         try:
-            fleet = read_fleet(variables, own, {host: raw for host, (_of, raw) in of_host.items()}, files)
+            inventory = {host: raw for host, (_of, raw) in of_host.items()}
+            fleet = read_fleet(variables, own, inventory, files, self._day())
             mistakes: tuple[Mistake, ...] = ()
         except Mistakes as error:
             # What no value could be made of was read as nothing, which is not the mistake.
@@ -120,6 +121,13 @@ class ActionModule(ActionBase):
         if unfilled or mistakes:
             raise Mistakes([*unfilled.values(), *mistakes])
         return fleet
+
+    def _day(self) -> datetime.date:
+        """The day that the task was given, today where that is none: its arguments are judged behind the inventory."""
+        try:
+            return datetime.date.fromisoformat(self._task.args["date"])
+        except (KeyError, TypeError, ValueError):
+            return today()
 
     @staticmethod
     def _keys_of_servers(task_vars: dict[str, t.Any], day: str) -> list[Key]:
