@@ -40,7 +40,7 @@ def warmup(reader: Reader, value: t.Any, path: str, today: datetime.date | None)
         return None
     else:
         caps = _caps(reader, schedule, where)
-    return model.Warmup(start, caps, name or "the inventory's schedule") if start and caps else None
+    return model.Warmup(start, caps, name) if start and caps else None
 
 
 def _start(reader: Reader, value: t.Any, path: str, today: datetime.date | None) -> datetime.date | None:

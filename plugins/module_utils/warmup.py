@@ -88,7 +88,7 @@ def cap(
             done += not held
         day += ONE_DAY
     if done >= len(schedule):
-        return Cap(None, f"warm: its {len(schedule)} days are over")
+        return Cap(None, "warm: the schedule is over")
     reason = f"day {done + 1} of {len(schedule)}"
     if idle >= IDLE:
         reason += f", begun again: nothing left for {idle} days"

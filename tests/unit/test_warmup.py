@@ -109,7 +109,7 @@ class TestCap:
         (2, days(GOOD, BAD), "day 2 of 5, held: 2026-11-03 had 10 bounces of 50, over 3 %"),
         (2, days(GOOD), "day 2 of 5, not counted on: nothing left for 1 day"),
         (IDLE + 2, days(GOOD, GOOD), "day 1 of 5, begun again: nothing left for 30 days"),
-        (5, days(*[GOOD] * 5), "warm: its 5 days are over"),
+        (5, days(*[GOOD] * 5), "warm: the schedule is over"),
         (-1, {}, "begins on 2026-11-02"),
     ])
     def test_the_reason(self, day, counters, reason):
