@@ -1,0 +1,126 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How much may leave from a new address today at one provider, and where what is over it goes.
+
+The same source runs on the controller, for the plan, and on the nodes, which keep to it. So it imports nothing but the
+standard library.
+"""
+
+from __future__ import annotations
+
+import datetime
+import typing as t
+
+# Over so many of a thousand messages a day does not count, and the cap stays.
+BOUNCES = 30
+DEFERRALS = 5
+# A day with fewer messages is judged as if it had so many: neither one deferral nor one bounce of ten holds anything.
+LEAST = 200
+IDLE = 30  # days without a message, after which an address is as good as new
+WAITING = "retry:4.7.1 what may leave today from addresses that are warmed up has left"
+ONE_DAY = datetime.timedelta(days=1)
+
+
+class Day(t.NamedTuple):
+    """What a provider did with the mail of one address on one day; each attempt counts, each recipient by itself."""
+
+    sent: int = 0
+    deferred: int = 0
+    bounced: int = 0
+
+    @property
+    def messages(self) -> int:
+        """How many reached the provider."""
+        return self.sent + self.deferred + self.bounced
+
+    @property
+    def over(self) -> str:
+        """Which bound the day was over, in words; empty where it was over none."""
+        judged = max(self.messages, LEAST)
+        for count, bound, name in ((self.bounced, BOUNCES, "bounces"), (self.deferred, DEFERRALS, "deferrals")):
+            if count * 1000 > bound * judged:
+                return f"{count} {name} of {self.messages}, over {bound / 10:g} %"
+        return ""
+
+
+class Cap(t.NamedTuple):
+    """How many messages may leave on a day, None for any number, and the reason in words."""
+
+    messages: int | None
+    reason: str
+
+
+def cap(
+    start: datetime.date,
+    schedule: t.Sequence[int],
+    today: datetime.date,
+    counters: t.Mapping[datetime.date, Day] | None = None,
+) -> Cap:
+    """The cap of one address at one provider on one day.
+
+    :arg start: the first day, which has the first step.
+    :arg schedule: the caps, one for each day.
+    :arg today: the day, in UTC as all days here are.
+    :arg counters: what was counted, by day. Of days before the first of them nothing is known, and they count as the
+        schedule says; a day behind it that is missing is one on which nothing left. Without any, none is known.
+    :returns: the cap and its reason. A day counts on where mail left and no bound was exceeded; after ``IDLE`` days
+        without mail the schedule begins again.
+    """
+    if today < start:
+        return Cap(0, f"begins on {start}")
+    known = min(counters) if counters else today
+    done, idle, held = 0, 0, ""
+    day = start
+    while day < today:
+        found = (counters or {}).get(day, Day())
+        if day < known:
+            done += 1
+        elif not found.messages:
+            idle += 1
+            if idle >= IDLE:
+                done, held = 0, ""
+        else:
+            idle = 0
+            held = found.over if done < len(schedule) else ""
+            held = held and f"{day} had {held}"
+            done += not held
+        day += ONE_DAY
+    if done >= len(schedule):
+        return Cap(None, "warm: the schedule is over")
+    reason = f"day {done + 1} of {len(schedule)}"
+    if idle >= IDLE:
+        reason += f", begun again: nothing left for {idle} days"
+    elif held:
+        reason += f", held: {held}"
+    elif idle:
+        reason += f", not counted on: nothing left for {idle} day{'s' * (idle > 1)}"
+    return Cap(schedule[done], reason)
+
+
+def gate(members: t.Sequence[t.Mapping[str, t.Any]], nexthop: str, shut: t.Collection[str]) -> dict[str, str]:
+    """Where mail goes that the choice at random gave to a service: there, or elsewhere where its member is shut.
+
+    :arg members: the members of pools of which one warms up at least, each with its C(pool), its C(service) by which it
+        is known, all of its C(services), its C(weight), and its C(warmups), none of which a warm one has.
+    :arg nexthop: what stands behind the service in a result.
+    :arg shut: the members, by C(service), from which nothing may leave.
+    :returns: for each result of the choice what takes its place. Mail of a shut member goes to the warm members of its
+        pool by their weights, where there is none to open ones, and where there is none either it waits.
+    """
+    entries = {}
+    for pool in dict.fromkeys(member["pool"] for member in members):
+        mine = [member for member in members if member["pool"] == pool]
+        opened = [member for member in mine if member["service"] not in shut]
+        takers = [member for member in opened if not member["warmups"]] or opened
+        taking = [
+            service for number in range(max((len(member["services"]) for member in takers), default=0))
+            for member in takers for service in member["services"][number:number + 1] * member["weight"]
+        ]
+        closed = [service for member in mine if member["service"] in shut for service in member["services"]]
+        for member in opened:
+            entries |= {f"{service}:{nexthop}": f"{service}:{nexthop}" for service in member["services"]}
+        for number, service in enumerate(closed):
+            entries[f"{service}:{nexthop}"] = f"{taking[number % len(taking)]}:{nexthop}" if taking else WAITING
+    return entries
