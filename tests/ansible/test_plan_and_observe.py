@@ -123,6 +123,7 @@ def test_observed_domains_are_written_shown_and_planned_with(world, server):
     kept = json.loads((world.state / "observations.json").read_text())
     assert kept["domains"]["customer.example"] == {"mx": ["aspmx.l.google.com"]}
     assert list(world.written()) == ["observations.json"]
+    assert "Mail logs" not in said and "See that the server answers" not in said
 
     again = world.observe(server, "--diff")
     assert "changed=0" in again and "\n+ " not in again and kept == json.loads(world.written()["observations.json"])

@@ -173,6 +173,19 @@ def rate(events: t.Iterable[Event], peer: str, seconds: float) -> float | None:
     return (len(within) - 1) / (within[-1] - within[0]) if len(within) < len(times) else None
 
 
+def taken(events: t.Iterable[Event]) -> float:
+    """Seconds from the beginning of a connection to its first message, on average: on a busy machine more than the
+    receiver holds a message."""
+    begun: dict[int, float] = {}
+    found = []
+    for event in events:
+        if event.kind == OPEN:
+            begun[event.connection] = event.time
+        elif event.kind == MESSAGE and event.connection in begun:
+            found.append(event.time - begun.pop(event.connection))
+    return sum(found) / len(found)
+
+
 if __name__ == "__main__":
     told = {place: Habits(**habits) for place, habits in json.loads(sys.argv[1]).items()}
     asyncio.run(serve(told, *sys.argv[2:4]))

@@ -28,6 +28,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.shaping import S
 SENDER = "news@example.us"
 PORT = "mailfleet-count"  # of the lab's bridge
 LONG = bool(os.environ.get("MAILFLEET_LONG"))
+TABLE = LONG or bool(os.environ.get("MAILFLEET_TABLE"))  # whether docs/shaping.md is written
 SECONDS = 90 if LONG else 30  # over which a rate is measured, at least
 POOL = {
     "name": "rest",
@@ -160,8 +161,6 @@ def planned(copy: breaking.Copy) -> dict[str, list[Share]]:
     return found
 
 
-
-
 def row(case: Case, events: list[Event], shares: list[Share]) -> tuple[str, str, str]:
     """A row of docs/shaping.md: the setting, what the plan promises, and what was measured."""
     habits = {"hold": "receiver takes {} s a message", "busy": "every {}th connection gets 421",
@@ -176,23 +175,31 @@ def row(case: Case, events: list[Event], shares: list[Share]) -> tuple[str, str,
         promised.append(f"{' or '.join(sorted(said))} an address")
         found = [counting.rate(events, share.member.addresses[0].address, SECONDS) for share in shares]
         rates = sorted(rate for rate in found if rate)
-        measured.append(f"{rates[0]:.2f} to {rates[-1]:.2f}/s over {SECONDS} s")
+        took = counting.taken(events)
+        plan = shares[0].rate(took)
+        measured.append(f"{rates[0]:.2f} to {rates[-1]:.2f}/s over {SECONDS} s, in which a message took {took:.2f} s on"
+                        f" average (by the plan {plan:.2f}/s)")
     most = counting.most_at_once(events)
-    promised.append(f"{max(share.connections for share in shares)} connections an address")
+    promised.append(f"{_many(max(share.connections for share in shares), 'connection')} an address")
     measured.append(f"at most {max(most.values())}")
     if "connections" in case.limits.get("fleet", {}):
         promised.append(f"{case.limits['fleet']['connections']} of the fleet")
         measured.append(f"at most {counting.most_of_all(events)} of the fleet")
-    promised.append(f"{max(share.messages for share in shares)} messages on one")
+    promised.append(f"{_many(max(share.messages for share in shares), 'message')} on one")
     measured.append(f"at most {counting.most_a_connection(events)} on one")
     return ", ".join(setting), ", ".join(promised), ", ".join(measured)
 
 
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 def write_table(rows: list[tuple[str, str, str]]) -> None:
-    """Put rows into docs/shaping.md in the place of those that stand there."""
+    """Put rows into docs/shaping.md in the place of those that stand there of the same settings."""
     path = lab.ROOT / "docs/shaping.md"
     before, begin, rest = path.read_text().partition("<!-- measured: begin -->\n")
-    _old, end, after = rest.partition("<!-- measured: end -->\n")
-    lines = ["| setting | the plan promises | measured |", "| --- | --- | --- |",
-             *(f"| {' | '.join(each)} |" for each in rows)]
+    old, end, after = rest.partition("<!-- measured: end -->\n")
+    kept = {line.split(" | ")[0]: line for line in old.splitlines()[2:]}
+    kept |= {f"| {setting}": f"| {setting} | {promised} | {measured} |" for setting, promised, measured in rows}
+    lines = ["| setting | the plan promises | measured |", "| --- | --- | --- |", *kept.values()]
     path.write_text(before + begin + "\n".join(lines) + "\n" + end + after)
