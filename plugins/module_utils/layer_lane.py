@@ -100,8 +100,8 @@ def gate_of(provider: str) -> str:
 def warming(lane: Lane) -> dict[str, t.Any]:
     """What the program on the node has to know of a lane.
 
-    :returns: the ``nexthop`` of all results of the choice at random, and the ``members`` of pools of which one warms up
-        at least, as ``warmup.gate`` takes them; none where no address does.
+    :returns: the ``nexthop`` of all mail, empty for the domain of each recipient, and the ``members`` of pools of which
+        one warms up at least, as ``warmup.gate`` takes them; none where no address does.
     """
     pools = {share.member.pool for share in lane.shares if share.member.warming}
     kept = any(share.messages > 1 for share in lane.shares)
@@ -131,7 +131,7 @@ def sender_routes(
 
     :arg outlets: the members, each with its delivery services.
     :arg nexthop: where all mail goes; empty for the domain of each recipient.
-    :arg gates: for pools of which an address warms up the table that the choice passes.
+    :arg gates: for pools of which an address warms up the table that makes a result of what was chosen.
     :returns: the maps, of which one at the most knows a sender, and the tables that they need.
     """
     maps, tables = [], {}
@@ -139,8 +139,8 @@ def sender_routes(
         weights = [(member.weight, services) for member, services in outlets if member.pool == pool]
         if not weights or not names:
             continue
-        chosen = ", ".join(f"{name}:{nexthop}" for name in spread(weights))
         gate = f", {gates[pool]}" if gates and pool in gates else ""
+        chosen = ", ".join(name if gate else f"{name}:{nexthop}" for name in spread(weights))
         maps.append(f"pipemap:{{{{table:pool_{pool}}}, randmap:{{{chosen}}}{gate}}}")
         # Our own notices have no sender.
         entries = [[name if "@" in name else f"@{name}", pool] for name in names]

@@ -60,7 +60,8 @@ ProtectKernelLogs=yes
 ProtectKernelModules=yes
 ProtectKernelTunables=yes
 ProtectSystem=strict
-RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+# postmap(1) asks for the host's addresses, whatever it is to do.
+RestrictAddressFamilies=AF_UNIX AF_NETLINK AF_INET AF_INET6
 RestrictNamespaces=yes
 RestrictRealtime=yes
 RestrictSUIDSGID=yes
@@ -148,8 +149,23 @@ class Warmups:
             hold_folder(Path(warmup_node.HOME) / lane, 0o700, ROOT)
         for path, (_before, text) in changed.items():
             write(Path(path), text.encode(), 0o644, ROOT)
-        for command in (["daemon-reload"], ["enable", "--quiet", NAME], ["restart", NAME]):
-            self._must(["systemctl", *command])
+        try:
+            for command in (["daemon-reload"], ["enable", "--quiet", NAME], ["restart", NAME]):
+                self._must(["systemctl", *command])
+        except Failed as error:
+            said = self.programs(["journalctl", "--quiet", "--output=cat", f"--unit={NAME}", "--lines=20"]).out.strip()
+            raise Failed(f"{error}\n{said}\n{self._back(changed)}") from error
+
+    def _back(self, changed: t.Mapping[str, tuple[str | None, str]]) -> str:
+        """Put back what stood before, or take away what did not stand; returns words on what stands now."""
+        if any(before is None for before, _text in changed.values()):
+            self._remove(False)
+            return "the program is taken away again"
+        for path, (before, _text) in changed.items():
+            write(Path(path), (before or "").encode(), 0o644, ROOT)
+        self._must(["systemctl", "daemon-reload"])
+        self._must(["systemctl", "restart", NAME])
+        return "what stood before stands again"
 
     def _judge(self, files: t.Mapping[str, str]) -> None:
         """Have the node's own python3 read the program and what it shall keep, and systemd the unit.

@@ -83,8 +83,7 @@ def cap(
                 done, held = 0, ""
         else:
             idle = 0
-            held = found.over if done < len(schedule) else ""
-            held = held and f"{day} had {held}"
+            held = f"{day} had {found.over}" if found.over else ""
             done += not held
         day += ONE_DAY
     if done >= len(schedule):
@@ -104,10 +103,11 @@ def gate(members: t.Sequence[t.Mapping[str, t.Any]], nexthop: str, opened: t.Map
 
     :arg members: the members of pools of which one warms up at least, each with its C(pool), its C(service) by which it
         is known, all of its C(services), its C(weight), and its C(warmups), none of which a warm one has.
-    :arg nexthop: what stands behind the service in a result.
+    :arg nexthop: where all mail goes; empty for the domain of each recipient.
     :arg opened: for each member that warms up, by C(service), how many of its services are open.
-    :returns: for each result of the choice what takes its place. Mail of a member without any goes to the warm members
-        of its pool by their weights, where there is none to open ones, and where there is none either it waits.
+    :returns: for each service that may be chosen a transport with its next hop. Mail of a member without any goes to
+        the warm members of its pool by their weights, where there is none to open ones, and where there is none either
+        it waits.
     """
     entries = {}
     for pool in dict.fromkeys(member["pool"] for member in members):
@@ -127,5 +127,5 @@ def gate(members: t.Sequence[t.Mapping[str, t.Any]], nexthop: str, opened: t.Map
             for number, service in enumerate(member["services"]):
                 taker = own[number % len(own)] if own else taking[moved % len(taking)] if taking else ""
                 moved += not own
-                entries[f"{service}:{nexthop}"] = f"{taker}:{nexthop}" if taker else WAITING
+                entries[service] = f"{taker}:{nexthop}" if taker else WAITING
     return entries

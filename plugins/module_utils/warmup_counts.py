@@ -20,7 +20,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.warmup import Da
 
 # What smtp(8) logs of a recipient. A recipient, and the receiver's answer, may hold anything, a line like it as well.
 LINE = re.compile(
-    r">, (?:orig_to=<[^>]*>, )?relay=([^,]+), (?:conn_use=\d+, )?delay=[\d.]+, delays=[\d./]+, dsn=\d\.\d+\.\d+,"
+    r">, relay=([^,]+), (?:conn_use=\d+, )?delay=[\d.]+, delays=[\d./]+, dsn=\d\.\d+\.\d+,"
     r" status=(sent|deferred|bounced) "
 )
 VERSION = 1

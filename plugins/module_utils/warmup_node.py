@@ -19,6 +19,7 @@ import datetime
 import json
 import os
 import selectors
+import signal
 import socket
 import subprocess
 import sys
@@ -35,6 +36,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.warmup_counts im
 )
 
 HOME = "/var/lib/mailfleet/warmup"
+SPOOL = "/var/spool"
 WANTED = "wanted.json"
 KEPT = "state.json"
 SAVE = 15  # seconds after which what was counted is on the disk at the latest; what was not is counted again
@@ -69,13 +71,17 @@ def entry(line: bytes) -> Entry:
 
 @dataclasses.dataclass
 class Keeper:
-    """The lanes of a node with what was counted. ``run`` runs a program and raises Failed where it fails."""
+    """The lanes of a node with what was counted.
+
+    ``run`` runs a program, ``reload`` has a lane's queue manager look anew at what it has; both raise Failed.
+    """
 
     lanes: t.Mapping[str, t.Mapping[str, t.Any]]
     state: State
     clock: Clock = Clock()
     home: str = HOME
     run: t.Callable[[list[str]], None] = lambda command: run(command)
+    reload: t.Callable[[str], None] = lambda lane: reload(lane)
     dirty: bool = False
 
     def __post_init__(self) -> None:
@@ -162,7 +168,7 @@ class Keeper:
             os.replace(f"{path}.next", path)
         if before != sending:
             if before is None or set(before) - set(sending):
-                self.run(["systemctl", "try-reload-or-restart", f"mailfleet-lane@{lane}.service"])
+                self.reload(lane)
             self.state.opened[lane] = sending
             self.dirty = True
             for _lane, member in self._warming(lane):
@@ -191,6 +197,17 @@ def run(command: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, stdin=subprocess.DEVNULL)
     if done.returncode:
         raise Failed(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip() or done.returncode}")
+
+
+def reload(lane: str, spool: str = SPOOL, processes: str = "/proc") -> None:
+    """Do what ``postfix reload`` does, which would need more rights: tell the lane's master(8), where it runs.
+
+    systemd would do it too, for those only who may do everything (CAP_SYS_ADMIN).
+    """
+    pid = int(_read(f"{spool}/postfix-{lane}/pid/master.pid") or 0)
+    # A file that outlived its master may name anybody.
+    if pid and _read(f"{processes}/{pid}/comm") == "master\n":
+        os.kill(pid, signal.SIGHUP)
 
 
 def journal(keeper: Keeper) -> list[str]:

@@ -113,6 +113,15 @@ def wanted(made: model.Fleet) -> tuple[dict, list[dict]]:
         {"name": "acme", "layer": layer, "warmup": warming(lane)}]
 
 
+def apply(node: Node, made: model.Fleet, *options: str) -> dict:
+    """Bring the server to what a fleet wants. It comes out of a file, lest Ansible fills in its braces."""
+    layers, lanes = wanted(made)
+    path = node.controller.folder / "wanted.json"
+    path.write_text(json.dumps({"layers": layers, "lanes": lanes}))
+    read = f"(lookup('ansible.builtin.file', '{path}') | from_json)"
+    return node.apply(f"{{{{ {read}.layers }}}}", *options, lanes=f"{{{{ {read}.lanes }}}}")
+
+
 @pytest.fixture(scope="module", params=[pytest.param("bookworm", marks=pytest.mark.long), "trixie"])
 def days(request, tmp_path_factory):
     """Two days on a server: what was told in check mode and done, and what the receiver got. The program dies once."""
@@ -122,10 +131,9 @@ def days(request, tmp_path_factory):
         server.write("/root/receiver.py", RECEIVER)
         server.write("/root/send.py", SEND)
         node.shell("systemd-run --quiet --unit=receiver python3 /root/receiver.py")
-        layers, lanes = wanted(fleet())
-        checked = node.apply(layers, "--check", "--diff", lanes=lanes)
-        first = node.apply(layers, lanes=lanes)
-        second = node.apply(layers, lanes=lanes)
+        checked = apply(node, fleet(), "--check", "--diff")
+        first = apply(node, fleet(), "--diff")
+        second = apply(node, fleet())
         begin = int(time.time()) + 2
         short = f"[Service]\nEnvironment='MAILFLEET_DAY={begin} {DAY}'\n"
         server.write(f"/etc/systemd/system/{UNIT}.d/day.conf", short)
@@ -215,10 +223,9 @@ def test_it_needs_few_rights(days):
 def test_it_goes_without_a_trace_when_no_address_is_warmed_up(days):
     node = days.node
     node.shell(f"rm -r /etc/systemd/system/{UNIT}.d")
-    layers, lanes = wanted(fleet(warm=True))
-    node.apply(layers, lanes=lanes)
+    apply(node, fleet(warm=True))
     left = node.shell(f"ls -d {HOME} /usr/local/lib/mailfleet /etc/systemd/system/*warmup* "
                       "/etc/systemd/system/*/*warmup* 2>/dev/null || :")
     maps = node.shell("postconf -c /etc/postfix-acme -h sender_dependent_default_transport_maps")
     assert left == "" and "pipemap" in maps and "gate" not in maps
-    assert not node.apply(layers, lanes=lanes)["changed"]
+    assert not apply(node, fleet(warm=True))["changed"]

@@ -133,17 +133,17 @@ class TestGate:
         opened = {each["service"]: count for each, count in zip(found, counts) if each["warmups"]}
         able = {each["service"]: each["services"][:opened.get(each["service"], 9)] for each in found}
         entries = gate(found, nexthop, opened)
-        assert set(entries) == {f"{name}:{nexthop}" for each in found for name in each["services"]}
-        of = {f"{name}:{nexthop}": each for each in found for name in each["services"]}
-        for key, taker in entries.items():
-            pool = [each for each in found if each["pool"] == of[key]["pool"]]
+        of = {name: each for each in found for name in each["services"]}
+        assert set(entries) == set(of)
+        for service, result in entries.items():
+            pool = [each for each in found if each["pool"] == of[service]["pool"]]
             if not any(able[each["service"]] for each in pool):
-                assert taker == WAITING
+                assert result == WAITING
                 continue
-            assert of[taker] in pool and taker in [f"{name}:{nexthop}" for name in able[of[taker]["service"]]]
-            if able[of[key]["service"]]:
-                assert of[taker] is of[key] and (taker == key or key not in
-                                                 [f"{name}:{nexthop}" for name in able[of[key]["service"]]])
+            taker, _colon, behind = result.partition(":")
+            assert behind == nexthop and of[taker] in pool and taker in able[of[taker]["service"]]
+            if able[of[service]["service"]]:
+                assert of[taker] is of[service] and (taker == service or service not in able[of[service]["service"]])
             else:
                 assert not of[taker]["warmups"] or all(each["warmups"] for each in pool)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -51,7 +52,7 @@ class Node:
         self.number = 0
 
     def again(self, state: State) -> Keeper:
-        self.keeper = Keeper(self.lanes, state, Clock(), str(self.folder), self.run)
+        self.keeper = Keeper(self.lanes, state, Clock(), str(self.folder), self.run, self.reload)
         return self.keeper
 
     def run(self, command: list[str]) -> None:
@@ -60,6 +61,9 @@ class Node:
             path = command[1].removeprefix("hash:")
             with open(path, encoding="utf-8") as text, open(f"{path}.db", "w", encoding="utf-8") as built:
                 built.write(text.read())
+
+    def reload(self, lane: str) -> None:
+        self.told.append(["reload", lane])
 
     def log(self, message: str = "", count: int = 1, service: str = NEW, moment: float = NOW) -> None:
         for _each in range(count):
@@ -74,7 +78,7 @@ class Node:
 
     @property
     def reloads(self) -> int:
-        return sum(command[0] == "systemctl" for command in self.told)
+        return self.told.count(["reload", "acme"])
 
 
 @pytest.fixture
@@ -161,28 +165,28 @@ class TestState:
 class TestKeeper:
     def test_it_opens_and_shuts_before_the_cap_can_be_exceeded(self, node):
         node.keeper.keep(NOW)
-        assert node.gate == {f"{NEW}:": f"{NEW}:", f"{OLD}:": f"{OLD}:"}
+        assert node.gate == {NEW: f"{NEW}:", OLD: f"{OLD}:"}
         node.told.clear()
         node.log(count=4)
         node.keeper.keep(NOW)
-        assert node.gate[f"{NEW}:"] == f"{NEW}:" and node.told == []
+        assert node.gate[NEW] == f"{NEW}:" and node.told == []
         node.log()
         node.keeper.keep(NOW)
-        assert node.gate == {f"{NEW}:": f"{OLD}:", f"{OLD}:": f"{OLD}:"}
-        assert node.told[1:] == [["systemctl", "try-reload-or-restart", "mailfleet-lane@acme.service"]]
+        assert node.gate == {NEW: f"{OLD}:", OLD: f"{OLD}:"}
+        assert node.told[1:] == [["reload", "acme"]]
 
     def test_the_next_day_opens_without_a_reload(self, node):
         node.log(count=5)
         node.keeper.keep(NOW)
         node.told.clear()
         node.keeper.keep(NOW + 86400)
-        assert node.gate[f"{NEW}:"] == f"{NEW}:" and node.reloads == 0
+        assert node.gate[NEW] == f"{NEW}:" and node.reloads == 0
 
     def test_where_there_is_no_warm_address_mail_waits(self, tmp_path):
         alone = Node(tmp_path, member(NEW, [5]))
         alone.log(count=5)
         alone.keeper.keep(NOW)
-        assert alone.gate == {f"{NEW}:": WAITING}
+        assert alone.gate == {NEW: WAITING}
 
     def test_each_kind_of_attempt_counts_and_no_other_line(self, node):
         for status in ("sent", "deferred", "bounced"):
@@ -208,6 +212,14 @@ class TestKeeper:
             assert left + under_way <= caps
             assert opened or left > caps - services
 
+    def test_with_more_services_than_the_cap_has_messages_some_are_open(self, tmp_path):
+        node = Node(tmp_path, member(NEW, [1, 90000], services=3))
+        node.keeper.keep(NOW)
+        assert set(node.gate.values()) == {f"{NEW}:"}
+        node.log()
+        node.keeper.keep(NOW)
+        assert set(node.gate.values()) == {WAITING}
+
     def test_a_day_over_a_bound_holds_the_cap(self, tmp_path):
         node = Node(tmp_path, member(NEW, [5, 9]), member(OLD))
         node.log(count=3)
@@ -218,9 +230,9 @@ class TestKeeper:
     def test_shut_lets_nobody_send_and_the_next_start_opens_again(self, node):
         node.keeper.keep(NOW)
         node.keeper.shut()
-        assert node.gate[f"{NEW}:"] == f"{OLD}:" and node.reloads == 2
+        assert node.gate[NEW] == f"{OLD}:" and node.reloads == 2
         node.keeper.keep(NOW)
-        assert node.gate[f"{NEW}:"] == f"{NEW}:"
+        assert node.gate[NEW] == f"{NEW}:"
 
     def test_what_was_counted_goes_on_where_it_was_saved(self, node):
         node.log(count=2)
@@ -234,19 +246,17 @@ class TestKeeper:
         node.keeper.save()
         node.log(count=5)
 
-        def dies(command):
-            if command[0] == "systemctl":
-                raise KeyboardInterrupt
-            node.run(command)
+        def dies(lane):
+            raise KeyboardInterrupt
 
-        node.keeper.run = dies
+        node.keeper.reload = dies
         with pytest.raises(KeyboardInterrupt):
             node.keeper.keep(NOW)
         again = node.again(warmup_node.kept(str(node.folder), Clock()))
         node.number, node.told = 0, []
         node.log(count=5)
         again.keep(NOW)
-        assert node.reloads == 1 and node.gate[f"{NEW}:"] == f"{OLD}:"
+        assert node.reloads == 1 and node.gate[NEW] == f"{OLD}:"
 
     def test_one_lane_that_does_not_obey_does_not_keep_the_others_open(self, node):
         node.lanes["last"] = {"nexthop": "", "members": [member("out-198-51-100-13", [5])]}
@@ -254,12 +264,11 @@ class TestKeeper:
         keeper = node.again(State())
         keeper.keep(NOW)
 
-        def refuses(command):
-            if command[-1].startswith("mailfleet-lane@acme"):
+        def refuses(lane):
+            if lane == "acme":
                 raise Failed("no")
-            node.run(command)
 
-        keeper.run = refuses
+        keeper.reload = refuses
         with pytest.raises(Failed, match="no"):
             keeper.shut()
         assert WAITING in (node.folder / "last" / "gate.db").read_text()
@@ -275,13 +284,12 @@ class TestKeeper:
 class TestProgram:
     @pytest.fixture
     def home(self, tmp_path, monkeypatch):
-        """A home, and a PATH on which journalctl gives what the file `log` has, postmap and systemctl do no harm."""
+        """A home, and a PATH on which journalctl gives what the file `log` has; the lane does not run."""
         programs = tmp_path / "bin"
         programs.mkdir()
         for name, script in {
             "journalctl": f'case "$*" in *--follow*) exit 0;; esac; cat {tmp_path}/log',
             "postmap": 'cp "${1#hash:}" "${1#hash:}.db"',
-            "systemctl": f'echo "$@" >> {tmp_path}/told',
         }.items():
             (programs / name).write_text(f"#!/bin/sh\n{script}\n")
             (programs / name).chmod(0o755)
@@ -316,7 +324,19 @@ class TestProgram:
         assert "nothing leaves from addresses that are warmed up until this is mended" in capsys.readouterr().err
         assert warmup_node.main(["shut"], str(home)) == 0
         assert self.gate(home) == f"{OLD}:"
-        assert (home / "told").read_text() == "try-reload-or-restart mailfleet-lane@acme.service\n"
+
+    @pytest.mark.parametrize("name, signalled", [("master", True), ("sleep", False)])
+    def test_a_lane_is_reloaded_by_its_masters_signal_and_nobody_elses(self, tmp_path, name, signalled):
+        with subprocess.Popen(["sleep", "60"]) as process:
+            for path, text in {"spool/postfix-acme/pid/master.pid": f"{process.pid:>20}\n",
+                               f"proc/{process.pid}/comm": f"{name}\n"}.items():
+                (tmp_path / path).parent.mkdir(parents=True)
+                (tmp_path / path).write_text(text)
+            warmup_node.reload("acme", str(tmp_path / "spool"), str(tmp_path / "proc"))
+            if not signalled:
+                process.kill()
+            assert process.wait(10) == (-signal.SIGHUP if signalled else -signal.SIGKILL)
+        warmup_node.reload("other", str(tmp_path / "spool"))
 
     def test_damaged_counters_are_kept_aside_and_nothing_leaves_that_day(self, home, capsys):
         (home / "state.json").write_text('{"version": 1, "cur')
