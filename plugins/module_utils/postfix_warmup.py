@@ -43,6 +43,10 @@ ExecStart=/usr/bin/python3 -B -m {PACKAGE}.warmup_node
 ExecStopPost=/usr/bin/python3 -B -m {PACKAGE}.warmup_node shut
 Restart=always
 RestartSec=5
+# Until it is known that all of it has ended nothing is shut, which systemd in some containers is never told.
+TimeoutStopSec=5
+# It has a second between a line of the log and the next message.
+Nice=-10
 UMask=0077
 ReadWritePaths={warmup_node.HOME}
 CapabilityBoundingSet=
