@@ -83,8 +83,7 @@ def cap(
                 done, held = 0, ""
         else:
             idle = 0
-            held = found.over if done < len(schedule) else ""
-            held = held and f"{day} had {held}"
+            held = f"{day} had {found.over}" if found.over else ""
             done += not held
         day += ONE_DAY
     if done >= len(schedule):
@@ -99,28 +98,34 @@ def cap(
     return Cap(schedule[done], reason)
 
 
-def gate(members: t.Sequence[t.Mapping[str, t.Any]], nexthop: str, shut: t.Collection[str]) -> dict[str, str]:
-    """Where mail goes that the choice at random gave to a service: there, or elsewhere where its member is shut.
+def gate(members: t.Sequence[t.Mapping[str, t.Any]], nexthop: str, opened: t.Mapping[str, int]) -> dict[str, str]:
+    """Where mail goes that the choice at random gave to a service: there, or elsewhere where that is shut.
 
     :arg members: the members of pools of which one warms up at least, each with its C(pool), its C(service) by which it
         is known, all of its C(services), its C(weight), and its C(warmups), none of which a warm one has.
-    :arg nexthop: what stands behind the service in a result.
-    :arg shut: the members, by C(service), from which nothing may leave.
-    :returns: for each result of the choice what takes its place. Mail of a shut member goes to the warm members of its
-        pool by their weights, where there is none to open ones, and where there is none either it waits.
+    :arg nexthop: where all mail goes; empty for the domain of each recipient.
+    :arg opened: for each member that warms up, by C(service), how many of its services are open.
+    :returns: for each service that may be chosen a transport with its next hop. Mail of a member without any goes to
+        the warm members of its pool by their weights, where there is none to open ones, and where there is none either
+        it waits.
     """
     entries = {}
     for pool in dict.fromkeys(member["pool"] for member in members):
         mine = [member for member in members if member["pool"] == pool]
-        opened = [member for member in mine if member["service"] not in shut]
-        takers = [member for member in opened if not member["warmups"]] or opened
+        able = {
+            member["service"]: member["services"][: opened.get(member["service"], 0) if member["warmups"] else None]
+            for member in mine
+        }
+        warm = [member for member in mine if not member["warmups"]]
         taking = [
-            service for number in range(max((len(member["services"]) for member in takers), default=0))
-            for member in takers for service in member["services"][number:number + 1] * member["weight"]
+            service for number in range(max(map(len, able.values())))
+            for member in warm or mine for service in able[member["service"]][number:number + 1] * member["weight"]
         ]
-        closed = [service for member in mine if member["service"] in shut for service in member["services"]]
-        for member in opened:
-            entries |= {f"{service}:{nexthop}": f"{service}:{nexthop}" for service in member["services"]}
-        for number, service in enumerate(closed):
-            entries[f"{service}:{nexthop}"] = f"{taking[number % len(taking)]}:{nexthop}" if taking else WAITING
+        moved = 0
+        for member in mine:
+            own = able[member["service"]]
+            for number, service in enumerate(member["services"]):
+                taker = own[number % len(own)] if own else taking[moved % len(taking)] if taking else ""
+                moved += not own
+                entries[service] = f"{taker}:{nexthop}" if taker else WAITING
     return entries

@@ -12,11 +12,12 @@ import pytest
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import fleet_plan
 from ansible_collections.mailfleet.sending.plugins.module_utils.inventory import read_fleet
+from ansible_collections.mailfleet.sending.plugins.module_utils.layer_lane import gate_of, lane_layer, warming
 from ansible_collections.mailfleet.sending.plugins.module_utils.layer_throttle import throttle_layer
 from ansible_collections.mailfleet.sending.plugins.module_utils.observations import Observations
 from ansible_collections.mailfleet.sending.plugins.module_utils.shaping import shape
 from ansible_collections.mailfleet.sending.plugins.module_utils.shaping_plan import rows, text
-from ansible_collections.mailfleet.sending.plugins.module_utils.warmup import Day
+from ansible_collections.mailfleet.sending.plugins.module_utils.warmup import Day, gate
 
 START = datetime.date(2026, 11, 2)
 TODAY = START + datetime.timedelta(days=3)
@@ -94,6 +95,44 @@ def test_where_no_address_is_warm_mail_to_others_leaves_all_the_same():
     (server,) = made.servers
     routes = throttle_layer(made, server, shape(made).lanes)["parameters"]["sender_dependent_default_transport_maps"]
     assert "out-198-51-100-11:" in routes
+
+
+class TestLane:
+    def test_the_choice_of_a_pool_passes_the_table_and_no_other_pools_does(self):
+        made = fleet()
+        (lane,) = shape(made).lanes
+        parameters = lane_layer(made, made.servers[0], lane)["parameters"]
+        bulk, rest = parameters["sender_dependent_default_transport_maps"].split(", pipemap:")
+        assert bulk.endswith(", hash:/var/lib/mailfleet/warmup/acme/gate}") and "hash:" not in rest
+        # What the table did not know would leave by the first service.
+        assert parameters["default_transport"].startswith("retry:4.")
+
+    def test_the_table_knows_every_result_of_the_choice(self):
+        for provider in (ACME, {**ACME, "messages": 20, "nexthop": "acme.test"}):
+            made = fleet(provider=provider)
+            (lane,) = shape(made).lanes
+            maps = lane_layer(made, made.servers[0], lane)["parameters"]["sender_dependent_default_transport_maps"]
+            chosen = maps.split("randmap:{")[1].partition("}")[0].split(", ")
+            known = warming(lane)
+            assert set(gate(known["members"], known["nexthop"], {})) == set(chosen)
+
+    def test_each_recipient_has_a_delivery_of_its_own(self):
+        made = fleet(provider={**ACME, "recipients": 50}, schedule=[50])
+        (lane,) = shape(made).lanes
+        parameters = lane_layer(made, made.servers[0], lane)["parameters"]
+        limits = {name: value for name, value in parameters.items() if name.endswith("destination_recipient_limit")}
+        assert limits == {"out-198-51-100-10_destination_recipient_limit": "50",
+                          "out-198-51-100-11_destination_recipient_limit": "1",
+                          "out-198-51-100-12_destination_recipient_limit": "50"}
+        assert parameters["out-198-51-100-11_transport_rate_delay"] == "1s"
+
+    def test_a_lane_whose_addresses_are_warm_has_none(self):
+        addresses = [{"address": FIRST, "helo": "mta1.example.com"}]
+        made = read_fleet({"sending_domains": [{"name": "example.com"}], "sending_providers": [ACME]},
+                          {"mta1": {"sending_addresses": addresses}})
+        (lane,) = shape(made).lanes
+        assert warming(lane)["members"] == []
+        assert gate_of("acme") not in str(lane_layer(made, made.servers[0], lane))
 
 
 class TestPlan:
