@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import re
 import time
 
 import breaking
@@ -124,6 +125,7 @@ def test_a_domain_that_moves_is_told_and_goes_another_way_with_the_next_run(flee
         told = fleet.observe(sending_observe_logs=False).output
     assert f"  {CUSTOMER}: from orange to google, by MX mx.gmail.com instead of mx.orange.fr\n" in told
     plan = lab_runs.run(inventory=fleet.copy.path, playbook=PLAN).ok()
-    assert f"  by MX    1 at gmail.com: {CUSTOMER}\n" in plan.output
+    # Others may be in the log of what was sent before.
+    assert re.search(rf"^  by MX    [1-9] at gmail\.com: .*\b{re.escape(CUSTOMER)}\b", plan.output, re.MULTILINE)
     lab_runs.run("--limit", SERVER, inventory=fleet.copy.path)
     assert way(SERVER, CUSTOMER) == way(SERVER, "gmail.com") != way(SERVER, "orange.fr")
