@@ -111,7 +111,8 @@ class State:
 
 
 def _numbers(value: t.Any) -> list[int]:
-    if not isinstance(value, list) or len(value) != 3 or any(type(one) is not int or one < 0 for one in value):
+    whole = isinstance(value, list) and all(isinstance(one, int) and not isinstance(one, bool) for one in value)
+    if not whole or len(value) != 3 or min(value) < 0:
         raise Damaged(f"{value!r} is no day's counters")
     return value
 

@@ -69,6 +69,32 @@ def entry(line: bytes) -> Entry:
         raise ValueError(f"no entry of the log: {error!r}") from error
 
 
+def _read(path: str) -> str | None:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
+
+
+def run_program(command: list[str]) -> None:
+    """Run a program; raises Failed where it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, stdin=subprocess.DEVNULL)
+    if done.returncode:
+        raise Failed(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip() or done.returncode}")
+
+
+def reload_lane(lane: str, spool: str = SPOOL, processes: str = "/proc") -> None:
+    """Do what ``postfix reload`` does, which would need more rights: tell the lane's master(8), where it runs.
+
+    systemd would do it too, for those only who may do everything (CAP_SYS_ADMIN).
+    """
+    pid = int(_read(f"{spool}/postfix-{lane}/pid/master.pid") or 0)
+    # A file that outlived its master may name anybody.
+    if pid and _read(f"{processes}/{pid}/comm") == "master\n":
+        os.kill(pid, signal.SIGHUP)
+
+
 @dataclasses.dataclass
 class Keeper:
     """The lanes of a node with what was counted.
@@ -80,8 +106,8 @@ class Keeper:
     state: State
     clock: Clock = Clock()
     home: str = HOME
-    run: t.Callable[[list[str]], None] = lambda command: run(command)
-    reload: t.Callable[[str], None] = lambda lane: reload(lane)
+    run: t.Callable[[list[str]], None] = run_program
+    reload: t.Callable[[str], None] = reload_lane
     dirty: bool = False
 
     def __post_init__(self) -> None:
@@ -184,32 +210,6 @@ class Keeper:
                 for member in wanted["members"] if member["warmups"]]
 
 
-def _read(path: str) -> str | None:
-    try:
-        with open(path, encoding="utf-8") as file:
-            return file.read()
-    except FileNotFoundError:
-        return None
-
-
-def run(command: list[str]) -> None:
-    """Run a program; raises Failed where it fails."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, stdin=subprocess.DEVNULL)
-    if done.returncode:
-        raise Failed(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip() or done.returncode}")
-
-
-def reload(lane: str, spool: str = SPOOL, processes: str = "/proc") -> None:
-    """Do what ``postfix reload`` does, which would need more rights: tell the lane's master(8), where it runs.
-
-    systemd would do it too, for those only who may do everything (CAP_SYS_ADMIN).
-    """
-    pid = int(_read(f"{spool}/postfix-{lane}/pid/master.pid") or 0)
-    # A file that outlived its master may name anybody.
-    if pid and _read(f"{processes}/{pid}/comm") == "master\n":
-        os.kill(pid, signal.SIGHUP)
-
-
 def journal(keeper: Keeper) -> list[str]:
     """The command that shows the log from where it was read last."""
     place = f"--after-cursor={keeper.state.cursor}" if keeper.state.cursor else f"--since=@{keeper.since}"
@@ -280,7 +280,8 @@ def ready() -> None:
 
 def say(text: str) -> None:
     """Write a line to the log."""
-    print(text, file=sys.stderr, flush=True)
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
 
 
 def main(arguments: t.Sequence[str], home: str = HOME) -> int:
@@ -309,4 +310,4 @@ def main(arguments: t.Sequence[str], home: str = HOME) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    raise SystemExit(main(sys.argv[1:]))

@@ -124,7 +124,7 @@ def apply(node: Node, made: model.Fleet, *options: str) -> dict:
 @pytest.fixture(scope="module", params=[pytest.param("bookworm", marks=pytest.mark.long), "trixie"])
 def days(request, tmp_path_factory):
     """Two days on a server, and what the receiver got. The program dies once."""
-    server = Server(f"warmup-{request.param}", next(name for name, suite in SUITES.items() if suite == request.param))
+    server = Server(f"warmup-{request.param}", {suite: name for name, suite in SUITES.items()}[request.param])
     try:
         node = Node(server, Controller(tmp_path_factory.mktemp("controller")))
         server.write("/root/receiver.py", RECEIVER)

@@ -332,11 +332,11 @@ class TestProgram:
                                f"proc/{process.pid}/comm": f"{name}\n"}.items():
                 (tmp_path / path).parent.mkdir(parents=True)
                 (tmp_path / path).write_text(text)
-            warmup_node.reload("acme", str(tmp_path / "spool"), str(tmp_path / "proc"))
+            warmup_node.reload_lane("acme", str(tmp_path / "spool"), str(tmp_path / "proc"))
             if not signalled:
                 process.kill()
             assert process.wait(10) == (-signal.SIGHUP if signalled else -signal.SIGKILL)
-        warmup_node.reload("other", str(tmp_path / "spool"))
+        warmup_node.reload_lane("other", str(tmp_path / "spool"))
 
     def test_damaged_counters_are_kept_aside_and_nothing_leaves_that_day(self, home, capsys):
         (home / "state.json").write_text('{"version": 1, "cur')

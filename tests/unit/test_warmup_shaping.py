@@ -27,7 +27,9 @@ NEW_AND_OLD = {"name": "bulk", "senders": ["example.us"], "addresses": [NEW, OLD
 ONLY_NEW = {**NEW_AND_OLD, "addresses": [NEW]}
 
 
-def fleet(pool=NEW_AND_OLD, provider=ACME, schedule="gentle", first=None):
+def fleet(schedule="gentle", first=None, **change):
+    made = {"pool": NEW_AND_OLD, "provider": ACME, **change}
+    provider, pool = made["provider"], made["pool"]
     addresses = [
         {"address": FIRST, "helo": "mta1.example.com", **({"warmup": first} if first else {})},
         {"address": NEW, "helo": "mta1b.example.com", "warmup": {"start": START, "schedule": schedule}},
