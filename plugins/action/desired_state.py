@@ -36,7 +36,7 @@ class ActionModule(ActionBase):
             # Before the task's own arguments, which come of the inventory too, so that its mistakes are told together.
             # What only DNS is verified by needs none of the files that servers or probes get.
             files = None if self._task.args.get("dns_only") else ControllerFiles(self._loader)
-            fleet = read_variables(self._templar, task_vars, files)
+            fleet = read_variables(self._templar, task_vars, files, self._task.args.get("date"))
         except ValueError as error:
             raise AnsibleActionFail(str(error)) from error
         _checked, arguments = self.validate_argument_spec(

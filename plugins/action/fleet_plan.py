@@ -40,7 +40,8 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         try:
             # Before the task's own arguments, which come of the inventory too, so that its mistakes are told together.
-            fleet = read_variables(self._templar, task_vars or {}, ControllerFiles(self._loader))
+            files, date = ControllerFiles(self._loader), self._task.args.get("date")
+            fleet = read_variables(self._templar, task_vars or {}, files, date)
             _checked, arguments = self.validate_argument_spec(ARGUMENTS)
             made = _plan(fleet, State(arguments["state"], dry=True), arguments["date"])
         except ValueError as error:

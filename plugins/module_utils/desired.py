@@ -20,7 +20,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.desired_records 
 )
 from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import PROBE_LOGIN, Fleet, Server
 from ansible_collections.mailfleet.sending.plugins.module_utils.layer_dkim import dkim_layer
-from ansible_collections.mailfleet.sending.plugins.module_utils.layer_lane import lane_layer
+from ansible_collections.mailfleet.sending.plugins.module_utils.layer_lane import lane_layer, warming
 from ansible_collections.mailfleet.sending.plugins.module_utils.layer_postfix import postfix_layer
 from ansible_collections.mailfleet.sending.plugins.module_utils.layer_throttle import throttle_layer
 from ansible_collections.mailfleet.sending.plugins.module_utils.pools import to_prove
@@ -154,6 +154,7 @@ def _server(
             "throttle": throttle_layer(fleet, server, lanes, hosted),
         },
         "lanes": [
-            {"name": lane.provider.name, "layer": lane_layer(fleet, server, lane)} for lane in lanes
+            {"name": lane.provider.name, "layer": lane_layer(fleet, server, lane), "warmup": warming(lane)}
+            for lane in lanes
         ],
     }

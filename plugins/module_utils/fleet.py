@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import fractions
 import ipaddress
 import typing as t
@@ -25,15 +26,26 @@ def probe_sender(transport: str, domain: str) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
+class Warmup:
+    """How a new address is warmed up: its first day (in UTC), and the messages that may leave a day and provider."""
+
+    start: datetime.date
+    caps: tuple[int, ...]
+    name: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
 class Address:
     """One sending IP of a server and the HELO name that it speaks under.
 
-    ``bind`` is what the server binds where a 1:1 NAT shows ``address`` outside; else it equals ``address``.
+    ``bind`` is what the server binds where a 1:1 NAT shows ``address`` outside; else it equals ``address``. ``warmup``
+    is None where the address is warm.
     """
 
     address: str
     helo: str
     bind: str
+    warmup: Warmup | None = None
 
     @property
     def family(self) -> int:

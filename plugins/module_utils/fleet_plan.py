@@ -78,7 +78,7 @@ class Plan:
     @property
     def warnings(self) -> tuple[str, ...]:
         """All that the user should look at, each with the provider or server that it is about."""
-        found = [f"{name}: {said}" for name, said in self.shaping.warnings]
+        found = [f"{name}: {said}" if name else said for name, said in self.shaping.warnings]
         found += [f"{row.provider} on {row.server}: {said}" for row in self.rows for said in row.warnings]
         found += [str(each) for each in self.astray]
         return (*found, *self.notes)
@@ -115,7 +115,7 @@ def plan(fleet: Fleet, observed: Observations, records: t.Sequence[Record], publ
     return Plan(
         fleet,
         observed,
-        tuple(shaping_plan.rows(shaping, fleet, _by_provider(observed))),
+        tuple(shaping_plan.rows(shaping, fleet, _by_provider(observed), today=date)),
         shaping,
         {pool.name: (sent.get(pool.name, ()), tuple(_shares(own, pool.name))) for pool in pools(fleet)},
         at,
@@ -140,7 +140,8 @@ def text(made: Plan) -> str:
     parts += stray(made.astray)
     parts += unnamed(made.unnamed)
     parts.append(_dns(made))
-    parts += ["\n".join(f"! {note}" for note in made.notes)] if made.notes else []
+    notes = (*(said for name, said in made.shaping.warnings if not name), *made.notes)
+    parts += ["\n".join(f"! {note}" for note in notes)] if notes else []
     said = len(made.warnings)
     parts.append(f"{many(said, 'warning')}, in the lines marked with !" if said else "Nothing speaks against it")
     return "\n\n".join(parts) + "\n"

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import datetime
 import ipaddress
 import re
 import typing as t
@@ -16,6 +17,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils import inventory
 from ansible_collections.mailfleet.sending.plugins.module_utils.inventory_controller import check_controller, dns_ttl
 from ansible_collections.mailfleet.sending.plugins.module_utils.inventory_files import CHAIN, KEY, Files, check_file
 from ansible_collections.mailfleet.sending.plugins.module_utils.inventory_names import check_names
+from ansible_collections.mailfleet.sending.plugins.module_utils.inventory_warmup import warmup
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistakes, nearest
 from ansible_collections.mailfleet.sending.plugins.module_utils.reading import Reader
 
@@ -28,6 +30,7 @@ def read_fleet(
     hosts: dict[str, dict[str, t.Any]],
     inventory: t.Mapping[str, t.Mapping[str, t.Any]] | None = None,
     files: Files | None = None,
+    today: datetime.date | None = None,
 ) -> model.Fleet:
     """Read the fleet out of the inventory.
 
@@ -35,13 +38,14 @@ def read_fleet(
     :arg hosts: for each host of the group ``sending_servers`` its own variables (OF_HOST).
     :arg inventory: for each host all variables as the inventory has them, to check their names.
     :arg files: looks at the controller's disk; without it, no file is looked into.
+    :arg today: the day, in UTC, behind which no warm-up may begin; without it, that is not looked at.
     :returns: the fleet, in which every reference is known to lead somewhere.
     :raises Mistakes: with every mistake, each with its path in the inventory.
     """
     reader = Reader()
     check_names(reader, inventory or {})
     taken: dict[str, str] = {}
-    servers = [_server(reader, name, values, taken, files) for name, values in sorted(hosts.items())]
+    servers = [_server(reader, name, values, taken, files, today) for name, values in sorted(hosts.items())]
     if not hosts:
         reader.note("sending_servers", "<an empty group>", "at least one host", "add the hosts that send mail to it")
     domains = [
@@ -76,12 +80,13 @@ def read_fleet(
 
 
 def _server(
-    reader: Reader, name: str, values: dict[str, t.Any], taken: dict[str, str], files: Files | None
+    reader: Reader, name: str, values: dict[str, t.Any], taken: dict[str, str], files: Files | None,
+    today: datetime.date | None,
 ) -> model.Server:
     """Read a server; ``taken`` says where each address stands that another server, or this one, has."""
     addresses = []
     for path, item in reader.items(values.get("sending_addresses"), f"{name}: sending_addresses"):
-        fields = reader.mapping(item, path, ("address", "helo", "bind"), ("address", "helo"))
+        fields = reader.mapping(item, path, ("address", "helo", "bind", "warmup"), ("address", "helo"))
         address = reader.address(fields["address"], f"{path}.address") if fields.get("address") else ""
         helo = reader.host(fields["helo"], f"{path}.helo") if fields.get("helo") else ""
         bind = reader.address(fields["bind"], f"{path}.bind") if fields.get("bind") else address
@@ -93,8 +98,9 @@ def _server(
             reader.note(f"{path}.address", address, expected, "give each server its own addresses")
         if address:
             taken.setdefault(address, f"{path}.address")
+        warming = warmup(reader, fields.get("warmup"), f"{path}.warmup", today)
         if address and helo and bind:
-            addresses.append(model.Address(address, helo, bind))
+            addresses.append(model.Address(address, helo, bind, warming))
     if values.get("sending_addresses") in (None, []):
         reader.note(
             f"{name}: sending_addresses", "<nothing>", "a list of {address, helo}", "add it to this host's variables"

@@ -19,11 +19,14 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.layer_dkim impor
 from ansible_collections.mailfleet.sending.plugins.module_utils.layer_postfix import service
 from ansible_collections.mailfleet.sending.plugins.module_utils.pools import REST, Member, senders, spread
 from ansible_collections.mailfleet.sending.plugins.module_utils.shaping import Lane
+from ansible_collections.mailfleet.sending.plugins.module_utils.warmup import WAITING
 
 PORT = 10025
 # What the main Postfix shows a lane to be let in; the node makes it, and nobody but root can read it.
 IDENTITY = "/var/lib/mailfleet/lanes/identity.pem"
 FINGERPRINT = "{lane:fingerprint}"
+# The folder of the tables by which addresses that are warmed up are shut; a program on the node writes them.
+GATES = "/var/lib/mailfleet/warmup"
 # How many messages a provider with one connection may refuse in a row before all of its mail waits for a while: with
 # Postfix' default of 1 a single 421 does it.
 PATIENCE = "10"
@@ -55,7 +58,9 @@ def lane_layer(fleet: Fleet, server: Server, lane: Lane) -> dict[str, t.Any]:
     outlets = [(share.member, share.names) for share in lane.shares]
     # Where connections are kept, all mail has one next hop.
     kept = any(share.messages > 1 for share in lane.shares)
-    routes, tables = sender_routes(fleet, outlets, lane.provider.nexthop if kept else "")
+    nexthop = lane.provider.nexthop if kept else ""
+    gates = {member["pool"]: gate_of(lane.provider.name) for member in warming(lane)["members"]}
+    routes, tables = sender_routes(fleet, outlets, nexthop, gates)
     parameters = {
         "myhostname": server.hostname,
         "inet_interfaces": "loopback-only",
@@ -63,6 +68,9 @@ def lane_layer(fleet: Fleet, server: Server, lane: Lane) -> dict[str, t.Any]:
         **_taking(fleet),
         **_leaving(lane, routes),
     }
+    if gates:
+        # What the table does not know must not leave from anywhere.
+        parameters["default_transport"] = WAITING
     tables["transport"] = {"type": "hash", "entries": [[domain, BACK] for domain in _ending_here(fleet)]}
     services = _machinery(lane.provider.name)
     for share in lane.shares:
@@ -76,18 +84,54 @@ def lane_layer(fleet: Fleet, server: Server, lane: Lane) -> dict[str, t.Any]:
             elif share.processes:
                 parameters[f"{each}_destination_concurrency_limit"] = str(share.processes)
                 parameters[f"{each}_initial_destination_concurrency"] = str(min(share.processes, 5))
-            if lane.provider.recipients:
+            if share.member.warming:
+                # Each recipient is counted, so each has a delivery of its own, and its pause.
+                parameters[f"{each}_destination_recipient_limit"] = "1"
+            elif lane.provider.recipients:
                 parameters[f"{each}_destination_recipient_limit"] = str(lane.provider.recipients)
     return {"parameters": parameters, "services": services, "tables": tables}
 
 
+def gate_of(provider: str) -> str:
+    """The table of a lane by which addresses that are warmed up are shut."""
+    return f"hash:{GATES}/{provider}/gate"
+
+
+def warming(lane: Lane) -> dict[str, t.Any]:
+    """What the program on the node has to know of a lane.
+
+    :returns: the ``nexthop`` of all mail, empty for the domain of each recipient, and the ``members`` of pools of which
+        one warms up at least, as ``warmup.gate`` takes them; none where no address does.
+    """
+    pools = {share.member.pool for share in lane.shares if share.member.warming}
+    kept = any(share.messages > 1 for share in lane.shares)
+    members = [
+        {
+            "pool": share.member.pool,
+            "service": share.member.service,
+            "services": list(share.names),
+            "weight": share.member.weight,
+            "warmups": [
+                {"address": address.address, "start": str(address.warmup.start), "caps": list(address.warmup.caps)}
+                for address in share.member.warming if address.warmup
+            ],
+        }
+        for share in lane.shares if share.member.pool in pools
+    ]
+    return {"nexthop": lane.provider.nexthop if kept else "", "members": members}
+
+
 def sender_routes(
-    fleet: Fleet, outlets: t.Sequence[tuple[Member, t.Sequence[str]]], nexthop: str = ""
+    fleet: Fleet,
+    outlets: t.Sequence[tuple[Member, t.Sequence[str]]],
+    nexthop: str = "",
+    gates: t.Mapping[str, str] | None = None,
 ) -> tuple[list[str], dict[str, t.Any]]:
     """Maps that lead a sender to one of the services of its pool, at random by their weights.
 
     :arg outlets: the members, each with its delivery services.
     :arg nexthop: where all mail goes; empty for the domain of each recipient.
+    :arg gates: for pools of which an address warms up the table that makes a result of what was chosen.
     :returns: the maps, of which one at the most knows a sender, and the tables that they need.
     """
     maps, tables = [], {}
@@ -95,8 +139,9 @@ def sender_routes(
         weights = [(member.weight, services) for member, services in outlets if member.pool == pool]
         if not weights or not names:
             continue
-        chosen = ", ".join(f"{name}:{nexthop}" for name in spread(weights))
-        maps.append(f"pipemap:{{{{table:pool_{pool}}}, randmap:{{{chosen}}}}}")
+        gate = f", {gates[pool]}" if gates and pool in gates else ""
+        chosen = ", ".join(name if gate else f"{name}:{nexthop}" for name in spread(weights))
+        maps.append(f"pipemap:{{{{table:pool_{pool}}}, randmap:{{{chosen}}}{gate}}}")
         # Our own notices have no sender.
         entries = [[name if "@" in name else f"@{name}", pool] for name in names]
         entries += [["<>", pool]] if pool == REST else []

@@ -22,7 +22,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.layer_lane impor
     sender_routes,
 )
 from ansible_collections.mailfleet.sending.plugins.module_utils.layer_postfix import service
-from ansible_collections.mailfleet.sending.plugins.module_utils.pools import members
+from ansible_collections.mailfleet.sending.plugins.module_utils.pools import members, uncapped
 from ansible_collections.mailfleet.sending.plugins.module_utils.shaping import Lane
 
 LANE = "lane"
@@ -59,7 +59,7 @@ def throttle_layer(
         ways[lane.provider.name] = way
         entries += [[domain, way] for domain in dict.fromkeys(lane.provider.domains)]
     if fleet.pools:
-        outlets = [(member, (member.service,)) for member in members(fleet, server)]
+        outlets = [(member, (member.service,)) for member in uncapped(members(fleet, server))]
         routes, tables = sender_routes(fleet, outlets)
         parameters["sender_dependent_default_transport_maps"] = ", ".join(routes)
         for member, _names in outlets:

@@ -36,6 +36,12 @@ class Member:
         return next((address for address in self.addresses if address.family == family), None)
 
     @property
+    def warming(self) -> tuple[Address, ...]:
+        """Those of its addresses that are warmed up. As it is not known which of them a message left from, the least of
+        their caps holds for it."""
+        return tuple(address for address in self.addresses if address.warmup)
+
+    @property
     def service(self) -> str:
         """The name of the Postfix delivery service that sends from its addresses."""
         return "out" + self.addresses[0].transport.removeprefix("ip")
@@ -78,6 +84,15 @@ def members(fleet: Fleet, server: Server) -> tuple[Member, ...]:
                 # Both families are one weight: IPv4 speaks for both.
                 found.append(Member(server.name, pool.name, helo, addresses, pool.weights[addresses[0].address]))
     return tuple(found)
+
+
+def uncapped(found: t.Sequence[Member]) -> tuple[Member, ...]:
+    """Those of a server's members that mail to domains of no provider leaves from, as nobody counts it.
+
+    :returns: the warm members of each pool, and all of a pool that has no warm one.
+    """
+    warm = {member.pool for member in found if not member.warming}
+    return tuple(member for member in found if not member.warming or member.pool not in warm)
 
 
 def senders(fleet: Fleet) -> dict[str, tuple[str, ...]]:

@@ -35,7 +35,8 @@ def reference_mistakes(view: View, known_types: t.Collection[str]) -> list[Mista
     for path, name, value in view.ours():
         for kind, rest in maps(value):
             if kind in FILES:
-                if f"{kind}:{rest}" not in view.tables and (wrong := _unreadable(rest + FILES[kind])):
+                made = f"{kind}:{rest}" in view.tables or rest + FILES[kind] in view.certificates
+                if not made and (wrong := _unreadable(rest + FILES[kind])):
                     mend = f"run postmap {kind}:{rest}" if FILES[kind] and os.path.exists(rest) else "make the table"
                     found.append(Mistake(path, f"{kind}:{rest}, {wrong}", "a table that can be read", mend))
             elif kind not in known_types and MAPS.fullmatch(name):

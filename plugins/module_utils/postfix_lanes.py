@@ -25,6 +25,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.layer_lane impor
 from ansible_collections.mailfleet.sending.plugins.module_utils.owned_files import Owner, hold_folder, write
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_apply import Failed, Run
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_proof import Proving
+from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_warmup import Warmups, gate_file
 from ansible_collections.mailfleet.sending.plugins.module_utils.programs import Programs
 
 HOME = "/var/lib/mailfleet/lanes"
@@ -70,6 +71,8 @@ ProtectSystem=full
 RestrictAddressFamilies=AF_UNIX AF_NETLINK AF_INET AF_INET6
 RestrictNamespaces=yes
 RestrictRealtime=yes
+# Addresses that are warmed up are counted by the log, which must not leave anything out.
+LogRateLimitIntervalSec=0
 
 [Install]
 WantedBy=multi-user.target
@@ -101,10 +104,13 @@ class Lanes:
     scratch: str | None = None
     proving: Proving = dataclasses.field(default_factory=Proving)
 
+    def __post_init__(self) -> None:
+        self.warmups = Warmups(self.programs, self.scratch)
+
     def bring_up(self, wanted: t.Sequence[t.Mapping[str, t.Any]], check: bool) -> list[dict[str, t.Any]]:
         """Bring lanes to what is wanted of them; those that are not wanted stay as they are.
 
-        :arg wanted: for each lane its C(name) and C(layer).
+        :arg wanted: for each lane its C(name), C(layer) and C(warmup).
         :returns: for each lane its C(name), and what ``postfix_config`` returns of it.
         :raises Refused: where a lane's configuration is wrong; of that lane nothing was touched.
         :raises Failed: where it was installed and is gone again.
@@ -112,23 +118,25 @@ class Lanes:
         if wanted and not check:
             self._identity()
             self._unit()
+        self.warmups.before(wanted, check)
         with ThreadPoolExecutor(AT_ONCE) as pool:
             return list(pool.map(lambda lane: self._lane(lane["name"], lane["layer"], check), wanted))
 
-    def give_up(self, kept: t.Collection[str], check: bool) -> dict[str, list[str]]:
+    def give_up(self, wanted: t.Sequence[t.Mapping[str, t.Any]], check: bool) -> dict[str, list[str]]:
         """Remove lanes that are not wanted and hold no mail.
 
-        :arg kept: the names of those that are wanted.
+        :arg wanted: those that are wanted, as of ``bring_up``.
         :returns: C(removed) lanes, and C(waiting) ones, each with its number of messages.
         """
         done: dict[str, list[str]] = {"removed": [], "waiting": []}
-        for name in sorted(set(self.names()) - set(kept)):
+        for name in sorted(set(self.names()) - {lane["name"] for lane in wanted}):
             if count := self._messages(name):
                 done["waiting"].append(f"{name}: {count} messages wait in it; the first run that finds none removes it")
                 continue
             done["removed"].append(name)
             if not check:
                 self._remove(name)
+        self.warmups.after(wanted, set(self.names()) - set(done["removed"]), check)
         return done
 
     def names(self) -> list[str]:
@@ -142,7 +150,7 @@ class Lanes:
             self._prepare(name)
         run = Run(
             self.programs, f"/etc/{instance(name)}", f"{HOME}/{name}", dataclasses.replace(self.proving, queue=False),
-            self.scratch, unit(name),
+            self.scratch, unit(name), (gate_file(name),) if check else (),
         )
         try:
             return {"name": name, **run.apply({"lane": _filled(layer, fingerprint(IDENTITY))}, check)}

@@ -77,7 +77,7 @@ def judge(run: Programs, stage: str, main: str, master: MasterCf, wanted: Wanted
     :arg tables: the folder that tables and certificates will stand in.
     :arg held: the ports that the running Postfix holds.
     :arg message: whether a message is to prove it, which is looked for in the journal.
-    :arg pending: files of certificates that are made before, but in check mode.
+    :arg pending: files of certificates and tables that are made before, but in check mode.
     :returns: the judgement.
     :raises Refused: with everything that is wrong.
     """

@@ -22,7 +22,7 @@ class View:
     """A configuration: all parameters with their defaults, all services, and our tables by their references.
 
     `source` is where a setting of ours comes from, as in :class:`postfix_layers.Wanted`; `certificates` are the files
-    of ours that settings refer to and that are yet to be installed.
+    of ours, tables of others' making among them, that settings refer to and that are yet to be installed.
     """
 
     values: t.Mapping[str, str]

@@ -17,7 +17,13 @@ import typing as t
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import Fleet, Provider
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistake, Mistakes
-from ansible_collections.mailfleet.sending.plugins.module_utils.pools import Member, members, spread
+from ansible_collections.mailfleet.sending.plugins.module_utils.pools import (
+    Member,
+    members,
+    pools,
+    spread,
+    uncapped,
+)
 
 # What Postfix takes for a delivery besides the receiver's time and the pause.
 OVERHEAD = 0.035
@@ -26,6 +32,7 @@ LIFETIME = 5 * DAY  # Postfix' maximal_queue_lifetime in seconds, by default
 # How far below what was asked for the nearest rate may be before it is another one.
 NEAR = fractions.Fraction(9, 10)
 LONGEST_PAUSE = 3600  # seconds
+EARLY = 2  # how many times faster than evenly over the day an address that is warmed up may send
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +83,7 @@ class Lane:
 
 @dataclasses.dataclass(frozen=True)
 class Shaping:
-    """All lanes of a fleet, and what has to be said of them: texts that warn, by provider."""
+    """All lanes of a fleet, and what has to be said of them: texts that warn, by provider, or by none."""
 
     lanes: tuple[Lane, ...]
     warnings: tuple[tuple[str, str], ...] = ()
@@ -113,6 +120,7 @@ def shape(fleet: Fleet, hosted: t.Mapping[str, str] | None = None) -> Shaping:
     mistakes += _choices(fleet, lanes)
     if mistakes:
         raise Mistakes(mistakes)
+    warnings += [("", text) for text in _said_of_warming(fleet, {lane.provider.name for lane in lanes})]
     return Shaping(tuple(lanes), tuple(warnings))
 
 
@@ -150,8 +158,8 @@ def _shares(provider: Provider, usable: t.Sequence[Member], keep: bool) -> list[
         if part == 0:
             continue
         most = min(limits) if limits else 0
-        wanted = _wanted(provider, senders)
-        if wanted:
+        rates = [_wanted(provider, senders), _warming(member)]
+        if wanted := min(filter(None, rates), default=None):
             services, pause = pace(wanted, most)
             found.append(Share(member, services, 1, pause))
         else:
@@ -187,7 +195,11 @@ def _judge(
             f"{path}.fleet.connections", str(provider.fleet_connections),
             f"at most {most}: {len(usable)} addresses with {provider.connections} connections each", f"say {most}"))
     wanted = _wanted(provider, len(shares))
-    slowest = min(shares, key=lambda share: fractions.Fraction(share.services, share.pause or 1))
+    # Those that are warmed up are slow on purpose.
+    steady = [share for share in shares if not share.member.warming]
+    if not steady:
+        return mistakes, warnings
+    slowest = min(steady, key=lambda share: fractions.Fraction(share.services, share.pause or 1))
     reached = fractions.Fraction(slowest.services, slowest.pause or 1)
     if wanted and reached < wanted * NEAR:
         nearest = f"{slowest.services}/s" if slowest.pause == 1 else f"{slowest.services} in {slowest.pause} s"
@@ -225,3 +237,30 @@ def _wanted(provider: Provider, senders: int) -> fractions.Fraction | None:
     rates = [provider.rate.fraction] if provider.rate else []
     rates += [provider.fleet_rate.fraction / senders] if provider.fleet_rate else []
     return min(rates) if rates else None
+
+
+def _warming(member: Member) -> fractions.Fraction | None:
+    """The messages a second from a member that is warmed up, in whole services of one a second; None for a warm one.
+
+    They depend on the schedule's last day and not on today, so that nothing changes on a server from day to day.
+    """
+    caps = [address.warmup.caps[-1] for address in member.warming if address.warmup]
+    return fractions.Fraction(-(-EARLY * min(caps) // DAY)) if caps else None
+
+
+def _said_of_warming(fleet: Fleet, lanes: t.Collection[str]) -> t.Iterator[str]:
+    """What has to be said of addresses that are warmed up, besides their caps."""
+    pooled = {address for pool in pools(fleet) for address in pool.weights}
+    for server in fleet.servers:
+        found = members(fleet, server)
+        for address in server.addresses:
+            if address.warmup and address.address not in pooled:
+                yield f"{address.address} of {server.name} warms up and is in no pool: no mail leaves from it"
+        for member in found:
+            names = ", ".join(address.address for address in member.warming)
+            if names and member in uncapped(found):
+                yield (f"{names} of {server.name} warms up, and pool {member.pool} has no warm address there: mail to "
+                       "domains of no provider leaves from it without a cap")
+            elif names and not lanes:
+                yield (f"{names} of {server.name} warms up, and no provider has limits by which its mail is counted: "
+                       "no mail leaves from it")

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import re
 import typing as t
 
@@ -18,7 +19,9 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.shaping import (
     OVERHEAD,
     Lane,
     Shaping,
+    Share,
 )
+from ansible_collections.mailfleet.sending.plugins.module_utils.warmup import Cap, Day, cap
 from ansible_collections.mailfleet.sending.plugins.module_utils.wording import many, some
 
 # Seconds that a receiver takes for a message, for which rates are told: one that answers at once, and a slow one.
@@ -38,6 +41,7 @@ class Row:
     may wait before the last of them outlasts ``lifetime`` (maximal_queue_lifetime, in seconds) at the slow rate.
     ``each`` says of what all this holds where it is not the whole provider. ``mean`` and ``most`` are recipients a day
     as observed, None where none were.
+    ``warmup`` has today's cap of each address that is warmed up.
     """
 
     provider: str
@@ -52,28 +56,45 @@ class Row:
     most: int | None = None
     warnings: tuple[str, ...] = ()
     lifetime: int = LIFETIME
+    warmup: tuple[tuple[str, Cap], ...] = ()
 
     def to_dict(self) -> dict[str, t.Any]:
         """The row as plain data."""
         limits = [{"limit": limit, "source": source} for limit, source in self.limits]
-        return {**dataclasses.asdict(self), "limits": limits, "warnings": list(self.warnings)}
+        warmup = [{"address": address, "cap": today.messages, "reason": today.reason} for address, today in self.warmup]
+        return {**dataclasses.asdict(self), "limits": limits, "warnings": list(self.warnings), "warmup": warmup}
 
 
-def rows(shaping: Shaping, fleet: Fleet, messages: t.Mapping[str, t.Mapping[str, Daily]] | None = None,
-         lifetime: int = LIFETIME) -> list[Row]:
+# What was counted on the servers, by day, by provider and address.
+Counters = t.Mapping[tuple[str, str], t.Mapping[datetime.date, Day]]
+
+
+def rows(
+    shaping: Shaping,
+    fleet: Fleet,
+    messages: t.Mapping[str, t.Mapping[str, Daily]] | None = None,
+    lifetime: int = LIFETIME,
+    today: datetime.date | None = None,
+    counters: Counters | None = None,
+) -> list[Row]:
     """The rows of all providers and servers, in the order of the inventory.
 
     :arg shaping: the lanes.
     :arg fleet: the fleet, whose classic recipes have none.
     :arg messages: observed messages by server, provider and day.
     :arg lifetime: maximal_queue_lifetime in seconds.
+    :arg today: the day, in UTC, whose caps of warm-up are told; None for no day.
+    :arg counters: what was counted of addresses that are warmed up; of others the schedule's step is told.
     """
     lanes = {(lane.provider.name, lane.server): lane for lane in shaping.lanes}
     found = []
     for provider in fleet.providers:
         for server in fleet.servers:
             lane = lanes.get((provider.name, server.name))
-            row = _of_lane(lane, lifetime) if lane else _of_recipe(provider, server.name, lifetime)
+            if lane:
+                row = _of_lane(lane, lifetime, today, counters or {})
+            else:
+                row = _of_recipe(provider, server.name, lifetime)
             found.append(_with_volume(row, (messages or {}).get(server.name, {}).get(provider.name, {}), lifetime))
     return found
 
@@ -90,6 +111,7 @@ def text(plan: t.Sequence[Row], provider: str, warnings: t.Sequence[str] = ()) -
     for row, servers in alike.items():
         lines.append(f"  on {_servers(servers)}")
         lines += [f"    {name.ljust(9)}{said}" for name, said in _said(row)]
+        lines += [f"    {'warm-up'.ljust(9)}{address} {_today(found)}" for address, found in row.warmup]
         lines += [f"    ! {warning}" for warning in row.warnings]
     if len(mine) > 1 and not mine[0].each:
         lines += ["  on all servers together", *(f"    {name.ljust(9)}{said}" for name, said in _said(_whole(mine)))]
@@ -104,17 +126,17 @@ def seconds(duration: str) -> int:
     return int(match[1]) * {"": 1, **SECONDS}[match[2]]
 
 
-def _of_lane(lane: Lane, lifetime: int) -> Row:
-    slow = lane.rate(SLOW) if lane.shares else 0.0
+def _of_lane(lane: Lane, lifetime: int, today: datetime.date | None, counters: Counters) -> Row:
     return Row(
         lane.provider.name,
         lane.server,
         tuple(_limits(lane.provider)),
         _share(lane),
         lane.rate(QUICK) if lane.shares else 0.0,
-        slow,
-        None if slow is None else int(slow * lifetime),
+        lane.rate(SLOW) if lane.shares else 0.0,
+        _backlog(lane, lifetime, today),
         lifetime=lifetime,
+        warmup=tuple(_caps(lane, today, counters)) if today else (),
     )
 
 
@@ -156,6 +178,39 @@ def _with_volume(row: Row, daily: Daily, lifetime: int) -> Row:
                             f"{where} in {days:g} days (maximal_queue_lifetime): the rest would go back")
         break
     return dataclasses.replace(row, warnings=(*row.warnings, *warnings))
+
+
+def _caps(lane: Lane, today: datetime.date, counters: Counters) -> t.Iterator[tuple[str, Cap]]:
+    """Today's cap of each address of a lane that is warmed up."""
+    for share in lane.shares:
+        for address in share.member.warming:
+            if address.warmup:
+                counted = counters.get((lane.provider.name, address.address))
+                found = cap(address.warmup.start, address.warmup.caps, today, counted)
+                name = f" of {address.warmup.name}" if address.warmup.name else ""
+                yield address.address, Cap(found.messages, f"{found.reason}{name}")
+
+
+def _backlog(lane: Lane, lifetime: int, today: datetime.date | None) -> int | None:
+    """How many messages leave at a slow receiver in a lifetime; None where nothing but its speed limits them."""
+    most = [_most(share, lifetime, today) for share in lane.shares]
+    return None if lane.shares and lane.rate(SLOW) is None else int(sum(filter(None, most)))
+
+
+def _most(share: Share, lifetime: int, today: datetime.date | None) -> float:
+    """The same of one share, whose caps may let less out than its pace."""
+    most = (share.rate(SLOW) or 0.0) * lifetime
+    for address in share.member.warming if today else ():
+        if address.warmup and today:
+            days = [cap(address.warmup.start, address.warmup.caps, today + datetime.timedelta(days=behind)).messages
+                    for behind in range(lifetime // DAY)]
+            if None not in days:
+                most = min(most, sum(filter(None, days)))
+    return most
+
+
+def _today(found: Cap) -> str:
+    return f"{'without a cap' if found.messages is None else f'at most {found.messages:,} today'} ({found.reason})"
 
 
 def _limits(provider: Provider) -> t.Iterator[tuple[str, str]]:
@@ -220,7 +275,7 @@ def _whole(mine: t.Sequence[Row]) -> Row:
         return None if None in values else sum(values)
 
     parts = {name: together([getattr(row, name) for row in mine]) for name in ("rate", "slow", "backlog")}
-    return dataclasses.replace(mine[0], share="", mean=None, warnings=(), **parts)
+    return dataclasses.replace(mine[0], share="", mean=None, warnings=(), warmup=(), **parts)
 
 
 def _unit(rate: float | None) -> tuple[str, int]:

@@ -80,6 +80,13 @@ options:
         description: Its whole configuration, as a layer. V({lane:fingerprint}) stands for that of the node's key.
         type: dict
         required: true
+      warmup:
+        description:
+          - The addresses of the lane that are warmed up, as the desired state has them. A table in
+            C(/var/lib/mailfleet/warmup/NAME) then decides whether mail may leave from them.
+          - The unit C(mailfleet-warmup.service) keeps it. It counts by the log, is installed with the first lane that
+            has such addresses, and goes with the last.
+        type: dict
   prove:
     description:
       - How Postfix is proved to be up after a change. V(true) stands for all that follows, V(false) for nothing.
@@ -257,12 +264,12 @@ def apply(run: Run, layers: dict, lanes: list | None, check: bool) -> dict:
     up = kept.bring_up(lanes, check)
     run.pending = (IDENTITY,) if check and lanes else ()
     result = run.apply(layers, check)
-    gone = kept.give_up([lane["name"] for lane in lanes], check)
+    gone = kept.give_up(lanes, check)
     all_of_them = [*up, result]
     return {
         **result,
-        "changed": any(one["changed"] for one in all_of_them) or bool(gone["removed"]),
-        "diff": [pair for one in all_of_them for pair in one["diff"]],
+        "changed": any(one["changed"] for one in all_of_them) or bool(gone["removed"] or kept.warmups.diff),
+        "diff": [pair for one in all_of_them for pair in one["diff"]] + kept.warmups.diff,
         "unverified": list(dict.fromkeys(text for one in all_of_them for text in one["unverified"])),
         "lanes": [{key: lane[key] for key in ("name", "changed", "generation")} for lane in up],
         "removed_lanes": gone["removed"],
@@ -283,6 +290,7 @@ def main() -> None:
                 "options": {
                     "name": {"type": "str", "required": True},
                     "layer": {"type": "dict", "required": True},
+                    "warmup": {"type": "dict"},
                 },
             },
             "prove": {"type": "raw", "default": True},

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import datetime
 import typing as t
 
 from ansible.errors import AnsibleError
@@ -14,13 +15,17 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.inventory import
 from ansible_collections.mailfleet.sending.plugins.module_utils.inventory_files import Files
 from ansible_collections.mailfleet.sending.plugins.module_utils.inventory_names import FLEET_WIDE, GROUP, OF_HOST
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistake, Mistakes
+from ansible_collections.mailfleet.sending.plugins.module_utils.state import today
 
 
-def read_variables(templar: t.Any, task_vars: t.Mapping[str, t.Any], files: Files | None = None) -> Fleet:
+def read_variables(
+    templar: t.Any, task_vars: t.Mapping[str, t.Any], files: Files | None = None, date: object = None
+) -> Fleet:
     """Return the fleet.
 
     Arguments: C(templar) and C(task_vars) those of the action; C(files) looks at the controller's disk, and without it
-    no file that the inventory names is looked into.
+    no file that the inventory names is looked into; C(date) the day that the task was given, today where that is none:
+    a task's arguments are judged behind the inventory.
     Raises: Mistakes with all of them, those among them of values that no value could be made of.
     """
     hosts, hostvars = task_vars.get("groups", {}).get(GROUP, []), task_vars["hostvars"]
@@ -45,7 +50,8 @@ def read_variables(templar: t.Any, task_vars: t.Mapping[str, t.Any], files: File
         for host, (of, _raw) in of_host.items()
     }
     try:
-        fleet = read_fleet(variables, own, {host: raw for host, (_of, raw) in of_host.items()}, files)
+        raw = {host: raw for host, (_of, raw) in of_host.items()}
+        fleet = read_fleet(variables, own, raw, files, _day(date))
         mistakes: tuple[Mistake, ...] = ()
     except Mistakes as error:
         # What no value could be made of was read as nothing, which is not the mistake.
@@ -53,3 +59,10 @@ def read_variables(templar: t.Any, task_vars: t.Mapping[str, t.Any], files: File
     if unfilled or mistakes:
         raise Mistakes([*unfilled.values(), *mistakes])
     return fleet
+
+
+def _day(date: object) -> datetime.date:
+    try:
+        return datetime.date.fromisoformat(t.cast(str, date))
+    except (TypeError, ValueError):
+        return today()

@@ -1,0 +1,364 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The program that keeps caps on a node: what it counts, what it opens and shuts, and when it gives up."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.mailfleet.sending.plugins.module_utils import postfix_warmup, warmup_node
+from ansible_collections.mailfleet.sending.plugins.module_utils.warmup import WAITING, Day
+from ansible_collections.mailfleet.sending.plugins.module_utils.warmup_counts import Clock, Damaged, State, outcome
+from ansible_collections.mailfleet.sending.plugins.module_utils.warmup_node import Entry, Failed, Keeper
+
+NOW = 1764000000 + 365 * 86400
+TODAY = Clock().day(NOW)
+NEW, OLD = "out-198-51-100-11", "out-198-51-100-12"
+
+
+def member(service: str, caps=None, *, services: int = 1, start: datetime.date = TODAY) -> dict:
+    names = [service, *(f"{service}-{number}" for number in range(2, services + 1))]
+    warmups = [{"address": "198.51.100.11", "start": str(start), "caps": caps}] if caps else []
+    return {"pool": "bulk", "service": service, "services": names, "weight": 1, "warmups": warmups}
+
+
+def line(status: str = "sent", relay: str = "mx.acme.test[198.51.100.99]:25", to: str = "u@acme.test",
+         answer: str = "250 ok") -> str:
+    return (f"4dKvRJ1m2Fz9: to=<{to}>, relay={relay}, delay=1.2, delays=0.01/0/0.2/1, dsn=2.0.0, status={status} "
+            f"({answer})")
+
+
+class Node:
+    """A home with a Keeper whose programs only take note of what they were told; postmap builds its file."""
+
+    def __init__(self, folder, *members: dict, state: State | None = None) -> None:
+        self.folder = folder
+        (folder / "acme").mkdir(exist_ok=True)
+        self.told: list[list[str]] = []
+        self.lanes = {"acme": {"nexthop": "", "members": list(members)}}
+        self.keeper = self.again(state or State())
+        self.number = 0
+
+    def again(self, state: State) -> Keeper:
+        self.keeper = Keeper(self.lanes, state, Clock(), str(self.folder), self.run, self.reload)
+        return self.keeper
+
+    def run(self, command: list[str]) -> None:
+        self.told.append(command)
+        if command[0] == "postmap":
+            path = command[1].removeprefix("hash:")
+            with open(path, encoding="utf-8") as text, open(f"{path}.db", "w", encoding="utf-8") as built:
+                built.write(text.read())
+
+    def reload(self, lane: str) -> None:
+        self.told.append(["reload", lane])
+
+    def log(self, message: str = "", count: int = 1, service: str = NEW, moment: float = NOW) -> None:
+        for _each in range(count):
+            self.number += 1
+            name = f"postfix-acme/{service}/smtp"
+            self.keeper.take(Entry(f"s={self.number}", moment, name, message or line()))
+
+    @property
+    def gate(self) -> dict[str, str]:
+        lines = (self.folder / "acme" / "gate.db").read_text().splitlines()
+        return dict(each.split(" ", 1) for each in lines)
+
+    @property
+    def reloads(self) -> int:
+        return self.told.count(["reload", "acme"])
+
+
+@pytest.fixture
+def node(tmp_path):
+    return Node(tmp_path, member(NEW, [5, 9]), member(OLD))
+
+
+class TestLines:
+    @pytest.mark.parametrize("message, expected", [
+        (line(), "sent"),
+        (line("deferred", answer="host said: 451 4.7.1 later"), "deferred"),
+        (line("bounced"), "bounced"),
+        (line("deferred", relay="none"), ""),
+        (line().replace("delay=1.2", "conn_use=2, delay=1.2"), "sent"),
+        (line().replace("<u@acme.test>", "<u@acme.test>, orig_to=<v@acme.test>"), "sent"),
+        ("4dKvRJ1m2Fz9: from=<a@example.us>, size=300, nrcpt=1 (queue active)", ""),
+        ("connect to mx.acme.test[198.51.100.99]:25: Connection refused", ""),
+        ("", ""),
+    ])
+    def test_by_example(self, message, expected):
+        assert outcome(message) == expected
+
+    @given(st.text(max_size=60), st.sampled_from(["sent", "deferred", "bounced"]), st.text(max_size=60))
+    def test_whatever_recipient_and_answer_hold_a_message_that_reached_a_host_counts(self, local, status, answer):
+        clean = local.replace("\n", "").replace("\r", "")
+        assert outcome(line(status, to=f'"{clean}"@acme.test', answer=answer)) != ""
+
+    def test_a_recipient_that_looks_like_a_line_hides_nothing(self):
+        decoy = line(relay="none").partition(">")[2]
+        assert outcome(line(to=f'">{decoy}"@acme.test')) != ""
+
+    @given(st.binary(max_size=200))
+    def test_what_is_no_entry_is_told(self, junk):
+        with pytest.raises(ValueError):
+            warmup_node.entry(junk)
+
+    def test_an_entry_is_read_and_bytes_that_are_no_text_too(self):
+        whole = {"__CURSOR": "s=1", "__REALTIME_TIMESTAMP": "1764000000500000", "SYSLOG_IDENTIFIER": "x"}
+        found = warmup_node.entry(json.dumps({**whole, "MESSAGE": [111, 107, 255]}).encode())
+        assert found == Entry("s=1", 1764000000.5, "x", "ok�")
+        assert warmup_node.entry(json.dumps({**whole, "MESSAGE": None}).encode()).message == ""
+
+
+class TestClock:
+    @given(st.integers(0, 2**33), st.sampled_from([(0, 86400), (1764000007, 30)]))
+    def test_a_day_begins_where_it_does(self, now, made):
+        clock = Clock(*made)
+        if abs(now - clock.begin) < 10**6 * clock.length:
+            assert clock.begins(clock.day(now)) <= now < clock.begins(clock.day(now) + datetime.timedelta(days=1))
+
+    def test_days_are_those_of_utc(self):
+        midnight = datetime.datetime(2026, 11, 28, tzinfo=datetime.UTC).timestamp()
+        assert [str(Clock().day(midnight + more)) for more in (-1, 0)] == ["2026-11-27", "2026-11-28"]
+
+
+states = st.builds(
+    State, st.text(max_size=20),
+    st.dictionaries(st.text(max_size=9), st.dictionaries(st.dates(), st.builds(Day, *[st.integers(0, 9**9)] * 3))),
+    st.dictionaries(st.text(max_size=9), st.lists(st.text(max_size=9))), st.none() | st.dates())
+
+
+class TestState:
+    @given(states)
+    def test_what_was_written_is_read(self, state):
+        assert State.read(state.text) == state
+
+    @given(states, st.data())
+    def test_a_file_that_was_cut_off_is_damaged(self, state, data):
+        with pytest.raises(Damaged):
+            State.read(state.text[:data.draw(st.integers(0, len(state.text) - 3))])
+
+    @pytest.mark.parametrize("text", [
+        "", "[]", "null", "{}", '{"version": 1}',
+        State().text.replace('"version": 1', '"version": 2'), State().text.replace('""', "7"),
+        State(counters={"a": {TODAY: Day(1)}}).text.replace("1,", "-1,", 1).replace("-1,", "1,", 1).replace(
+            "    1,", "    -1,"),
+        "[" * 10**5,
+    ])
+    def test_other_files_are_damaged(self, text):
+        with pytest.raises(Damaged):
+            State.read(text)
+
+
+class TestKeeper:
+    def test_it_opens_and_shuts_before_the_cap_can_be_exceeded(self, node):
+        node.keeper.keep(NOW)
+        assert node.gate == {NEW: f"{NEW}:", OLD: f"{OLD}:"}
+        node.told.clear()
+        node.log(count=4)
+        node.keeper.keep(NOW)
+        assert node.gate[NEW] == f"{NEW}:" and node.told == []
+        node.log()
+        node.keeper.keep(NOW)
+        assert node.gate == {NEW: f"{OLD}:", OLD: f"{OLD}:"}
+        assert node.told[1:] == [["reload", "acme"]]
+
+    def test_the_next_day_opens_without_a_reload(self, node):
+        node.log(count=5)
+        node.keeper.keep(NOW)
+        node.told.clear()
+        node.keeper.keep(NOW + 86400)
+        assert node.gate[NEW] == f"{NEW}:" and node.reloads == 0
+
+    def test_where_there_is_no_warm_address_mail_waits(self, tmp_path):
+        alone = Node(tmp_path, member(NEW, [5]))
+        alone.log(count=5)
+        alone.keeper.keep(NOW)
+        assert alone.gate == {NEW: WAITING}
+
+    def test_each_kind_of_attempt_counts_and_no_other_line(self, node):
+        for status in ("sent", "deferred", "bounced"):
+            node.log(line(status))
+        node.log(line("deferred", relay="none"))
+        node.log("statistics: max connection rate")
+        node.log(service=OLD)
+        assert node.keeper.state.counters["acme/" + NEW] == {TODAY: Day(1, 1, 1)}
+
+    @given(caps=st.integers(1, 30), services=st.integers(1, 12), rounds=st.lists(st.integers(0, 12), max_size=40))
+    def test_never_more_than_the_cap_leaves_with_one_message_under_way_in_each_open_service(
+            self, tmp_path_factory, caps, services, rounds):
+        node = Node(tmp_path_factory.mktemp("node"), member(NEW, [caps], services=services))
+        left, under_way = 0, 0
+        for logged in rounds:
+            # Some that are under way come to the log, and then each open service that has none begins one.
+            done = min(logged, under_way)
+            under_way, left = under_way - done, left + done
+            node.log(count=done)
+            node.keeper.keep(NOW)
+            opened = len(node.keeper.state.opened["acme"])
+            under_way = max(under_way, opened)
+            assert left + under_way <= caps
+            assert opened or left > caps - services
+
+    def test_with_more_services_than_the_cap_has_messages_some_are_open(self, tmp_path):
+        node = Node(tmp_path, member(NEW, [1, 90000], services=3))
+        node.keeper.keep(NOW)
+        assert set(node.gate.values()) == {f"{NEW}:"}
+        node.log()
+        node.keeper.keep(NOW)
+        assert set(node.gate.values()) == {WAITING}
+
+    def test_a_day_over_a_bound_holds_the_cap(self, tmp_path):
+        node = Node(tmp_path, member(NEW, [5, 9]), member(OLD))
+        node.log(count=3)
+        node.log(line("deferred", answer="451 later"), count=2)
+        found = node.keeper.caps("acme", node.lanes["acme"]["members"][0], TODAY + datetime.timedelta(days=1))
+        assert found.messages == 5 and "held" in found.reason and "2 deferrals of 5" in found.reason
+
+    def test_shut_lets_nobody_send_and_the_next_start_opens_again(self, node):
+        node.keeper.keep(NOW)
+        node.keeper.shut()
+        assert node.gate[NEW] == f"{OLD}:" and node.reloads == 2
+        node.keeper.keep(NOW)
+        assert node.gate[NEW] == f"{NEW}:"
+
+    def test_what_was_counted_goes_on_where_it_was_saved(self, node):
+        node.log(count=2)
+        node.keeper.save()
+        node.log(count=2)  # cut off before these were saved
+        saved = warmup_node.kept(str(node.folder), Clock())
+        assert saved.cursor == "s=2" and saved.counters["acme/" + NEW][TODAY] == Day(2)
+
+    def test_cut_off_between_the_table_and_the_reload_it_does_both_again(self, node):
+        node.keeper.keep(NOW)
+        node.keeper.save()
+        node.log(count=5)
+
+        def dies(lane):
+            raise KeyboardInterrupt
+
+        node.keeper.reload = dies
+        with pytest.raises(KeyboardInterrupt):
+            node.keeper.keep(NOW)
+        again = node.again(warmup_node.kept(str(node.folder), Clock()))
+        node.number, node.told = 0, []
+        node.log(count=5)
+        again.keep(NOW)
+        assert node.reloads == 1 and node.gate[NEW] == f"{OLD}:"
+
+    def test_one_lane_that_does_not_obey_does_not_keep_the_others_open(self, node):
+        node.lanes["last"] = {"nexthop": "", "members": [member("out-198-51-100-13", [5])]}
+        (node.folder / "last").mkdir()
+        keeper = node.again(State())
+        keeper.keep(NOW)
+
+        def refuses(lane):
+            if lane == "acme":
+                raise Failed("no")
+
+        keeper.reload = refuses
+        with pytest.raises(Failed, match="no"):
+            keeper.shut()
+        assert WAITING in (node.folder / "last" / "gate.db").read_text()
+
+    def test_addresses_of_one_helo_name_have_the_least_of_their_caps(self, tmp_path):
+        both = member(NEW, [5, 9])
+        both["warmups"].append({"address": "2001:db8::11", "start": str(TODAY), "caps": [3]})
+        node = Node(tmp_path, both)
+        assert node.keeper.caps("acme", both, TODAY).messages == 3
+        assert node.keeper.caps("acme", both, TODAY + datetime.timedelta(days=1)).messages == 9
+
+
+class TestProgram:
+    @pytest.fixture
+    def home(self, tmp_path, monkeypatch):
+        """A home, and a PATH on which journalctl gives what the file `log` has; the lane does not run."""
+        programs = tmp_path / "bin"
+        programs.mkdir()
+        for name, script in {
+            "journalctl": f'case "$*" in *--follow*) exit 0;; esac; cat {tmp_path}/log',
+            "postmap": 'cp "${1#hash:}" "${1#hash:}.db"',
+        }.items():
+            (programs / name).write_text(f"#!/bin/sh\n{script}\n")
+            (programs / name).chmod(0o755)
+        monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+        day = Clock().day(time.time())
+        (tmp_path / "acme").mkdir()
+        lanes = {"acme": {"nexthop": "", "members": [member(NEW, [5, 9], start=day), member(OLD)]}}
+        (tmp_path / "wanted.json").write_text(json.dumps({"lanes": lanes}))
+        self.log(tmp_path, 0)
+        return tmp_path
+
+    @staticmethod
+    def log(home, count: int) -> None:
+        moment = int(time.time() * 1e6)
+        (home / "log").write_text("".join(json.dumps({
+            "__CURSOR": f"s={number}", "__REALTIME_TIMESTAMP": str(moment), "MESSAGE": line(),
+            "SYSLOG_IDENTIFIER": f"postfix-acme/{NEW}/smtp"}) + "\n" for number in range(count)))
+
+    @staticmethod
+    def gate(home) -> str:
+        return (home / "acme" / "gate.db").read_text().splitlines()[0].partition(" ")[2]
+
+    def test_it_counts_what_the_log_has_before_it_opens_anything(self, home, capsys):
+        self.log(home, 5)
+        assert warmup_node.main([], str(home)) == 1
+        assert self.gate(home) == f"{OLD}:"
+        assert "shut, 5 of 5 left today, day 1 of 2" in capsys.readouterr().err
+
+    def test_a_log_that_cannot_be_read_is_told_and_all_is_shut_when_it_ends(self, home, capsys):
+        (home / "log").unlink()
+        assert warmup_node.main([], str(home)) == 1
+        assert "nothing leaves from addresses that are warmed up until this is mended" in capsys.readouterr().err
+        assert warmup_node.main(["shut"], str(home)) == 0
+        assert self.gate(home) == f"{OLD}:"
+
+    @pytest.mark.parametrize("name, signalled", [("master", True), ("sleep", False)])
+    def test_a_lane_is_reloaded_by_its_masters_signal_and_nobody_elses(self, tmp_path, name, signalled):
+        with subprocess.Popen(["sleep", "60"]) as process:
+            for path, text in {"spool/postfix-acme/pid/master.pid": f"{process.pid:>20}\n",
+                               f"proc/{process.pid}/comm": f"{name}\n"}.items():
+                (tmp_path / path).parent.mkdir(parents=True)
+                (tmp_path / path).write_text(text)
+            warmup_node.reload_lane("acme", str(tmp_path / "spool"), str(tmp_path / "proc"))
+            if not signalled:
+                process.kill()
+            assert process.wait(10) == (-signal.SIGHUP if signalled else -signal.SIGKILL)
+        warmup_node.reload_lane("other", str(tmp_path / "spool"))
+
+    def test_damaged_counters_are_kept_aside_and_nothing_leaves_that_day(self, home, capsys):
+        (home / "state.json").write_text('{"version": 1, "cur')
+        warmup_node.main([], str(home))
+        (aside,) = home.glob("state.json.damaged-*")
+        assert aside.read_text() == '{"version": 1, "cur'
+        assert self.gate(home) == f"{OLD}:" and "was damaged" in capsys.readouterr().err
+        # The next start, on the same day, knows it still.
+        warmup_node.main([], str(home))
+        assert self.gate(home) == f"{OLD}:"
+
+    def test_the_package_that_is_laid_down_runs_by_itself(self, home, tmp_path):
+        package = tmp_path / "program"
+        for path, text in postfix_warmup.sources().items():
+            place = package / os.path.relpath(path, postfix_warmup.PROGRAM)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(text)
+        command = [sys.executable, "-I", "-B", "-c",
+                   "import sys; sys.path.insert(0, sys.argv[1]); from mailfleet import warmup_node;"
+                   "sys.exit(warmup_node.main(['judge', sys.argv[2]]))", str(package)]
+        done = subprocess.run([*command, str(home / "wanted.json")], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        (home / "wrong.json").write_text('{"lanes": {"acme": {}}}')
+        wrong = subprocess.run([*command, str(home / "wrong.json")], capture_output=True, text=True, check=False)
+        assert wrong.returncode and "KeyError" in wrong.stderr
