@@ -20,7 +20,7 @@ from .spool import write_file
 DAY = 86400
 # What carries a valid token has a folder and a bound of its own: no flood of junk displaces it.
 FOLDERS = ("token", "other")
-_NAME = re.compile(r"[0-9]+\.([a-z-]+)\.[0-9a-f]+\.eml\Z")
+_NAME = re.compile(r"([a-z-]+)\.[0-9a-f]+\.eml\Z")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Quarantine:
         place = FOLDERS[not token]
         try:
             found = os.stat(path)
-            name = f"{int(found.st_mtime)}.{reason}.{hashlib.sha256(raw).hexdigest()[:32]}.eml"
+            name = f"{reason}.{hashlib.sha256(raw).hexdigest()[:32]}.eml"
             os.rename(path, os.path.join(self.folder, place, name))
         except FileNotFoundError:
             return

@@ -1,0 +1,144 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The resident commands: ``mailfleet bounces work`` and ``fetch``, ``events send``, ``policy serve``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib
+import os
+import signal
+import threading
+import time
+import typing as t
+
+from . import upkeep
+from .cli_settings import settings_of
+from .errors import Status, Unavailable
+from .fetching import Fetcher, fetch
+from .outbox import Sender
+from .policy import Service
+from .quarantine import Quarantine
+from .settings import Settings
+from .spool import Spool
+from .store import Store, open_store
+from .unit import Stop, ready, say
+from .worker import Worker
+
+
+def add(commands: t.Any, groups: t.Mapping[str, t.Any]) -> None:
+    """Add the commands."""
+    _resident(groups["bounces"], "work", "take in what came to the spool", _work)
+    _resident(groups["bounces"], "fetch", "empty mailboxes elsewhere into the spool", _fetch)
+    _resident(groups["events"], "send", "deliver events to the webhooks", _send)
+    serve = groups["policy"].add_parser("serve", help="answer whether a recipient is suppressed, until told to stop")
+    serve.set_defaults(run=_serve)
+    commands.add_parser("check", help="check the configuration, and do nothing").set_defaults(run=_check)
+
+
+def _resident(inner: t.Any, name: str, told: str, run: t.Callable[[argparse.Namespace], int]) -> None:
+    command = inner.add_parser(name, help=f"{told}, until told to stop")
+    command.add_argument("--once", action="store_true", help="what is there now, and then end")
+    command.set_defaults(run=run)
+
+
+def _check(asked: argparse.Namespace) -> int:
+    settings_of(asked)
+    print(f"{asked.config} is in order")
+    return Status.DONE
+
+
+def _work(asked: argparse.Namespace) -> int:
+    settings = settings_of(asked)
+    store, spool = open_store(settings), Spool(settings.maildir)
+    quarantine = Quarantine(settings.quarantine, settings.quarantine_bytes, settings.quarantine_days)
+    quarantine.check(settings.maildir)
+    worker = Worker(settings, store, spool, quarantine, importlib.import_module("mailfleet.notices").read, say)
+    if asked.once:
+        while worker.round():
+            pass
+        if worker.waiting:
+            raise Unavailable(store.name, f"{worker.waiting} messages wait for it", "an answer", "Run this again later")
+        return Status.DONE
+    stop, due = Stop(), time.monotonic()
+
+    def stopped(seconds: float) -> bool:
+        nonlocal due
+        if time.monotonic() >= due:
+            due = time.monotonic() + upkeep.EVERY
+            _upkeep(settings, store, spool, quarantine)
+        return stop(seconds)
+
+    ready()
+    worker.work(stopped)
+    return Status.DONE
+
+
+def _upkeep(settings: Settings, store: Store, spool: Spool, quarantine: Quarantine) -> None:
+    try:
+        upkeep.tidy(settings, store, spool, quarantine)
+    except Unavailable as error:
+        say(str(error))
+
+
+def _fetch(asked: argparse.Namespace) -> int:
+    settings = settings_of(asked)
+    spool = Spool(settings.maildir)
+    if asked.once:
+        for remote in settings.remotes:
+            while fetch(remote, spool, say):
+                pass
+        return Status.DONE
+    stop, fetcher = Stop(), Fetcher(settings.remotes, spool, say)
+    ready()
+    while not stop(fetcher.round() or 0.01):
+        pass
+    return Status.DONE
+
+
+def _send(asked: argparse.Namespace) -> int:
+    settings = settings_of(asked)
+    holder = f"{settings.host}/{os.getpid()}/{time.time_ns()}"
+    senders = [Sender(hook, open_store(settings), holder, say) for hook in settings.hooks]
+    if asked.once:
+        for sender in senders:
+            while not sender.round():
+                pass
+        return Status.DONE
+    stop = Stop()
+    ended = threading.Event()
+
+    def deliver(sender: Sender) -> None:
+        pause = 0.0
+        while not ended.wait(pause):
+            pause = sender.round()
+
+    threads = [threading.Thread(target=deliver, args=(sender,), daemon=True) for sender in senders]
+    for thread in threads:
+        thread.start()
+    ready()
+    while not stop(1):
+        if not all(thread.is_alive() for thread in threads):
+            ended.set()
+            raise Unavailable("webhooks", "a delivery ended unexpectedly", "none to", "The lines before say why")
+    ended.set()
+    for thread, sender in zip(threads, senders):
+        thread.join(sender.hook.timeout)
+    return Status.DONE
+
+
+def _serve(asked: argparse.Namespace) -> int:
+    settings = settings_of(asked)
+    service = Service(settings.policy, settings.streams, open_store(settings), say)
+
+    async def serve() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await service.serve(stop, ready)
+
+    asyncio.run(serve())
+    return Status.DONE
