@@ -75,7 +75,7 @@ class Store:
             self.run("UPDATE counters SET value = value WHERE name = 'events'")
             yield
             with self._errors():
-                self._connection.execute("COMMIT")
+                self._open().execute("COMMIT")
         except BaseException:
             self._roll_back()
             raise
