@@ -108,7 +108,7 @@ def get(store: Store, key: str) -> Event | None:
 
 def recipients(store: Store, tokens: t.Collection[str]) -> dict[str, str]:
     """Whose tokens are, as far as earlier events say it."""
-    return dict(store.matching("SELECT DISTINCT token, recipient FROM events WHERE token {values}",
+    return dict(store.matching("SELECT DISTINCT token, recipient FROM events WHERE recipient <> '' AND token {values}",
                                [(token,) for token in sorted(tokens)]))
 
 

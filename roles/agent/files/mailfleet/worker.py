@@ -125,9 +125,12 @@ class Worker:
             self.steps("removed")
 
     def _resolve(self, unresolved: dict[str, tuple[bytes, int, Judged]], events_of: dict[str, Event]) -> None:
-        """Ask the store whose the tokens are that came without their recipient; the rest is put aside."""
+        """Find whose the tokens are that came without their recipient, by other events; the rest is put aside."""
         tokens = {judged.checked.token for _raw, _came, judged in unresolved.values() if judged.checked}
-        known = events.recipients(self.store, tokens) if tokens else {}
+        if not tokens:
+            return
+        known = events.recipients(self.store, tokens)
+        known |= {event.token: event.recipient for event in events_of.values() if event.recipient}
         for name, (raw, came, judged) in unresolved.items():
             assert judged.checked and judged.unresolved
             address = known.get(judged.checked.token, "")

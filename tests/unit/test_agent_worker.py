@@ -1,0 +1,399 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The worker: what becomes of each message, and that nothing is lost or counts twice, wherever it is cut off."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+from agent_world import DAY, NOW, TODAY, message, read, settings_in
+from mailfleet import events, suppressions
+from mailfleet.errors import Trouble, Unavailable
+from mailfleet.finding import Kind, Scope
+from mailfleet.quarantine import Quarantine
+from mailfleet.rules import ALL
+from mailfleet.settings import Settings
+from mailfleet.spool import Spool
+from mailfleet.store import open_store
+from mailfleet.worker import Worker
+
+
+class Host:
+    """A bounce host in a folder, with a trivial reader and a clock that stands still."""
+
+    def __init__(self, folder, **changes) -> None:
+        self.settings: Settings = settings_in(folder, **changes)
+        self.now = NOW
+        self.told: list[str] = []
+        self.start()
+
+    def start(self, steps=lambda _name: None, reader=read) -> Worker:
+        self.store = open_store(self.settings)
+        self.spool = Spool(self.settings.maildir)
+        self.quarantine = Quarantine(self.settings.quarantine, self.settings.quarantine_bytes,
+                                     self.settings.quarantine_days)
+        self.worker = Worker(self.settings, self.store, self.spool, self.quarantine, reader, self.told.append, steps,
+                             lambda: self.now)
+        return self.worker
+
+    def put(self, *raws: bytes) -> None:
+        for raw in raws:
+            path = self.spool.path(self.spool.deliver(raw))
+            os.utime(path, (self.now, self.now))
+
+    def token(self, recipient="u@acme.test", domain="e.example.com", day=TODAY) -> str:
+        return self.settings.keys.new(recipient, domain, day)
+
+    @property
+    def state(self) -> dict:
+        self.store.close()
+        kept = {place: sorted(os.path.basename(each.path) for each in self.quarantine.kept(place))
+                for place in ("token", "other")}
+        found = events.after(self.store, 0, 99)
+        return {
+            "events": sorted((each.key, each.kind, each.recipient, each.stream) for each in found),
+            "list": [(each.stream, each.recipient, each.cause) for each in suppressions.holding(self.store, self.now)],
+            "trail": len(self.store.rows("SELECT change FROM audit")), "kept": kept, "spool": self.spool.names(),
+        }
+
+    def reasons(self) -> dict[str, str]:
+        return {each.reason: place for place in ("token", "other") for each in self.quarantine.kept(place)}
+
+
+@pytest.fixture
+def host(tmp_path):
+    made = Host(tmp_path)
+    yield made
+    made.store.close()
+
+
+def held(host: Host) -> list[tuple[str, str, str]]:
+    return [(each.stream, each.recipient, each.cause) for each in suppressions.holding(host.store, host.now)]
+
+
+def test_a_bounce_becomes_an_event_and_an_entry_and_is_removed(host):
+    host.put(message(to=host.token()))
+    assert host.worker.round() == 1
+    event, = events.after(host.store, 0, 10)
+    assert (event.kind, event.recipient, event.stream, event.reason, event.at, event.host, event.day) == (
+        "hard", "u@acme.test", "news", "userunknown", NOW, "mta1.example.com", NOW // DAY)
+    assert event.token in host.token()
+    assert held(host) == [("news", "u@acme.test", "hard")]
+    assert host.spool.names() == [] and host.reasons() == {}
+    assert host.worker.round() == 0
+
+
+def test_the_same_notice_by_another_way_is_the_same(host):
+    raw = message(to=host.token())
+    host.put(raw, b"Received: by mta2\n\tfor you\nDelivered-To: x\n" + raw, raw.replace(b"\n", b"\r\n"))
+    host.put(message(to=host.token(), extra="another"))
+    host.worker.round()
+    assert len(events.after(host.store, 0, 10)) == 2
+
+
+@pytest.mark.parametrize(("make", "reason", "place"), [
+    (lambda host: message(), "no-token", "other"),
+    (lambda host: message(to="b+x@e.example.com"), "no-token", "other"),
+    (lambda host: message(to=host.token()[:-1] + "x"), "other-domain", "other"),
+    (lambda host: message(to=host.token().replace("e.example.com", "e.example.us")), "other-domain", "other"),
+    (lambda host: message(to=host.token(day=TODAY.replace(year=TODAY.year - 1))), "expired", "other"),
+    (lambda host: message(to=host.token().replace("@", "_@").replace("b+a", "b+")), "no-token", "other"),
+    (lambda host: message(to="b+a" + "a" * 25 + "@e.example.com"), "wrong-mac", "other"),
+    (lambda host: message(to="b+z" + "a" * 25 + "@e.example.com"), "unknown-key", "other"),
+    (lambda host: message("other@acme.test", to=host.token()), "other-recipient", "token"),
+    (lambda host: message("", to=host.token()), "other-recipient", "token"),
+    (lambda host: message(to=host.token(), findings=[]), "no-notice", "token"),
+    (lambda host: message(findings=[]), "no-token", "other"),
+    (lambda host: message(kind=Kind.COMPLAINT), "no-token", "other"),
+    (lambda host: message(kind=Kind.COMPLAINT, to="b+a" + "a" * 25 + "@e.example.com"), "wrong-mac", "other"),
+    (lambda host: b"garbage \xff\x00", "unreadable", "other"),
+    (lambda host: b"", "unreadable", "other"),
+])
+def test_what_is_not_proved_changes_nothing_and_is_kept(host, make, reason, place):
+    raw = make(host)
+    host.put(raw)
+    host.worker.round()
+    assert host.reasons() == {reason: place}
+    kept, = host.quarantine.kept(place)
+    with open(kept.path, "rb") as file:
+        assert file.read() == raw
+    assert events.after(host.store, 0, 10) == [] and held(host) == [] and host.spool.names() == []
+
+
+@pytest.mark.parametrize("error", [ValueError, RecursionError, MemoryError, KeyError, UnicodeError])
+def test_a_reader_that_fails_stops_nothing(host, error):
+    def fails(raw: bytes):
+        if b"fail" in raw:
+            raise error("fail")
+        return read(raw)
+    host.start(reader=fails)
+    host.put(message(to=host.token(), extra="fail"), message(to=host.token()))
+    host.worker.round()
+    assert len(events.after(host.store, 0, 10)) == 1
+    assert host.reasons() == {"unreadable": "other"}
+
+
+def test_only_so_much_of_a_message_is_read(tmp_path):
+    host = Host(tmp_path, intake={"largest": 1 << 16})
+    seen = []
+    host.start(reader=lambda raw: seen.append(len(raw)) or read(message()))
+    host.put(b"x" * (1 << 20))
+    host.worker.round()
+    assert seen == [1 << 16]
+
+
+def test_the_tokens_own_recipient_counts_among_many(host):
+    told = [["v@acme.test", "hard", "r", "recipient", "", "", "rule", ""],
+            ["U@Acme.Test", "soft", "full", "recipient", "", "", "rule", ""]]
+    host.put(message(to=host.token(), findings=told))
+    host.worker.round()
+    assert [(each.recipient, each.kind, each.named) for each in events.after(host.store, 0, 10)] == [
+        ("u@acme.test", "soft", "")]
+    assert held(host) == []
+
+
+def test_a_forwarded_recipient_is_found_by_what_the_message_was_addressed_to(host):
+    host.put(message("alias@elsewhere.test", to=host.token(), addressed=["U@acme.test"]))
+    host.worker.round()
+    event, = events.after(host.store, 0, 10)
+    assert (event.recipient, event.named) == ("u@acme.test", "alias@elsewhere.test")
+    assert held(host) == [("news", "u@acme.test", "hard")]
+
+
+def test_of_several_findings_that_name_others_the_mildest_counts(host):
+    told = [["a@x.test", "hard", "r", "recipient", "", "", "rule", ""],
+            ["b@x.test", "soft", "full", "recipient", "", "", "rule", ""]]
+    host.put(message(to=host.token(), findings=told, addressed=["u@acme.test"]))
+    host.worker.round()
+    assert [each.kind for each in events.after(host.store, 0, 10)] == ["soft"]
+
+
+@pytest.mark.parametrize(("kind", "scope", "entries"), [
+    (Kind.HARD, Scope.RECIPIENT, 1), (Kind.HARD, Scope.DOMAIN, 1), (Kind.HARD, Scope.NETWORK, 0),
+    (Kind.SOFT, Scope.RECIPIENT, 0), (Kind.AUTO_REPLY, Scope.RECIPIENT, 0), (Kind.DELIVERED, Scope.RECIPIENT, 0),
+    (Kind.COMPLAINT, Scope.RECIPIENT, 1), (Kind.COMPLAINT, Scope.MESSAGE, 1),
+])
+def test_what_suppresses(host, kind, scope, entries):
+    host.put(message(kind=kind, scope=scope, to=host.token()))
+    host.worker.round()
+    assert len(events.after(host.store, 0, 10)) == 1
+    assert len(held(host)) == entries
+
+
+def test_a_complaint_without_an_address_is_resolved_by_an_earlier_event(host):
+    host.put(message(kind=Kind.DELIVERED, to=host.token()))
+    host.worker.round()
+    host.put(message("", Kind.COMPLAINT, to=host.token()))
+    host.worker.round()
+    assert held(host) == [("news", "u@acme.test", "complaint")]
+
+
+def test_an_automatic_reply_that_names_nobody_is_kept_as_an_event(host):
+    host.put(message("", Kind.AUTO_REPLY, to=host.token()))
+    host.worker.round()
+    assert [(each.kind, each.recipient) for each in events.after(host.store, 0, 10)] == [("auto-reply", "")]
+
+
+FEEDBACK = {"authserv_id": "bounce.example.com", "sources": ["feedback.example"]}
+PASSED = "Authentication-Results: bounce.example.com;\n\tdkim=pass (2048-bit) header.d=feedback.example header.i=@x\n"
+
+
+@pytest.mark.parametrize(("field", "entries"), [
+    (PASSED, 1), (PASSED.upper(), 1), ("", 0),
+    (PASSED.replace("pass", "fail"), 0), (PASSED.replace("feedback.example", "evil.example"), 0),
+    (PASSED.replace("bounce.example.com", "other.example.com"), 0),
+    # Our own filter's is the topmost, and says all.
+    ("Authentication-Results: bounce.example.com; dkim=none\n" + PASSED, 0),
+    ("Authentication-Results: bounce.example.com; spf=pass (dkim=pass header.d=feedback.example)\n", 0),
+    ('Authentication-Results: bounce.example.com; dkim=fail reason="x; dkim=pass header.d=feedback.example"\n', 0),
+    ("Authentication-Results: bounce.example.com; dkim=pass header.d=evil.example;\n"
+     " dkim=pass header.d=feedback.example\n", 1),
+    ("X: y\n\n" + PASSED, 0),
+])
+def test_a_complaint_without_a_token_needs_a_known_source_that_signed(tmp_path, field, entries):
+    host = Host(tmp_path, feedback=FEEDBACK)
+    host.put(field.encode() + message(kind=Kind.COMPLAINT), field.encode() + message("v@acme.test"))
+    host.worker.round()
+    assert held(host) == [(ALL, "u@acme.test", "complaint")] * entries
+    host.store.close()
+
+
+def test_a_feedback_of_known_source_is_about_the_stream_that_it_shows(tmp_path):
+    host = Host(tmp_path, feedback=FEEDBACK)
+    stale = host.token(domain="e.example.us", day=TODAY.replace(year=TODAY.year - 1))
+    host.put(PASSED.encode() + message(kind=Kind.COMPLAINT, to=stale))
+    host.worker.round()
+    assert held(host) == [("shop", "u@acme.test", "complaint")]
+    host.store.close()
+
+
+def test_a_token_grows_no_older_while_its_message_waits(host):
+    host.put(message(to=host.token()))
+    host.now += 60 * DAY
+    host.worker.round()
+    assert [each.at for each in events.after(host.store, 0, 10)] == [NOW]
+
+
+def test_events_wait_for_the_store_and_junk_does_not(host):
+    def fails():
+        raise Unavailable("the database", "gone")
+    host.put(message(to=host.token()), message())
+    working, host.store._connect = host.store._connect, fails
+    assert host.worker.round() == 2
+    assert host.worker.waiting == 1 and host.reasons() == {"no-token": "other"}
+    assert host.told == [f"the database: gone; messages wait in {host.settings.maildir}"]
+    host.put(message("v@acme.test", to=host.token("v@acme.test")), message(extra="more junk"))
+    assert host.worker.round() == 2  # those that wait are not read again
+    assert host.worker.waiting == 2 and len(host.quarantine.kept("other")) == 2
+    host.store._connect = working
+    assert host.worker.round() == 0  # it is not asked yet
+    host.now += 5
+    assert host.worker.round() == 2
+    assert len(events.after(host.store, 0, 10)) == 2 and host.spool.names() == []
+    assert len(host.told) == 2 and host.told[1].endswith("answers again")
+
+
+def test_new_mail_wakes_the_worker_and_it_stops_when_told(host):
+    stop = threading.Event()
+    working = threading.Thread(target=host.worker.work, args=(lambda seconds: stop.wait(seconds),))
+    working.start()
+    host.put(message(to=host.token()))
+    begun = time.monotonic()
+    while host.spool.names() and time.monotonic() - begun < 5:
+        time.sleep(0.02)
+    assert host.spool.names() == []
+    stop.set()
+    working.join(5)
+    assert not working.is_alive()
+
+
+def batch_for(host: Host) -> list[bytes]:
+    return [message(to=host.token()), message("v@acme.test", Kind.SOFT, to=host.token("v@acme.test")),
+            message(), message("w@acme.test", to=host.token()), message("", Kind.COMPLAINT, to=host.token())]
+
+
+def cut_off(host: Host, at: int) -> list[str]:
+    """Run a worker in a process of its own, which kills itself at a step; the steps that it came to."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        left = [at]
+
+        def step(name: str) -> None:
+            os.write(writing, f"{name}\n".encode())
+            left[0] -= 1
+            if left[0] < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+        try:
+            host.start(step).round()
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as told:
+        steps = told.read().split()
+    os.waitpid(child, 0)
+    return steps
+
+
+def test_killed_at_every_step_nothing_is_lost_and_nothing_counts_twice(tmp_path):
+    (tmp_path / "whole").mkdir()
+    whole = Host(tmp_path / "whole")
+    whole.put(*batch_for(whole))
+    steps = cut_off(whole, 1000)
+    assert set(steps) == {"read", "quarantined", "recorded", "committed", "removed"}
+    wanted = whole.state
+    assert len(wanted["events"]) == 3 and wanted["trail"] == 1 and wanted["spool"] == []
+    for at in range(len(steps)):
+        folder = tmp_path / str(at)
+        folder.mkdir()
+        host = Host(folder)
+        host.put(*batch_for(host))
+        assert cut_off(host, at) == steps[:at + 1]
+        for _again in range(2):
+            host.start().round()
+            assert host.state == wanted
+        host.store.close()
+
+
+def test_killed_again_and_again_it_comes_to_the_same_end(tmp_path):
+    host = Host(tmp_path)
+    host.put(*[message(f"u{n}@acme.test", to=host.token(f"u{n}@acme.test")) for n in range(5)])
+    for at in (0, 1, 2, 3, 3, 4):
+        cut_off(host, at)
+    host.start().round()
+    state = host.state
+    assert (len(state["events"]), len(state["list"]), state["trail"], state["spool"]) == (5, 5, 5, [])
+
+
+def test_nothing_is_removed_before_its_event_is_committed(host, monkeypatch):
+    host.put(*[message(f"u{n}@acme.test", to=host.token(f"u{n}@acme.test")) for n in range(3)])
+    seen, removing = [], os.unlink
+
+    def unlink(path, **more):
+        if "/spool/new/" in str(path):
+            other = open_store(host.settings)
+            seen.append((len(events.after(other, 0, 10)), other.rows("PRAGMA synchronous")))
+            other.close()
+        removing(path, **more)
+
+    monkeypatch.setattr(os, "unlink", unlink)
+    host.worker.round()
+    # 2 is FULL: a commit returns when the log of the database is on the disk.
+    assert seen == [(3, [(2,)])] * 3
+
+
+def test_the_quarantine_has_a_bound_and_junk_displaces_no_token(tmp_path):
+    host = Host(tmp_path, quarantine={"bytes": 1 << 20})
+    host.put(message("other@acme.test", to=host.token()))
+    host.worker.round()
+    for n in range(40):
+        host.now += 1
+        host.put(message(extra=f"{n}" + "x" * 60000))
+        host.worker.round()
+    kept = host.quarantine.kept("other")
+    assert sum(each.size for each in kept) <= 1 << 20
+    assert min(each.since for each in kept) > NOW + 20  # the oldest went
+    counts = host.quarantine.counts()
+    assert counts["no-token"]["kept"] == len(kept) and sum(counts["no-token"].values()) == 40
+    assert counts["other-recipient"] == {"kept": 1, "gone": 0}
+    again = Quarantine(host.settings.quarantine, 1 << 20, 30)
+    again.tidy(NOW + 31 * DAY)
+    assert again.counts()["other-recipient"] == {"kept": 0, "gone": 1}
+    host.store.close()
+
+
+def test_a_flood_of_tiny_junk_is_bounded_by_what_it_takes_on_the_disk(tmp_path):
+    place = Quarantine(str(tmp_path / "q"), 1 << 20, 30)
+    for n in range(600):
+        raw = b"x%d" % n
+        (tmp_path / "m").write_bytes(raw)
+        place.take(str(tmp_path / "m"), raw, "no-token", token=False)
+    assert len(place.kept("other")) <= 256
+
+
+def test_a_quarantine_on_another_file_system_is_refused(tmp_path):
+    place = Quarantine(str(tmp_path / "q"), 1 << 20, 30)
+    place.check(str(tmp_path))
+    with pytest.raises(Trouble, match="on another file system"):
+        place.check("/proc")
+
+
+def test_a_spool_lists_no_more_than_it_has_to(host, monkeypatch):
+    monkeypatch.setattr("mailfleet.spool.MOST_AT_ONCE", 3)
+    host.put(*[message(extra=str(n)) for n in range(7)])
+    assert [host.worker.round() for _each in range(4)] == [3, 3, 1, 0]
+
+
+def test_what_was_begun_and_never_finished_is_swept(host):
+    left = os.path.join(host.spool.tmp, "left")
+    for age, there in ((35 * 3600, True), (37 * 3600, False)):
+        with open(left, "w", encoding="utf-8"):
+            os.utime(left, (NOW - age, NOW - age))
+        host.spool.tidy(NOW)
+        assert os.path.exists(left) is there
