@@ -88,7 +88,7 @@ class Copy:
         change, saved = self._saved
         if change == self._change and os.path.exists(self.place):
             os.utime(self.place, (now, now))
-        elif not SAVE + len(self) / 10000 > now - saved >= 0 or change < 0:
+        elif not SAVE + len(self) // 10000 > now - saved >= 0 or change < 0:
             body = "".join(json.dumps([*key, until]) + "\n" for key, until in sorted(self._until.items()))
             head = json.dumps([self._change, hashlib.sha256(body.encode()).hexdigest()])
             write_file(self.place, f"{head}\n{body}".encode())
