@@ -44,7 +44,7 @@ class Sender:
     ) -> None:
         self.hook, self.store, self.holder, self.say = hook, store, holder, say
         self.clock, self.post, self.steps = clock, post_to, steps
-        self._singly = False  # a batch was refused: which of its events is it?
+        self._singly = 0  # a batch up to here was refused: which of its events is it?
         self._failing = False
 
     def round(self) -> float:
@@ -63,7 +63,7 @@ class Sender:
         if found is None:
             return 1
         upto, tries = found
-        batch = events.after(self.store, upto, 1 if self._singly else self.hook.batch)
+        batch = events.after(self.store, upto, 1 if upto < self._singly else self.hook.batch)
         if not batch:  # they were forgotten, or grew too old
             self._note(self.store.counter("events"), 0, 0)
             return 1
@@ -74,14 +74,14 @@ class Sender:
             self.steps("noted")
             if self._failing:
                 self.say(f"webhook {self.hook.name} takes events again")
-            self._failing = self._singly = False
+            self._failing = False
             return 0
         if not self._failing:
             self.say(f"webhook {self.hook.name}: {delivery.told}; events wait, and are tried again")
         self._failing = True
         if delivery.refused and len(batch) > 1:
-            self._singly = True
-            self._note(upto, tries + 1, now)
+            self._singly = batch[-1].number
+            self._note(upto, tries, now)
             return 0
         if delivery.refused and tries + 1 >= MOST_REFUSALS:
             self.say(f"webhook {self.hook.name}: event {batch[0].key} was refused {tries + 1} times "
