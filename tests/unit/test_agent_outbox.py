@@ -11,8 +11,10 @@ import hashlib
 import hmac
 import http.server
 import json
+import ssl
 import threading
 
+import certificates
 import pytest
 from agent_world import NOW, store, stores
 from mailfleet import events, outbox
@@ -248,6 +250,22 @@ def test_nobody_there_and_no_tls_are_failures(receiver):
     found = post(hook(receiver, "https"), [event("a")], NOW)
     assert not found.taken and not found.refused and Receiver.seen == []
     assert not post(Hook("app", "https://127.0.0.1:1/", SECRET, ca_file="/nowhere"), [event("a")], NOW).taken
+
+
+def test_tls_is_verified(receiver, tmp_path):
+    made = certificates.pair("localhost")
+    chain, alone = tmp_path / "chain.pem", tmp_path / "ca.pem"
+    chain.write_text(made.key + made.certificate)
+    alone.write_text(made.certificate)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(chain)
+    receiver.socket = context.wrap_socket(receiver.socket, server_side=True)
+    good = f"https://localhost:{receiver.server_address[1]}/"
+    assert "certificate verify failed" in post(Hook("app", good, SECRET, timeout=5), [event("a")], NOW).told
+    other = Hook("app", good.replace("localhost", "127.0.0.1"), SECRET, str(alone), 5)
+    assert "certificate verify failed" in post(other, [event("a")], NOW).told
+    assert Receiver.seen == []
+    assert post(Hook("app", good, SECRET, str(alone), 5), [event("a")], NOW).taken
 
 
 def test_the_signature_is_over_time_and_body():

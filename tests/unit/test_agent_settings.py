@@ -32,7 +32,8 @@ def test_the_least_that_is_needed_has_defaults_that_serve(tmp_path):
     found = settings_in(tmp_path)
     assert (found.batch, found.retention_days, found.keys.days, found.rules.soft_failures) == (200, 90, 30, 5)
     assert found.keys.domains == ("e.example.com", "e.example.us")
-    assert [found.stream(each) for each in ("example.com", "e.example.us", "x.example")] == ["news", "shop", "x.example"]
+    streams = [found.stream(each) for each in ("example.com", "e.example.us", "x.example")]
+    assert streams == ["news", "shop", "x.example"]
     assert (found.policy.unsure, found.policy.oldest) == ("open", 86400)
 
 

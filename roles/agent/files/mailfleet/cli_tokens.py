@@ -49,7 +49,7 @@ def _check(asked: argparse.Namespace) -> int:
     made = f", made on {datetime.date(1970, 1, 1) + datetime.timedelta(days=checked.day)}" if checked.day >= 0 else ""
     recipients = [wanted(each, "--recipient") for each in asked.recipient]
     found = settings.keys.recipient(checked, recipients)
-    whose = f", of {found}" if found else ", of none of the given recipients" if checked and recipients else ""
+    whose = f", of {found}" if found else ", of none of the given ones" if checked and recipients else ""
     print(f"{checked.result}{made}{whose}")
     return Status.DONE if checked and (found or not recipients) else Status.NO
 
