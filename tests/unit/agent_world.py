@@ -45,7 +45,7 @@ def config(folder, **changes) -> str:
     }
     secrets = {"token_keys": KEYS} | changes.pop("secrets", {})
     for name, value in changes.items():
-        wanted[name] = wanted.get(name, {}) | value if isinstance(value, dict) else value
+        wanted[name] = wanted.get(name, {}) | value if isinstance(value, dict) and name != "store" else value
     (folder / "secrets.json").write_text(json.dumps(secrets))
     (folder / "secrets.json").chmod(0o600)
     (folder / "agent.json").write_text(json.dumps(wanted))
@@ -73,12 +73,12 @@ def read(raw: bytes) -> Notice:
     return Notice(findings, tuple(Mention(*each) for each in found["mentions"]), tuple(found["addressed"]))
 
 
-def postgresql_store():
-    """A store of its own in the server that MAILFLEET_TEST_POSTGRESQL names, and how to drop it."""
+def postgresql_schema():
+    """A schema of its own in the server that MAILFLEET_TEST_POSTGRESQL names: its conninfo, and how to drop it."""
     conninfo = os.environ.get(POSTGRESQL)
     if not conninfo:
         pytest.skip(f"{POSTGRESQL} names no server")
-    from mailfleet.store_postgresql import PostgresqlStore, psycopg
+    from mailfleet.store_postgresql import psycopg
     schema = f"test_{uuid.uuid4().hex}"
     with psycopg.connect(conninfo, autocommit=True) as connection:
         connection.execute(f"CREATE SCHEMA {schema}")
@@ -87,10 +87,7 @@ def postgresql_store():
         with psycopg.connect(conninfo, autocommit=True) as connection:
             connection.execute(f"DROP SCHEMA {schema} CASCADE")
 
-    def store() -> PostgresqlStore:
-        return PostgresqlStore(f"{conninfo} options='-c search_path={schema}'")
-
-    return store, drop
+    return f"{conninfo} options='-c search_path={schema}'", drop
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -103,10 +100,11 @@ def stores(request, tmp_path):
             return made[-1]
         yield make
     else:
-        open_one, drop = postgresql_store()
+        conninfo, drop = postgresql_schema()
+        from mailfleet.store_postgresql import PostgresqlStore
 
         def make():
-            made.append(open_one())
+            made.append(PostgresqlStore(conninfo))
             return made[-1]
         try:
             yield make

@@ -203,9 +203,7 @@ def test_a_store_that_does_not_answer_ends_with_4(tmp_path, capsys, monkeypatch)
 def test_postgresql_without_its_library_is_told(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "psycopg", None)
     monkeypatch.delitem(sys.modules, "mailfleet.store_postgresql", raising=False)
-    place = config(tmp_path)
-    (tmp_path / "agent.json").write_text(json.dumps(
-        json.loads(Path(place).read_text()) | {"store": {"postgresql": "host=/nowhere"}}))
+    place = config(tmp_path, store={"postgresql": "host=/nowhere"})
     assert main(["--config", place, "suppress", "list"]) == 3
     assert "python3-psycopg" in capsys.readouterr().err
 

@@ -95,10 +95,10 @@ def test_an_application_that_is_down_is_tried_again_with_growing_pauses(store):
     pauses, last = [], clock.now
     while not application.taken:
         one.round()
-        if len(application.asked) > len(pauses) + 1:
+        if len(application.asked) > len(pauses) + 1:  # pauses are multiples of five
             pauses.append(clock.now - last)
             last = clock.now
-        clock.now += 1
+        clock.now += 5
     assert pauses == [5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560, 3600, 3600, 3600]
     drain(one)
     assert application.taken == list("abcd")

@@ -270,6 +270,7 @@ def test_it_answers_many_over_its_socket(tmp_path, store):
     refused, passed = f"action={TEXT}\n\n".encode(), b"action=DUNNO\n\n"
 
     async def test() -> None:
+        assert stat.S_IMODE(os.stat(place).st_mode) == 0o660
         asked = request() * 3 + request(recipient="v@x.test")
         found = await asyncio.gather(*[exchange(place, asked) for _each in range(50)])
         assert found == [refused * 3 + passed] * 50
@@ -286,7 +287,6 @@ def test_it_answers_many_over_its_socket(tmp_path, store):
 
     serving(one, test)
     assert len(one.told) == 2 and all("the policy service was sent" in line for line in one.told)
-    assert stat.S_IMODE(os.stat(place).st_mode) == 0o660
 
 
 def test_connections_are_bounded_and_come_back(tmp_path, store):

@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from agent_world import CONFIG, KEYS, config, settings_in
 from hypothesis import given
@@ -40,7 +38,7 @@ def test_the_least_that_is_needed_has_defaults_that_serve(tmp_path):
 def test_all_mistakes_are_told_at_once_with_their_places(tmp_path):
     told = mistakes(
         tmp_path, host="Mta1", retention_days=0, polcy={}, token={"current": "z", "days": "30"},
-        store={"postgresql": "host=db"}, intake={"batch": True, "maildir": "spool"},
+        store={"postgresql": "host=db", "sqlite": "/x"}, intake={"batch": True, "maildir": "spool"},
         mailboxes={"seed": {"protocol": "pop2", "user": "u", "port": 70000}}, webhooks={"app": {"url": "ftp://x/"}},
         suppression={"hard_days": 3, "soft_days": 40}, policy={"unsure": "maybe", "listen": "tcp:1"},
         feedback={"sources": ["Bad Domain"]}, secrets={"token_keys": {"a": "short", "aa": "x" * 40}})
@@ -75,10 +73,7 @@ def test_secrets_are_readable_by_one_alone_and_never_shown(tmp_path):
 
 
 def test_the_password_of_the_database_is_quoted_and_not_shown(tmp_path):
-    place = config(tmp_path, secrets={"postgresql": "it's \\ x"})
-    wanted = json.loads((tmp_path / "agent.json").read_text()) | {"store": {"postgresql": "host=db"}}
-    (tmp_path / "agent.json").write_text(json.dumps(wanted))
-    settings = load(place)
+    settings = settings_in(tmp_path, secrets={"postgresql": "it's \\ x"}, store={"postgresql": "host=db"})
     assert settings.postgresql == "host=db password='it\\'s \\\\ x'" and "it's" not in repr(settings)
 
 

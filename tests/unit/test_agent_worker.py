@@ -12,7 +12,7 @@ import threading
 import time
 
 import pytest
-from agent_world import DAY, NOW, TODAY, message, read, settings_in
+from agent_world import DAY, NOW, TODAY, message, postgresql_schema, read, settings_in
 from mailfleet import events, suppressions
 from mailfleet.errors import Trouble, Unavailable
 from mailfleet.finding import Kind, Scope
@@ -301,18 +301,36 @@ def cut_off(host: Host, at: int) -> list[str]:
     return steps
 
 
-def test_killed_at_every_step_nothing_is_lost_and_nothing_counts_twice(tmp_path):
-    (tmp_path / "whole").mkdir()
-    whole = Host(tmp_path / "whole")
+@pytest.fixture(params=["sqlite", "postgresql"])
+def hosts(request, tmp_path):
+    """A maker of hosts, each with a store of its own."""
+    drops = []
+
+    def make() -> Host:
+        folder = tmp_path / str(len(drops))
+        folder.mkdir()
+        if request.param == "sqlite":
+            drops.append(lambda: None)
+            return Host(folder)
+        conninfo, drop = postgresql_schema()
+        drops.append(drop)
+        return Host(folder, store={"postgresql": conninfo})
+
+    yield make
+    for drop in drops:
+        drop()
+
+
+def test_killed_at_every_step_nothing_is_lost_and_nothing_counts_twice(hosts):
+    whole = hosts()
     whole.put(*batch_for(whole))
     steps = cut_off(whole, 1000)
     assert set(steps) == {"read", "quarantined", "recorded", "committed", "removed"}
     wanted = whole.state
+    whole.store.close()
     assert len(wanted["events"]) == 3 and wanted["trail"] == 1 and wanted["spool"] == []
     for at in range(len(steps)):
-        folder = tmp_path / str(at)
-        folder.mkdir()
-        host = Host(folder)
+        host = hosts()
         host.put(*batch_for(host))
         assert cut_off(host, at) == steps[:at + 1]
         for _again in range(2):
