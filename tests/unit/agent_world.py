@@ -68,7 +68,7 @@ def message(recipient="u@acme.test", kind=Kind.HARD, *, to="", scope=Scope.RECIP
 
 def read(raw: bytes) -> Notice:
     """The trivial reader."""
-    found = json.loads(raw.partition(b"\n\n")[2])
+    found = json.loads(raw.replace(b"\r\n", b"\n").partition(b"\n\n")[2])
     findings = tuple(Finding(each[0], Kind(each[1]), each[2], Scope(each[3]), *each[4:]) for each in found["findings"])
     return Notice(findings, tuple(Mention(*each) for each in found["mentions"]), tuple(found["addressed"]))
 

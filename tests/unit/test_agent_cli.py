@@ -102,7 +102,7 @@ def test_help_tells_the_exit_statuses(capsys):
 
 
 def test_a_bounce_goes_all_the_way(run, tmp_path):
-    put(tmp_path, message(to=token(tmp_path)), message(), message("w@acme.test", Kind.SOFT, reason="unknown", to=token(
+    put(tmp_path, message(to=token(tmp_path)), message(), message("w@acme.test", Kind.SOFT, reason="undetermined", to=token(
         tmp_path, "w@acme.test")))
     run("bounces", "work", "--once")
     told = run("suppress", "why", "U@acme.test")
@@ -110,7 +110,7 @@ def test_a_bounce_goes_all_the_way(run, tmp_path):
     assert "added by rules for news: hard" in told
     shown = [json.loads(line) for line in run("events", "tail").splitlines()]
     assert {(each["recipient"], each["kind"], each["reason"]) for each in shown} == {
-        ("u@acme.test", "hard", "userunknown"), ("w@acme.test", "soft", "unknown")}
+        ("u@acme.test", "hard", "userunknown"), ("w@acme.test", "soft", "undetermined")}
     assert len(run("events", "tail", "--lines", "1").splitlines()) == 1
     assert len(run("events", "tail", "--after", "1").splitlines()) == 1
     assert "w@acme.test  soft 5.1.1  no such user" in run("bounces", "unclassified")
@@ -154,7 +154,7 @@ def test_plain_addresses_are_imported_and_what_ended_is_not(run, tmp_path):
     (tmp_path / "plain").write_text("\ufeffU@acme.test\r\n\r\nv@acme.test\n")
     run("suppress", "import", str(tmp_path / "plain"), "--stream", "news")
     (tmp_path / "old.csv").write_text("recipient,until\nw@acme.test,2020-01-01\nx@acme.test,2999-01-01\n")
-    run("suppress", "import", str(tmp_path / "old.csv"))
+    assert run("suppress", "import", str(tmp_path / "old.csv")) == "1 added, 0 were on the list already\n"
     listed = [line.split()[:2] for line in run("suppress", "list").splitlines()]
     assert listed == [["x@acme.test", "all"], ["u@acme.test", "news"], ["v@acme.test", "news"]]
 

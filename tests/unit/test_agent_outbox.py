@@ -134,6 +134,9 @@ def test_one_host_delivers_at_a_time_and_another_goes_on_where_it_ended(stores):
     record(stores(), *"abc")
     assert one._take(NOW) == (0, 0)  # it holds the hook, and is killed
     assert two.round() == 1 and application.asked == []
+    looked, two._due = two._due, lambda _now: True
+    assert two.round() == 1 and application.asked == []  # nor where it looked before the other came
+    two._due = looked
     clock.now += HOOK.timeout * 3 + outbox.HOLD
     assert two.round() == 0 and application.taken == list("abc")
     one._note(0, 0, 0)  # too late: the hook is not its own any more

@@ -296,7 +296,7 @@ def test_connections_are_bounded_and_come_back(tmp_path, store):
     async def test() -> None:
         held = [await asyncio.open_unix_connection(place) for _each in range(2)]
         await asyncio.sleep(0.05)
-        assert await exchange(place, b"") == b"" and one.connections == 2
+        assert await exchange(place, request()) == b"" and one.connections == 2
         for _reader, writer in held:
             writer.close()
         await asyncio.sleep(0.05)

@@ -91,6 +91,19 @@ def test_a_delivery_lets_soft_failures_begin_anew(store):
     assert record(store, event("k0", "soft")).entries == ()
 
 
+def test_in_a_batch_each_event_sees_what_was_before_it(store):
+    soft = [event(f"k{day}", "soft", day=TODAY - day) for day in (4, 3, 2, 1, 0)]
+    assert [each.cause for each in record(store, *soft, event("ok", "delivered")).entries] == ["soft"]
+    twice = record(store, event("h1", recipient="v@acme.test"), event("h2", recipient="v@acme.test")).entries
+    assert [each.event for each in twice] == ["h1"]
+
+
+def test_failures_count_beside_days(store):
+    rules = Rules(soft_failures=4, soft_days=2)
+    assert record(store, *[event(f"k{day}", "soft", day=TODAY - day) for day in (2, 1, 0)], rules=rules).entries == ()
+    assert len(record(store, event("more", "soft"), rules=rules).entries) == 1
+
+
 def test_what_is_older_than_the_window_does_not_count(store):
     record(store, *[event(f"k{day}", "soft", day=TODAY - day, at=NOW - 31 * DAY) for day in (4, 3, 2, 1)])
     assert record(store, event("k0", "soft")).entries == ()
@@ -162,6 +175,10 @@ def test_forgetting_leaves_nothing_of_an_address(store):
     assert [each.key for each in events.after(store, 0, 10)] == ["k2", "k4"]
     assert suppressions.of(store, "u@acme.test") == suppressions.audit(store, "u@acme.test") == []
     assert store.counter("floor") == store.counter("changes") == 5
+    record(store, *[dataclasses.replace(event(key, recipient="y@acme.test"), text=text) for key, text in (
+        ("k5", "for a_b%!@acme.test"), ("k6", "for axb%!@acme.test"), ("k7", "for a_bx!@acme.test"))])
+    with store.transaction():
+        assert events.forget(store, "a_b%!@acme.test") == 1
 
 
 def test_writers_take_turns_and_numbers_are_in_the_order_of_commits(stores):

@@ -21,7 +21,7 @@ from .spool import Spool
 from .store import open_store
 from .unit import Stop, say
 
-UNCLASSIFIED = ("unknown",)  # the reasons of what no rule knows
+UNCLASSIFIED = ("undetermined",)  # the reasons of what no rule knows
 _LOOK = 0.5  # seconds
 
 
