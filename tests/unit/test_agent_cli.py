@@ -102,8 +102,8 @@ def test_help_tells_the_exit_statuses(capsys):
 
 
 def test_a_bounce_goes_all_the_way(run, tmp_path):
-    put(tmp_path, message(to=token(tmp_path)), message(), message("w@acme.test", Kind.SOFT, reason="undetermined", to=token(
-        tmp_path, "w@acme.test")))
+    unknown = message("w@acme.test", Kind.SOFT, reason="undetermined", to=token(tmp_path, "w@acme.test"))
+    put(tmp_path, message(to=token(tmp_path)), message(), unknown)
     run("bounces", "work", "--once")
     told = run("suppress", "why", "U@acme.test")
     assert "u@acme.test  news  hard  since" in told and "by event" in told and "no such user" in told

@@ -12,65 +12,15 @@ import threading
 import time
 
 import pytest
-from agent_world import DAY, NOW, TODAY, message, postgresql_schema, read, settings_in
+from agent_host import Host, host
+from agent_world import DAY, NOW, TODAY, message, postgresql_schema, read
 from mailfleet import events, suppressions
-from mailfleet.errors import Trouble, Unavailable
+from mailfleet.errors import Unavailable
 from mailfleet.finding import Kind, Scope
-from mailfleet.quarantine import Quarantine
 from mailfleet.rules import ALL
-from mailfleet.settings import Settings
-from mailfleet.spool import Spool
 from mailfleet.store import open_store
-from mailfleet.worker import Worker
 
-
-class Host:
-    """A bounce host in a folder, with a trivial reader and a clock that stands still."""
-
-    def __init__(self, folder, **changes) -> None:
-        self.settings: Settings = settings_in(folder, **changes)
-        self.now = NOW
-        self.told: list[str] = []
-        self.start()
-
-    def start(self, steps=lambda _name: None, reader=read) -> Worker:
-        self.store = open_store(self.settings)
-        self.spool = Spool(self.settings.maildir)
-        self.quarantine = Quarantine(self.settings.quarantine, self.settings.quarantine_bytes,
-                                     self.settings.quarantine_days)
-        self.worker = Worker(self.settings, self.store, self.spool, self.quarantine, reader, self.told.append, steps,
-                             lambda: self.now)
-        return self.worker
-
-    def put(self, *raws: bytes) -> None:
-        for raw in raws:
-            path = self.spool.path(self.spool.deliver(raw))
-            os.utime(path, (self.now, self.now))
-
-    def token(self, recipient="u@acme.test", domain="e.example.com", day=TODAY) -> str:
-        return self.settings.keys.new(recipient, domain, day)
-
-    @property
-    def state(self) -> dict:
-        self.store.close()
-        kept = {place: sorted(os.path.basename(each.path) for each in self.quarantine.kept(place))
-                for place in ("token", "other")}
-        found = events.after(self.store, 0, 99)
-        return {
-            "events": sorted((each.key, each.kind, each.recipient, each.stream) for each in found),
-            "list": [(each.stream, each.recipient, each.cause) for each in suppressions.holding(self.store, self.now)],
-            "trail": len(self.store.rows("SELECT change FROM audit")), "kept": kept, "spool": self.spool.names(),
-        }
-
-    def reasons(self) -> dict[str, str]:
-        return {each.reason: place for place in ("token", "other") for each in self.quarantine.kept(place)}
-
-
-@pytest.fixture
-def host(tmp_path):
-    made = Host(tmp_path)
-    yield made
-    made.store.close()
+__all__ = ["host"]
 
 
 def held(host: Host) -> list[tuple[str, str, str]]:
@@ -364,54 +314,3 @@ def test_nothing_is_removed_before_its_event_is_committed(host, monkeypatch):
     host.worker.round()
     # 2 is FULL: a commit returns when the log of the database is on the disk.
     assert seen == [(3, [(2,)])] * 3
-
-
-def test_the_quarantine_has_a_bound_and_junk_displaces_no_token(tmp_path):
-    host = Host(tmp_path, quarantine={"bytes": 1 << 20})
-    host.put(message("other@acme.test", to=host.token()))
-    host.worker.round()
-    for n in range(40):
-        host.now += 1
-        host.put(message(extra=f"{n}" + "x" * 60000))
-        host.worker.round()
-    kept = host.quarantine.kept("other")
-    assert sum(each.size for each in kept) <= 1 << 20
-    assert min(each.since for each in kept) > NOW + 20  # the oldest went
-    counts = host.quarantine.counts()
-    assert counts["no-token"]["kept"] == len(kept) and sum(counts["no-token"].values()) == 40
-    assert counts["other-recipient"] == {"kept": 1, "gone": 0}
-    again = Quarantine(host.settings.quarantine, 1 << 20, 30)
-    again.tidy(NOW + 31 * DAY)
-    assert again.counts()["other-recipient"] == {"kept": 0, "gone": 1}
-    host.store.close()
-
-
-def test_a_flood_of_tiny_junk_is_bounded_by_what_it_takes_on_the_disk(tmp_path):
-    place = Quarantine(str(tmp_path / "q"), 1 << 20, 30)
-    for n in range(600):
-        raw = b"x%d" % n
-        (tmp_path / "m").write_bytes(raw)
-        place.take(str(tmp_path / "m"), raw, "no-token", token=False)
-    assert len(place.kept("other")) <= 256
-
-
-def test_a_quarantine_on_another_file_system_is_refused(tmp_path):
-    place = Quarantine(str(tmp_path / "q"), 1 << 20, 30)
-    place.check(str(tmp_path))
-    with pytest.raises(Trouble, match="on another file system"):
-        place.check("/proc")
-
-
-def test_a_spool_lists_no_more_than_it_has_to(host, monkeypatch):
-    monkeypatch.setattr("mailfleet.spool.MOST_AT_ONCE", 3)
-    host.put(*[message(extra=str(n)) for n in range(7)])
-    assert [host.worker.round() for _each in range(4)] == [3, 3, 1, 0]
-
-
-def test_what_was_begun_and_never_finished_is_swept(host):
-    left = os.path.join(host.spool.tmp, "left")
-    for age, there in ((35 * 3600, True), (37 * 3600, False)):
-        with open(left, "w", encoding="utf-8"):
-            os.utime(left, (NOW - age, NOW - age))
-        host.spool.tidy(NOW)
-        assert os.path.exists(left) is there
