@@ -60,6 +60,18 @@ def test_all_mistakes_are_told_at_once_with_their_places(tmp_path):
         assert line in told, told
 
 
+@pytest.mark.parametrize(("changes", "told"), [
+    ({"token": {"days": 91}}, "token.days: 91; expected at most the retention_days, 90"),
+    ({"feedback": {"sources": ["feedback.example"]}}, "feedback.authserv_id: not set; expected what this fleet's own"),
+    ({"streams": {"shop": {"bounce_domains": ["e.example.us", "e.example.com"]}}},
+     "streams.shop: 'e.example.com'; expected a domain of one stream only; news has it too"),
+    ({"streams": 1}, "streams: 1; expected a mapping of names to mappings"),
+    ({"intake": {"bach": 2}}, "intake.bach: no such setting; expected batch"),
+])
+def test_what_contradicts_itself_is_told(tmp_path, changes, told):
+    assert told in mistakes(tmp_path, **changes)
+
+
 def test_secrets_are_readable_by_one_alone_and_never_shown(tmp_path):
     place = config(tmp_path, secrets={"webhooks": {"app": "hush\nhush-hush-hush"}, "token_keys": {"a": ["hush"]}},
                    webhooks={"app": {"url": "https://x.example/"}})
