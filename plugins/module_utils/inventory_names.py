@@ -33,6 +33,8 @@ FLEET_WIDE = (
     "sending_dkim_bits",
     "sending_unsigned",
     "sending_message_size",
+    "sending_agent",
+    "sending_agent_secrets",
     "sending_probe_mailboxes",
     "sending_probe_wait",
     "sending_state",

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
+from ansible_collections.mailfleet.sending.plugins.module_utils.agent_settings import suppression
 from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import (
     PROBE_LOGIN,
     Address,
@@ -59,7 +60,9 @@ def postfix_layer(fleet: Fleet, server: Server) -> dict[str, t.Any]:
 
 
 def _identity(fleet: Fleet, server: Server) -> dict[str, t.Any]:
-    mine = [server.hostname, "localhost", *(d.bounce_domain for d in fleet.domains if d.bounce_domain)]
+    # Where there is an agent, the layer ``bounces`` has the bounce domains.
+    bounces = [d.bounce_domain for d in fleet.domains if d.bounce_domain and not fleet.agent]
+    mine = [server.hostname, "localhost", *bounces]
     # A server may be called as a domain is, whose mailboxes are elsewhere: mail to it must not end here.
     mine = [name for name in dict.fromkeys(mine) if name not in {domain.name for domain in fleet.domains}]
     return {
@@ -93,6 +96,7 @@ def _identity(fleet: Fleet, server: Server) -> dict[str, t.Any]:
 def _inbound(fleet: Fleet, server: Server) -> dict[str, t.Any]:
     """Port 25: mail for the fleet's own names; loopback and the listed networks relay, each with its domains."""
     rules = []
+    asked = f"{suppression(fleet)}, " if fleet.agent else ""
     parameters = {
         "mynetworks": " ".join([LOOPBACK, *(_postfix_network(n.network) for n in fleet.networks)]),
         "smtpd_relay_restrictions": "permit_mynetworks, reject_unauth_destination",
@@ -100,14 +104,14 @@ def _inbound(fleet: Fleet, server: Server) -> dict[str, t.Any]:
         "smtpd_sender_restrictions": "check_client_access {table:networks}",
         # A domain of ours does not stand for its sub-domains: those may have other owners.
         "parent_domain_matches_subdomains": "",
-        "mailfleet_loopback": "check_sender_access {table:senders_loopback}, reject",
+        "mailfleet_loopback": f"{asked}check_sender_access {{table:senders_loopback}}, reject",
     }
     tables = {"senders_loopback": {"type": "hash", "entries": [["<>", "OK"], *_senders(fleet.mail_domains)]}}
     classes = ["mailfleet_loopback"]
     for index, network in enumerate(fleet.networks):
         name = f"mailfleet_network_{index}"
         classes.append(name)
-        parameters[name] = f"check_sender_access {{table:senders_network_{index}}}, reject"
+        parameters[name] = f"{asked}check_sender_access {{table:senders_network_{index}}}, reject"
         tables[f"senders_network_{index}"] = {"type": "hash", "entries": _senders(fleet.with_bounces(network.domains))}
         rules.append([network.network, name])
     rules += [[network, "mailfleet_loopback"] for network in ("127.0.0.0/8", "::1/128")]
@@ -221,7 +225,7 @@ def _submission(fleet: Fleet, server: Server) -> dict[str, t.Any]:
         "smtpd_client_restrictions": "permit_sasl_authenticated, reject",
         "smtpd_sender_restrictions": "reject_sender_login_mismatch, check_sender_access {table:probe_paths}",
         "smtpd_relay_restrictions": "permit_sasl_authenticated, reject",
-        "smtpd_recipient_restrictions": "",
+        "smtpd_recipient_restrictions": suppression(fleet),
         "milter_macro_daemon_name": "ORIGINATING",
     }
     return {

@@ -19,7 +19,7 @@ from .tokens import ALPHABET, Keys
 
 PLACE = "/etc/mailfleet/agent.json"
 SECRETS = "/etc/mailfleet/secrets.json"
-STATE = "/var/lib/mailfleet"
+STATE = "/var/lib/mailfleet-agent"
 SPOOL = "/var/spool/mailfleet"
 
 

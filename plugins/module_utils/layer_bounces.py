@@ -1,0 +1,61 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The layer ``bounces``: what comes back is taken in for the agent, and nothing else is at the bounce domains.
+
+A message is delivered by local(8), which alone writes a Maildir as a user whose number nobody has to know beforehand.
+The null sender and whoever asks whether a return path can be mailed (RFC 5321 4.5.5) meet no rule but that of the
+recipient's form.
+"""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from ansible_collections.mailfleet.sending.plugins.module_utils.agent_settings import MAILDIR, USER
+from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import PROBE_LOGIN, Fleet
+from ansible_collections.mailfleet.sending.plugins.module_utils.layer_postfix import service
+
+SERVICE = "bounces"
+# The program prints it: `mailfleet token pattern`.
+TOKEN = r"/^b\+[a-z2-7]{26}@/"
+# RFC 2142 and RFC 5321 4.5.1 want them at every domain that takes mail.
+ALWAYS = ("postmaster", "abuse")
+
+
+def bounces_layer(fleet: Fleet) -> dict[str, t.Any]:
+    """The layer, which is the same on all servers; empty where the fleet has no agent."""
+    if not fleet.agent:
+        return {}
+    domains = [domain.bounce_domain for domain in fleet.domains if domain.bounce_domain]
+    names = [*ALWAYS, *fleet.agent.feedback]
+    # A probe's return path takes mail too: who looks whether it does (a sender callout) shall not refuse the probe.
+    known = [TOKEN, rf"/^{PROBE_LOGIN}\+[a-z0-9_-]+@/", *(f"/^{re.escape(name)}@/" for name in names)]
+    aliases = ", ".join(f"{name}={USER}" for name in ("b", PROBE_LOGIN, *names))
+    options = {
+        "alias_maps": f"inline:{{{aliases}}}",
+        "home_mailbox": f"{MAILDIR}/",
+        "mailbox_command": "",
+        "mailbox_command_maps": "",
+        "mailbox_transport": "",
+        "mailbox_transport_maps": "",
+        "forward_path": "",
+        # What was refused at RCPT never comes here; what comes is for one user, whoever else the host has.
+        "local_recipient_maps": "",
+        "allow_mail_to_commands": "",
+        "allow_mail_to_files": "",
+    }
+    return {
+        "parameters": {
+            "virtual_mailbox_domains": ", ".join(domains),
+            "virtual_mailbox_maps": "{table:return_paths}",
+            "virtual_transport": f"{SERVICE}:",
+            f"{SERVICE}_destination_recipient_limit": "1",
+            # sendmail(1) hands mail in without SMTP, where nobody is asked.
+            "authorized_submit_users": ", ".join(fleet.agent.sendmail) or "!static:all",
+        },
+        "services": {f"{SERVICE}/unix": {**service("local", chroot="n", options=options), "unprivileged": "n"}},
+        "tables": {"return_paths": {"type": "pcre", "entries": [[pattern, "OK"] for pattern in known]}},
+    }
