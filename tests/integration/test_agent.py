@@ -1,0 +1,257 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The agent on a server with Postfix: bounces come by SMTP, and Postfix refuses mail to whom they are about."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from postfix_node import Node
+from servers import SUITES, Controller, Server
+
+from ansible_collections.mailfleet.sending.plugins.module_utils import agent_settings
+from ansible_collections.mailfleet.sending.plugins.module_utils.agent_units import SERVICES
+from ansible_collections.mailfleet.sending.plugins.module_utils.inventory import read_fleet
+from ansible_collections.mailfleet.sending.plugins.module_utils.layer_bounces import bounces_layer
+from ansible_collections.mailfleet.sending.plugins.module_utils.layer_postfix import postfix_layer
+
+CONFIG, SERVICE = "mailfleet.sending.agent_config", "mailfleet.sending.agent_service"
+MARKER = "550 5.7.1 <{}>: Recipient address rejected: mailfleet-suppressed"
+DEAD = "dead@example.net"
+# Says how each step of a session was answered, as JSON.
+SESSION = """
+import json, smtplib, sys
+sender, recipient, text = json.load(sys.stdin)
+with smtplib.SMTP("127.0.0.1", 25) as smtp:
+    smtp.ehlo("probe.example.com")
+    answers = [smtp.mail(sender), smtp.rcpt(recipient)]
+    if text and answers[-1][0] == 250: answers.append(smtp.data(text.encode()))
+print(json.dumps([f"{code} {said.decode()}" for code, said in answers]))
+"""
+NOTICE = """\
+From: MAILER-DAEMON@mx.example.net
+To: <{path}>
+Subject: Undelivered Mail Returned to Sender
+Auto-Submitted: auto-replied
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=delivery-status; boundary="b"
+
+--b
+Content-Type: text/plain
+
+The mail could not be delivered.
+--b
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; mx.example.net
+
+Final-Recipient: rfc822; {recipient}
+Action: failed
+Status: {status}
+Diagnostic-Code: smtp; {said}
+
+--b
+Content-Type: text/rfc822-headers
+
+Return-Path: <{path}>
+From: news@example.com
+To: {recipient}
+Subject: News
+Message-Id: <{path}>
+
+--b--
+"""
+
+
+def fleet(server: Server, **agent):
+    """A fleet of the one server."""
+    variables = {"sending_domains": [{"name": "example.com", "bounce_domain": "e.example.com"}],
+                 "sending_agent": {"store": {"sqlite": True}, "feedback_addresses": ["fbl"], **agent}}
+    addresses = [{"address": server.address, "helo": "mta1.example.com"}]
+    return read_fleet(variables, {"mta1": {"sending_addresses": addresses}})
+
+
+class Agent:
+    """A server with Postfix and the agent."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.secrets = node.controller.folder / "secrets"
+
+    def play(self, task: dict, *options: str) -> dict:
+        self.node.controller.play(task, self.node.server, options)
+        return self.node.controller.outcome
+
+    def config(self, *options: str, made=None, **changes) -> dict:
+        made = made or fleet(self.node.server)
+        settings = {**agent_settings.agent_of(made, made.servers[0])["settings"], **changes}
+        return self.play({CONFIG: {"settings": settings, "secrets_directory": str(self.secrets)},
+                          "ignore_errors": True}, *options)
+
+    def services(self, role: str, *names: str, options=()) -> dict:
+        return self.play({SERVICE: {"role": role, "names": list(names)}}, *options)
+
+    def postfix(self, made=None) -> dict:
+        made = made or fleet(self.node.server)
+        path = self.node.controller.folder / "layers.json"
+        path.write_text(json.dumps({"postfix": postfix_layer(made, made.servers[0]), "bounces": bounces_layer(made)}))
+        # Out of a file, lest Ansible fills in its braces.
+        return self.node.apply(f"{{{{ lookup('ansible.builtin.file', '{path}') | from_json }}}}")
+
+    def session(self, sender: str, recipient: str, text: str = "") -> list[str]:
+        """How Postfix answers a session of the host itself."""
+        asked = json.dumps([sender, recipient, text])
+        self.node.server.write("/root/session.json", asked)
+        return json.loads(self.node.shell("python3 /root/session.py < /root/session.json"))
+
+    def path(self, recipient: str) -> str:
+        return self.node.shell(f"mailfleet token new --recipient {recipient} --domain e.example.com").strip()
+
+    def bounce(self, path: str, recipient: str, status: str = "5.1.1", said: str = "550 5.1.1 No such user here") -> None:
+        """Bring a bounce to a return path, as a stranger's server does."""
+        answers = self.session("", path, NOTICE.format(path=path, recipient=recipient, status=status, said=said))
+        assert answers[-1].startswith("250 2.0.0"), answers
+
+    def wait(self, script: str, expected: str, seconds: float = 15) -> str:
+        end = time.monotonic() + seconds
+        while expected not in (found := self.node.shell(f"{script} 2>&1 || :")) and time.monotonic() < end:
+            time.sleep(0.3)
+        assert expected in found, f"{found}\n{self.log()}"
+        return found
+
+    def log(self) -> str:
+        return self.node.shell("journalctl -q -o cat -u 'mailfleet-*' -n 40; journalctl -q -o cat -t postfix/local -n 5")
+
+
+@pytest.fixture(scope="module", params=list(SUITES))
+def agent(request, tmp_path_factory):
+    """A server with an agent, which its test leaves as it was."""
+    server = Server(f"agent{request.param}", request.param)
+    try:
+        made = Agent(Node(server, Controller(tmp_path_factory.mktemp("controller"))))
+        server.write("/root/session.py", SESSION)
+        made.checked = made.config("--check", "--diff")
+        made.first = made.config("--diff")
+        made.started = [made.services("agent", "policy"), made.services("bounces", "bounces")]
+        made.applied = made.postfix()
+        yield made
+    finally:
+        server.stop()
+
+
+def test_check_mode_tells_what_a_run_then_does_and_no_secret(agent):
+    told, done = ({pair["after_header"] for pair in run["diff"]} for run in (agent.checked, agent.first))
+    assert agent.checked["changed"] and agent.first["changed"] and told == done, agent.first
+    key = json.loads((agent.secrets / "token_keys.json").read_text())["keys"]["a"]
+    assert len(key) > 40 and key not in json.dumps([agent.checked, agent.first])
+    assert (agent.secrets / "token_keys.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_second_run_changes_nothing(agent):
+    again = [agent.config(), agent.services("agent", "policy"), agent.services("bounces", "bounces"), agent.postfix()]
+    assert not any(run["changed"] for run in again), again
+
+
+def test_secrets_and_sockets_are_for_whom_they_are_for(agent):
+    shown = agent.node.shell(
+        "stat -c '%n %a %U:%G' /etc/mailfleet/agent.json /etc/mailfleet/secrets.json /var/spool/mailfleet"
+        " /var/lib/mailfleet-agent /var/spool/postfix/mailfleet /var/spool/postfix/mailfleet/policy")
+    assert shown.splitlines() == [
+        "/etc/mailfleet/agent.json 640 root:mailfleet", "/etc/mailfleet/secrets.json 600 mailfleet:mailfleet",
+        "/var/spool/mailfleet 700 mailfleet:mailfleet", "/var/lib/mailfleet-agent 700 mailfleet:mailfleet",
+        "/var/spool/postfix/mailfleet 2750 mailfleet:postfix",
+        "/var/spool/postfix/mailfleet/policy 660 mailfleet:postfix"]
+
+
+def test_services_need_few_rights(agent):
+    for name in ("policy", "bounces"):
+        said = agent.node.shell(f"systemd-analyze security --no-pager {SERVICES[name].unit} | tail -1")
+        assert float(said.split(": ")[1].split()[0]) < 3, said
+
+
+def test_a_dead_address_is_refused_once_its_bounce_came(agent):
+    path = agent.path(DEAD)
+    assert agent.session(path, DEAD)[-1].startswith("250 ")
+    agent.bounce(path, DEAD)
+    agent.wait(f"mailfleet suppress why {DEAD}", "hard")
+    told = agent.wait("mailfleet events tail", DEAD)
+    event = next(json.loads(line) for line in told.splitlines() if DEAD in line)
+    assert (event["kind"], event["status"], event["stream"]) == ("hard", "5.1.1", "example.com")
+    time.sleep(2.5)  # the copy that Postfix is answered from
+    assert agent.session(path, DEAD)[-1].startswith(MARKER.format(DEAD))
+    assert agent.session(path, "alive@example.net")[-1].startswith("250 ")
+
+
+def test_no_message_is_left_over_and_none_twice(agent):
+    assert agent.node.shell("ls /var/spool/mailfleet/bounces/new") == ""
+
+
+def test_what_is_no_return_path_is_refused_at_rcpt(agent):
+    for local in ("b+short", "b", "news", "root", "b+" + "a" * 27):
+        answer = agent.session("", f"{local}@e.example.com")[-1]
+        assert answer.startswith("550 5.1.1"), (local, answer)
+    for local in ("postmaster", "abuse", "FBL", "b+" + "a" * 26):
+        assert agent.session("", f"{local}@e.example.com")[-1].startswith("250 "), local
+
+
+def test_a_forged_token_suppresses_nobody_and_is_kept(agent):
+    path = agent.path("victim@example.net")
+    forged = path.replace(path[2:28], path[2:27] + ("a" if path[27] != "a" else "b"))
+    agent.bounce(forged, "victim@example.net")
+    agent.wait("mailfleet bounces quarantine", "wrong-mac")
+    assert "victim" not in agent.node.shell("mailfleet suppress list")
+
+
+def test_a_token_suppresses_its_own_recipient_only(agent):
+    agent.bounce(agent.path("mallory@example.net"), "bystander@example.net")
+    agent.wait("mailfleet bounces quarantine", "other-recipient")
+    assert "bystander" not in agent.node.shell("mailfleet suppress list")
+
+
+def test_users_of_the_host_cannot_hand_in_mail_that_nobody_is_asked_about(agent):
+    said = agent.node.shell(f"echo hello | runuser -u nobody -- sendmail -f news@example.com {DEAD} 2>&1 || :")
+    assert "not allowed to submit mail" in said, said
+
+
+def test_without_the_service_mail_passes_or_waits_as_the_inventory_says(agent):
+    node = agent.node
+    node.shell(f"systemctl stop {SERVICES['policy'].unit}")
+    try:
+        assert agent.session("news@example.com", DEAD)[-1].startswith("250 ")
+        agent.postfix(fleet(node.server, policy={"unsure": "closed"}))
+        answer = agent.session("news@example.com", DEAD)[-1]
+        assert answer.startswith("450 4.7.1"), answer
+    finally:
+        node.shell(f"systemctl start {SERVICES['policy'].unit}")
+        agent.postfix()
+
+
+def test_a_configuration_that_the_program_does_not_like_is_not_installed(agent):
+    before = agent.node.shell("cat /etc/mailfleet/agent.json; readlink /usr/local/lib/mailfleet-agent/current")
+    refused = agent.config(retention_days=0)
+    assert refused["failed"] and "retention_days: 0; expected a whole number" in refused["msg"], refused
+    assert before == agent.node.shell("cat /etc/mailfleet/agent.json; readlink /usr/local/lib/mailfleet-agent/current")
+
+
+def test_a_service_that_does_not_start_has_the_former_configuration_back(agent):
+    node, unit = agent.node, SERVICES["policy"].unit
+    before = node.shell("cat /etc/mailfleet/agent.json")
+    # The program itself finds nothing wrong with it; that nothing can be bound there is seen when it starts.
+    failed = agent.config(policy={"listen": "inet:192.0.2.1:10040"})
+    assert failed["failed"] and f"{unit} did not start" in failed["msg"], failed
+    assert "what stood before stands again" in failed["msg"]
+    assert node.shell("cat /etc/mailfleet/agent.json") == before
+    assert not agent.services("agent", "policy")["changed"]
+
+
+def test_it_goes_and_leaves_what_it_knows(agent):
+    node = agent.node
+    agent.play({"mailfleet.sending.postfix_config": {"layers": {"bounces": {}}}})
+    assert agent.play({CONFIG: {}})["changed"] and not agent.play({CONFIG: {}})["changed"]
+    left = node.shell("ls -d /etc/systemd/system/mailfleet-* /usr/local/bin/mailfleet /usr/local/lib/mailfleet-agent"
+                      " /etc/mailfleet/*.json 2>/dev/null || :")
+    assert left == "" and node.shell("ls /var/lib/mailfleet-agent/mailfleet.db")
+    assert "mailfleet" not in node.shell("systemctl list-units --all --plain --no-legend 'mailfleet-*'")
