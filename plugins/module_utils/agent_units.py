@@ -30,6 +30,7 @@ Group={group}
 ExecStart={command} {arguments}
 Restart=always
 RestartSec=5
+TimeoutStopSec=10
 UMask=0077
 ReadWritePaths={writes}
 AmbientCapabilities=
