@@ -123,7 +123,7 @@ class Agent:
         return found
 
     def log(self) -> str:
-        return self.node.shell("journalctl -q -o cat -u 'mailfleet-*' -n 40; journalctl -q -o cat -n 20 -t postfix/local")
+        return self.node.shell("journalctl -q -o cat -n 60 -u 'mailfleet-*'")
 
 
 @pytest.fixture(scope="module", params=list(SUITES))
