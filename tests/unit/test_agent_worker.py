@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 import time
@@ -87,6 +88,10 @@ def test_a_reader_that_fails_stops_nothing(host, error):
     host.worker.round()
     assert len(events.after(host.store, 0, 10)) == 1
     assert host.reasons() == {"unreadable": "other"}
+    host.put(message(extra="fail again"))
+    host.worker.round()
+    told, = host.told
+    assert re.match(f"the reader failed with {error.__name__} at test_agent_worker.py:[0-9]+; such messages", told)
 
 
 def test_only_so_much_of_a_message_is_read(tmp_path):

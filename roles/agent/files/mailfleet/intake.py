@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import os
 import typing as t
 
 from . import event as events
@@ -34,13 +35,14 @@ class Judged:
     """The outcome: ``event``, or, where it is None, ``reason`` for the quarantine.
 
     ``unresolved`` is a finding of a notice that names nobody at all, while its token is valid: an earlier event of that
-    token may tell. ``checked`` is the token that was believed, if any.
+    token may tell. ``checked`` is the token that was believed, if any; ``failure`` where the reader failed.
     """
 
     event: Event | None = None
     reason: str = ""
     checked: Checked | None = None
     unresolved: Finding | None = None
+    failure: str = ""
 
 
 def judge(raw: bytes, read: Read, settings: Settings, now: int) -> Judged:
@@ -52,8 +54,8 @@ def judge(raw: bytes, read: Read, settings: Settings, now: int) -> Judged:
     """
     try:
         notice = read(raw)
-    except Exception:  # whatever it is: one message never stops the others
-        return Judged(reason="unreadable")
+    except Exception as error:  # whatever it is: one message never stops the others
+        return Judged(reason="unreadable", failure=_place(error))
     today = datetime.datetime.fromtimestamp(now, datetime.UTC).date()
     addresses = _addresses(notice)
     checks = [settings.keys.check(mention.address, today) for mention in notice.mentions[:50]]
@@ -90,6 +92,15 @@ def _without(raw: bytes, notice: Notice, checks: t.Sequence[Checked], settings: 
             return Judged(_event(raw, finding, recipient, stream, settings.host, now, from_="feedback"))
     told = [checked.result for checked in checks if checked.result is not Result.MALFORMED]
     return Judged(reason=told[0].lower().replace(" ", "-") if told else "no-token")
+
+
+def _place(error: Exception) -> str:
+    """What the reader failed with, and where: nothing of the message."""
+    place = error.__traceback__
+    while place and place.tb_next:
+        place = place.tb_next
+    where = f"{os.path.basename(place.tb_frame.f_code.co_filename)}:{place.tb_lineno}" if place else "an unknown place"
+    return f"{type(error).__name__} at {where}"
 
 
 def _stream(mentions: t.Sequence[Mention], settings: Settings) -> str:
