@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime
 import io
@@ -223,9 +224,15 @@ def test_root_becomes_the_agents_user(tmp_path, monkeypatch, capsys):
     assert "user" not in CONFIG
 
 
-def start(place: str, *arguments: str) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "-m", "mailfleet", "--config", place, *arguments], cwd=PACKAGE, text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+@contextlib.contextmanager
+def started(place: str, *arguments: str):
+    """A resident command, which is killed where the test ends before it."""
+    command = [sys.executable, "-m", "mailfleet", "--config", place, *arguments]
+    with subprocess.Popen(command, cwd=PACKAGE, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        try:
+            yield running
+        finally:
+            running.kill()
 
 
 def caught(pid: int) -> bool:
@@ -243,21 +250,20 @@ def test_resident_commands_tell_that_they_are_ready_and_end_in_order(tmp_path, m
         notify.bind(str(tmp_path / "notify"))
         notify.settimeout(10)
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-        running = start(place, *arguments)
-        if arguments[:2] != ["events", "tail"]:
-            assert notify.recv(100) == b"READY=1"
-    with running:
-        begun = time.monotonic()
-        while not caught(running.pid) and time.monotonic() - begun < 10:
-            time.sleep(0.02)
-        running.send_signal(signal.SIGTERM)
-        out, err = running.communicate(timeout=5)
+        with started(place, *arguments) as running:
+            if arguments[:2] != ["events", "tail"]:
+                assert notify.recv(100) == b"READY=1"
+            begun = time.monotonic()
+            while not caught(running.pid) and time.monotonic() - begun < 10:
+                time.sleep(0.02)
+            running.send_signal(signal.SIGTERM)
+            out, err = running.communicate(timeout=10)
     assert (running.returncode, out, err) == (0, "", "")
 
 
 def test_events_are_followed(run, tmp_path):
     run("suppress", "list")
-    with start(str(tmp_path / "agent.json"), "events", "tail", "--follow") as running:
+    with started(str(tmp_path / "agent.json"), "events", "tail", "--follow") as running:
         begun = time.monotonic()
         while not caught(running.pid) and time.monotonic() - begun < 10:
             time.sleep(0.02)
