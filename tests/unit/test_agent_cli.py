@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime
 import io
@@ -13,6 +14,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -185,7 +187,7 @@ def test_an_address_is_forgotten_everywhere(run, tmp_path):
     told = run("forget", "U@Acme.Test")
     assert told == ("1 events, 1 entries of the list, 1 of its trail, 1 messages in this host's quarantine are gone\n")
     assert run("events", "tail") == "" and run("suppress", "list") == ""
-    left = b"".join(each.read_bytes() for each in Path(tmp_path).rglob("*.eml"))
+    left = b"".join(each.read_bytes() for each in Path(tmp_path).rglob("*") if each.is_file())
     assert b"v@acme.test" in left and b"u@acme.test" not in left
 
 
@@ -222,27 +224,50 @@ def test_root_becomes_the_agents_user(tmp_path, monkeypatch, capsys):
     assert "user" not in CONFIG
 
 
-def start(place: str, *arguments: str) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "-m", "mailfleet", "--config", place, *arguments], cwd=PACKAGE, text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+@contextlib.contextmanager
+def started(place: str, *arguments: str):
+    """A resident command, which is killed where the test ends before it."""
+    command = [sys.executable, "-m", "mailfleet", "--config", place, *arguments]
+    with subprocess.Popen(command, cwd=PACKAGE, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        try:
+            yield running
+        finally:
+            running.kill()
+
+
+def caught(pid: int) -> bool:
+    """Whether a process has a handler for SIGTERM by now."""
+    found = re.search(r"^SigCgt:\t([0-9a-f]+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return bool(found and int(found[1], 16) >> signal.SIGTERM - 1 & 1)
 
 
 @pytest.mark.parametrize("arguments", [
     ["events", "tail", "--follow"], ["policy", "serve"], ["events", "send"], ["bounces", "fetch"]])
-def test_resident_commands_end_in_order_when_told(tmp_path, arguments):
+def test_resident_commands_tell_that_they_are_ready_and_end_in_order(tmp_path, monkeypatch, arguments):
     place = config(tmp_path)
     main(["--config", place, "suppress", "list"])
-    with start(place, *arguments) as running:
-        time.sleep(0.6)
-        running.send_signal(signal.SIGTERM)
-        out, err = running.communicate(timeout=5)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.bind(str(tmp_path / "notify"))
+        notify.settimeout(10)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        with started(place, *arguments) as running:
+            if arguments[:2] != ["events", "tail"]:
+                assert notify.recv(100) == b"READY=1"
+            begun = time.monotonic()
+            while not caught(running.pid) and time.monotonic() - begun < 10:
+                time.sleep(0.02)
+            running.send_signal(signal.SIGTERM)
+            out, err = running.communicate(timeout=10)
     assert (running.returncode, out, err) == (0, "", "")
 
 
 def test_events_are_followed(run, tmp_path):
     run("suppress", "list")
-    with start(str(tmp_path / "agent.json"), "events", "tail", "--follow") as running:
-        time.sleep(0.3)
+    with started(str(tmp_path / "agent.json"), "events", "tail", "--follow") as running:
+        begun = time.monotonic()
+        while not caught(running.pid) and time.monotonic() - begun < 10:
+            time.sleep(0.02)
+        time.sleep(0.1)  # it looks where the events end
         put(tmp_path, message(to=token(tmp_path)))
         run("bounces", "work", "--once")
         line = json.loads(running.stdout.readline())

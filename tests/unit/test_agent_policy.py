@@ -161,7 +161,7 @@ def test_where_there_was_never_a_copy_the_setting_decides(tmp_path, unsure, answ
     assert one.told == ["the database: gone; answers come from the copy that is not there yet"]
 
 
-def test_the_copy_on_the_disk_is_as_old_as_what_it_knows(tmp_path, store):
+def test_the_copy_on_the_disk_is_as_old_as_what_it_knows(tmp_path, store, monkeypatch):
     put(store, entry("u@acme.test"))
     place = str(tmp_path / "copy")
     one = Copy(place)
@@ -172,6 +172,7 @@ def test_the_copy_on_the_disk_is_as_old_as_what_it_knows(tmp_path, store):
     one.refresh(store, NOW + 501)
     again = Copy(place)
     assert again.load() == "" and again.known_at == NOW + 501 and len(again) == 2
+    monkeypatch.setattr(policy_copy, "SAVE", 1)
     put(store, entry("w@acme.test"))
     one.refresh(store, NOW + 502)  # not written yet, and so no younger either
     assert os.stat(place).st_mtime == NOW + 501
@@ -332,11 +333,13 @@ def test_an_idle_connection_is_let_go(tmp_path, store, monkeypatch):
     serving(one, test)
 
 
-def test_the_copy_is_written_no_oftener_than_it_has_to(tmp_path, store):
+@pytest.mark.parametrize(("entries_a_second", "times"), [(10000, 20), (1, 4)])
+def test_a_long_copy_is_written_seldom_and_a_short_one_at_once(tmp_path, store, monkeypatch, entries_a_second, times):
+    monkeypatch.setattr(policy_copy, "SAVE", entries_a_second)
     one, place = Copy(str(tmp_path / "copy")), str(tmp_path / "copy")
     written = []
     for second in range(0, 100, 5):
-        put(store, entry(f"u{second}@acme.test"))
+        put(store, *[entry(f"u{n}@acme.test") for n in range(30)])
         one.refresh(store, NOW + second)
         written.append(os.stat(place).st_mtime)
-    assert len(set(written)) == len(range(0, 100, policy_copy.SAVE))
+    assert len(set(written)) == times

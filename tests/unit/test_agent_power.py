@@ -168,7 +168,8 @@ def test_the_database_is_synced_before_a_message_is_removed(tmp_path):
     done = subprocess.run(
         ["strace", "-f", "-y", "-o", seen, "-e", "trace=fsync,fdatasync,unlink,unlinkat,pwrite64",
          sys.executable, "-c", WORK, config(tmp_path)], capture_output=True, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": f"{here.parent}:{here.parents[2] / 'roles/agent/files'}"})
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(
+            [str(here.parent), str(here.parents[2] / "roles/agent/files"), os.environ.get("PYTHONPATH", "")])})
     if "ptrace" in done.stderr.lower():
         pytest.skip(f"strace cannot trace here: {done.stderr.strip()}")
     assert (done.returncode, done.stdout) == (0, "2\n"), done.stderr

@@ -266,6 +266,20 @@ def test_sqlite_has_committed_what_it_says_it_has(tmp_path):
     one.close()
 
 
+def test_what_sqlite_was_told_to_forget_is_gone_from_its_files(tmp_path):
+    one, reader = SqliteStore(str(tmp_path / "x.db")), SqliteStore(str(tmp_path / "x.db"))
+    record(one, event("k1"), event("k2", recipient="v@acme.test"))
+    reader.counter("events")  # a connection that stays keeps the log of the database
+    with one.transaction():
+        events.forget(one, "u@acme.test")
+        suppressions.forget(one, "u@acme.test")
+    one.scrub()
+    left = b"".join(each.read_bytes() for each in tmp_path.iterdir())
+    assert b"v@acme.test" in left and b"u@acme.test" not in left
+    for each in (one, reader):
+        each.close()
+
+
 def test_a_damaged_file_and_a_folder_that_is_not_there_are_told(tmp_path):
     (tmp_path / "x.db").write_bytes(b"no database" * 1000)
     with pytest.raises(Unavailable, match="x.db: file is not a database"):

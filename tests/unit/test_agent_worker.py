@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 import time
@@ -63,6 +64,9 @@ def test_the_same_notice_by_another_way_is_the_same(host):
     (lambda host: message(kind=Kind.COMPLAINT), "no-token", "other"),
     (lambda host: message(kind=Kind.COMPLAINT, to="b+a" + "a" * 25 + "@e.example.com"), "wrong-mac", "other"),
     (lambda host: b"garbage \xff\x00", "unreadable", "other"),
+    (lambda host: b"garbage <" + host.token().upper().encode() + b">\xff", "unreadable", "token"),
+    (lambda host: message(extra=f"To: {host.token()}"), "no-token", "token"),
+    (lambda host: message(to="b+a" + "a" * 25 + "@e.example.com", extra=host.token()), "wrong-mac", "token"),
     (lambda host: b"", "unreadable", "other"),
 ])
 def test_what_is_not_proved_changes_nothing_and_is_kept(host, make, reason, place):
@@ -86,7 +90,11 @@ def test_a_reader_that_fails_stops_nothing(host, error):
     host.put(message(to=host.token(), extra="fail"), message(to=host.token()))
     host.worker.round()
     assert len(events.after(host.store, 0, 10)) == 1
-    assert host.reasons() == {"unreadable": "other"}
+    assert host.reasons() == {"unreadable": "token"}
+    host.put(message(extra="fail again"))
+    host.worker.round()
+    told, = host.told
+    assert re.match(f"the reader failed with {error.__name__} at test_agent_worker.py:[0-9]+; such messages", told)
 
 
 def test_only_so_much_of_a_message_is_read(tmp_path):

@@ -11,6 +11,9 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import itertools
+import os
+import re
 import typing as t
 
 from . import event as events
@@ -24,6 +27,8 @@ from .tokens import Checked, Result
 
 Read = t.Callable[[bytes], Notice]
 
+_RETURN_PATH = re.compile(rb"\bb\+[a-z2-7]{26}@[a-z0-9.-]{1,253}", re.IGNORECASE)
+
 # The harm that comes of believing it: where a notice says several things and none of them of the recipient by name,
 # the least of them counts.
 _HARM = (Kind.DELIVERED, Kind.AUTO_REPLY, Kind.SOFT, Kind.HARD, Kind.COMPLAINT)
@@ -34,13 +39,14 @@ class Judged:
     """The outcome: ``event``, or, where it is None, ``reason`` for the quarantine.
 
     ``unresolved`` is a finding of a notice that names nobody at all, while its token is valid: an earlier event of that
-    token may tell. ``checked`` is the token that was believed, if any.
+    token may tell. ``checked`` is a valid token of the message, if any; ``failure`` where the reader failed.
     """
 
     event: Event | None = None
     reason: str = ""
     checked: Checked | None = None
     unresolved: Finding | None = None
+    failure: str = ""
 
 
 def judge(raw: bytes, read: Read, settings: Settings, now: int) -> Judged:
@@ -52,9 +58,9 @@ def judge(raw: bytes, read: Read, settings: Settings, now: int) -> Judged:
     """
     try:
         notice = read(raw)
-    except Exception:  # whatever it is: one message never stops the others
-        return Judged(reason="unreadable")
-    today = datetime.datetime.fromtimestamp(now, datetime.UTC).date()
+    except Exception as error:  # whatever it is: one message never stops the others
+        return Judged(reason="unreadable", checked=_anywhere(raw, settings, now), failure=_place(error))
+    today = _day(now)
     addresses = _addresses(notice)
     checks = [settings.keys.check(mention.address, today) for mention in notice.mentions[:50]]
     valid = [checked for checked in checks if checked]
@@ -89,7 +95,27 @@ def _without(raw: bytes, notice: Notice, checks: t.Sequence[Checked], settings: 
             stream = _stream(notice.mentions, settings)
             return Judged(_event(raw, finding, recipient, stream, settings.host, now, from_="feedback"))
     told = [checked.result for checked in checks if checked.result is not Result.MALFORMED]
-    return Judged(reason=told[0].lower().replace(" ", "-") if told else "no-token")
+    checked = _anywhere(raw, settings, now)
+    return Judged(reason=told[0].lower().replace(" ", "-") if told else "no-token", checked=checked)
+
+
+def _anywhere(raw: bytes, settings: Settings, now: int) -> Checked | None:
+    """A valid token anywhere in a message that changes nothing: enough to keep it where no junk displaces it."""
+    found = {each.group().decode("ascii"): None for each in itertools.islice(_RETURN_PATH.finditer(raw), 20)}
+    return next((checked for each in found if (checked := settings.keys.check(each, _day(now)))), None)
+
+
+def _day(now: int) -> datetime.date:
+    return datetime.datetime.fromtimestamp(now, datetime.UTC).date()
+
+
+def _place(error: Exception) -> str:
+    """What the reader failed with, and where: nothing of the message."""
+    place = error.__traceback__
+    while place and place.tb_next:
+        place = place.tb_next
+    where = f"{os.path.basename(place.tb_frame.f_code.co_filename)}:{place.tb_lineno}" if place else "an unknown place"
+    return f"{type(error).__name__} at {where}"
 
 
 def _stream(mentions: t.Sequence[Mention], settings: Settings) -> str:

@@ -21,7 +21,7 @@ from .rules import ALL
 from .spool import write_file
 from .store import Store
 
-SAVE = 30  # seconds between two writes of the file, which has the whole list; a second more for 10,000 entries
+SAVE = 10000  # entries that are written in a second, since the file has the whole list: a long one is written seldom
 
 
 class Copy:
@@ -88,7 +88,7 @@ class Copy:
         change, saved = self._saved
         if change == self._change and os.path.exists(self.place):
             os.utime(self.place, (now, now))
-        elif not SAVE + len(self) // 10000 > now - saved >= 0 or change < 0:
+        elif not len(self) // SAVE > now - saved >= 0 or change < 0:
             body = "".join(json.dumps([*key, until]) + "\n" for key, until in sorted(self._until.items()))
             head = json.dumps([self._change, hashlib.sha256(body.encode()).hexdigest()])
             write_file(self.place, f"{head}\n{body}".encode())

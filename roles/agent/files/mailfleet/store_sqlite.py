@@ -25,6 +25,10 @@ class SqliteStore(Store):
         self.path = path
         self.name = f"the database {path}"
 
+    def scrub(self) -> None:
+        """What was deleted is overwritten (``secure_delete``); the log still has it as it was."""
+        self.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def _connect(self) -> t.Any:
         before = os.umask(0o077)
         try:

@@ -49,4 +49,5 @@ def forget(address: str, store: Store, quarantine: Quarantine) -> Forgotten:
     with store.transaction():
         dropped = events.forget(store, address)
         entries, trail = suppressions.forget(store, address)
+    store.scrub()
     return Forgotten(dropped, entries, trail, quarantine.forget(address))

@@ -30,6 +30,7 @@ from .spool import Spool
 from .store import Store
 
 LOOK = 0.5  # seconds between two looks at an empty folder
+MOST_TOLD = 20  # places at which the reader failed
 PATIENCE = (5, 60)  # seconds until a store that did not answer is asked again, at first and at most
 
 
@@ -60,6 +61,7 @@ class Worker:
         self.read, self.say, self.steps, self.clock = read, say, steps, clock
         self.counts = Counts()
         self._waiting: set[str] = set()  # messages with events, until the store answers again
+        self._failures: set[str] = set()
         self._patience = 0.0
         self._ask_again = 0.0
 
@@ -140,6 +142,9 @@ class Worker:
                 self._put_aside(name, raw, judged)
 
     def _put_aside(self, name: str, raw: bytes, judged: Judged) -> None:
+        if judged.failure and judged.failure not in self._failures and len(self._failures) < MOST_TOLD:
+            self._failures.add(judged.failure)
+            self.say(f"the reader failed with {judged.failure}; such messages are in {self.quarantine.folder}")
         self.quarantine.take(self.spool.path(name), raw, judged.reason, token=judged.checked is not None)
         self.counts.messages += 1
         self.counts.quarantined += 1
