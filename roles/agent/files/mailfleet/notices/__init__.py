@@ -1,0 +1,144 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Read a message that came back: what became of which recipient, and whose mail it was."""
+
+from __future__ import annotations
+
+from mailfleet.finding import Finding, Kind, Notice, Scope
+from mailfleet.notices import amazon, feedback, origin, returned, status, texts
+from mailfleet.notices.addresses import address_of, addresses_in, unique
+from mailfleet.notices.mime import Headers, Message, Part
+from mailfleet.notices.sessions import command_of
+from mailfleet.reasons import Verdict, classify, status_of
+
+REPORT, FEEDBACK = "delivery-status", "feedback-report"
+SHOWN = 500
+
+
+def read(raw: bytes) -> Notice:
+    """Read a message, whatever it is; what is no notice has no findings. Never raises, and takes a bounded time.
+
+    Parts for programs come first (RFC 3464, RFC 5965), then what mail systems write in plain text.
+    """
+    message = Message(raw)
+    own, rest = own_text(message)
+    back = returned.returned_headers(message, rest)
+    report = status.report_of(message, status_parts(message))
+    findings = complaints(message, back) or failures(message, report, own, back) or answer(message)
+    named = [each for group in report.groups for each in (group.original, group.recipient)]
+    named += [each for finding in findings for each in (finding.original, finding.recipient)]
+    return Notice(tuple(findings), returned.mentions(message, list(report.envelope_ids), back),
+                  tuple(returned.addressed(message, unique(named), back)))
+
+
+def own_text(message: Message) -> tuple[str, str]:
+    """Return what the message itself says in its texts, and the end of the last one if it is a returned message."""
+    said, rest = [], ""
+    for part in message.parts:
+        if part.type in returned.RETURNED or part.type == feedback.TYPE:
+            break
+        if part.type == "text/plain" or part.type == "text/html" and not said or "/" not in part.type:
+            text, rest = returned.divided(part.text)
+            said.append(text)
+            if rest:
+                break
+    return "\n".join(said), rest
+
+
+def report_type(message: Message) -> str:
+    """Return the kind of report that a message says to be (RFC 6522), or ""."""
+    if message.type != "multipart/report":
+        return ""
+    return message.parameters.get("report-type", "").lower() or REPORT
+
+
+def status_parts(message: Message) -> list[Part]:
+    """Return the parts with fields of RFC 3464, of a message that is a report or comes from a mail system."""
+    parts = [part for part in message.parts if part.type in status.TYPES]
+    if parts and (report_type(message) == REPORT or origin.by_mail_system(message)):
+        return parts
+    if not parts and origin.by_mail_system(message):
+        return [part for part in message.parts if part.type == "text/plain" and status.IN_TEXT.search(part.text)
+                and status.FIELD.search(returned.divided(part.text)[0])][:1]
+    return []
+
+
+def complaints(message: Message, back: Headers) -> list[Finding]:
+    """Return the complaints in a message."""
+    parts = [part for part in message.parts if part.type == feedback.TYPE]
+    if parts and (report_type(message) or origin.by_mail_system(message)):
+        return feedback.complaints_of(parts, back)
+    return feedback.without_report(message, back) if not parts else []
+
+
+def failures(message: Message, report: status.Report, own: str, back: Headers) -> list[Finding]:
+    """Return what a mail system says of recipients."""
+    if not report.groups and not origin.by_mail_system(message):
+        return []
+    notified = amazon.findings_of(own)
+    if notified is not None:
+        return notified
+    failed = unique(each for value in message.headers.all("x-failed-recipients") for each in addresses_in(value))
+    in_text = texts.said_in(own)
+    if report.groups:
+        return [finding_of(group, message, own, in_text, failed, back) for group in report.groups]
+    if not in_text and not failed:
+        to = unique(each for value in back.all("to") for each in addresses_in(value) or [address_of(value)])
+        if len(to) == 1 and own.strip() and origin.FAILED.search(origin.subject_of(message)):
+            return [told(to[0], verdict_of([own], "", own, message), own, "returned message")]
+        return []
+    if failed and not {each.recipient.lower() for each in in_text} & set(map(str.lower, failed)):
+        return [told(each, verdict_of([own], "", own, message), own, "X-Failed-Recipients") for each in failed]
+    return [told(each.recipient, verdict_of([each.text, own], "", own, message), each.text, each.form)
+            for each in in_text]
+
+
+def finding_of(group: status.Group, message: Message, own: str, in_text: list[texts.Said], failed: list[str],
+               back: Headers) -> Finding:
+    """Return the finding of one group of a status part; `own` is what the text says, where the group says little."""
+    named = unique(each.recipient for each in in_text)
+    recipient = group.recipient or (failed[0] if len(failed) == 1 else "") or (named[0] if len(named) == 1 else "")
+    if not recipient:
+        to = [each for value in back.all("to") for each in addresses_in(value)]
+        recipient = to[0] if len(to) == 1 else ""
+    if group.action in ("delivered", "relayed", "expanded"):
+        return Finding(recipient, Kind.DELIVERED, group.action, Scope.RECIPIENT, group.status, group.diagnostic[:SHOWN],
+                       f"RFC 3464: {group.action}", group.original)
+    about = [each.text for each in in_text if each.recipient.lower() == recipient.lower()]
+    verdict = verdict_of([group.diagnostic, *about, own], group.status, own, message)
+    return told(recipient, verdict, group.diagnostic or " ".join(about), "RFC 3464", group.original, group.status)
+
+
+def verdict_of(said: list[str], given: str, own: str, message: Message) -> Verdict:
+    """Return what the first of some texts means whose words say something, else what their codes say."""
+    fallback = None
+    for text in said:
+        if not text.strip():
+            continue
+        verdict = classify(text, given, command_of(text, own))
+        if verdict.by_phrase:
+            return verdict
+        fallback = fallback if fallback and fallback.reason != "undetermined" else verdict
+    verdict = classify(origin.subject_of(message), given)
+    if verdict.by_phrase and (fallback is None or fallback.reason == "undetermined"):
+        return verdict
+    return fallback or classify("", given)
+
+
+def told(recipient: str, verdict: Verdict, text: str, form: str, original: str = "", given: str = "") -> Finding:
+    """Return a finding that was not delivered."""
+    text = " ".join(text.split())[:SHOWN]
+    said = status_of(text)
+    code = said if said and not said.endswith(".0.0") else given or said
+    return Finding(recipient, verdict.kind, verdict.reason, verdict.scope, code, text, f"{form}, {verdict.rule}", original)
+
+
+def answer(message: Message) -> list[Finding]:
+    """Return the finding of an answer that no person wrote, by whom it is from; nothing else is known of it."""
+    if not origin.is_answer(message):
+        return []
+    sender = next(iter(addresses_in(message.headers.get("from"))), "")
+    return [Finding(sender, Kind.AUTO_REPLY, "auto-reply", Scope.RECIPIENT, "", origin.subject_of(message)[:SHOWN],
+                    "RFC 3834")]

@@ -1,0 +1,103 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What mail systems say in plain text, each in its own form, without a part that a program could read.
+
+All forms have in common that a recipient stands at a known place of a line, and what is said of it behind that, or
+before it. A row of FORMS is one such place; the last ones hold for systems that nobody has listed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from mailfleet.notices.addresses import FORM, address_of
+
+A = rf"[<\"']?(?:smtp:|mailto:)?(?P<address>{FORM})[>\"']?"
+# A form is looked for in so much of a text.
+LONGEST = 20000
+
+
+class Form(NamedTuple):
+    """One form: its name, words in small letters one of which its texts have, and where a recipient stands in them.
+
+    `before` says that the words on a recipient stand before it; else they stand behind it.
+    """
+
+    name: str
+    signs: tuple[str, ...]
+    place: re.Pattern[str]
+    before: bool = False
+
+
+def form(name: str, signs: tuple[str, ...], place: str, before: bool = False) -> Form:
+    return Form(name, signs, re.compile(place, re.IGNORECASE | re.MULTILINE), before)
+
+
+REPLIED = rf"^(?:[2-5]\d\d )?{A}\.\.\. ?"
+FORMS = (
+    form("qmail", ("qmail-send", "wasn't able to deliver", "could not be delivered. this"), rf"^[ \t]*{A}:[ \t]*$"),
+    form("Postfix", ("postfix program", "mail system at host", "postfix at"), rf"^{A}(?: \(expanded from <[^>]{{1,200}}>\))?:"),
+    form("Exim", ("created automatically by mail delivery software", "message that you sent", "message sent by"),
+         rf"^(?: {{2,6}}|\t)?{A}:?[ \t]*$"),
+    form("DragonFly", ("dragonfly mail agent",), rf"delivering your mail to {A}\."),
+    form("OpenSMTPD", ("this is the mailer-daemon",), rf"^{A}: "),
+    form("Zoho", ("error_code", "responsecode"), rf"^{A} invalid address|\[status: \w{{1,20}}, address: {A.replace('address>', 'second>')}"),
+    form("sendmail", ("transcript of session follows",), REPLIED, before=True),
+    form("sendmail", ("transcript of session follows",), rf"^(?:>>> rcpt to: ?{A}|{A.replace('address>', 'second>')}$)"),
+    form("MessagingServer", ("recipient address:",), rf"recipient address: *{A}"),
+    form("Exchange", ("did not reach", "could not be reached"), rf"^[ \t]+{A} on .{{5,60}}$"),
+    form("Exchange", ("delivery has failed to these", "diagnostic information for administrators"), rf"^{A}(?:<mailto:[^>]{{1,200}}>)?$"),
+    form("IMail", ("unknown user:", "unknown host:", "delivery failed", "user mailbox exceeds", "undeliverable to"),
+         rf"^(?=[^\n@]{{1,60}}:)[^\n@:]{{1,60}}: ?{A}[ \t]*$"),
+    form("by its label", ("recipient", "deliver", "addresses", "mailbox"),
+         rf"(?:recipient|delivered to|deliver (?:your |the )?(?:message|mail|e-mail) to|message to|mail to|mailbox is full|rcpt to): ?{A}"),
+    form("at a line's beginning", (), rf"^(?:[ \t]|[*>•·-]){{0,8}}{A}(?=[ \t]*(?:$|[:,;(\[]|\.\.\.|[ \t]-))"),
+    form("in a sentence", (), rf"(?:to|for|recipients?|user|address|mailbox|account|an|à|para|a)[ \t]+{A}"),
+)
+
+
+class Said(NamedTuple):
+    """What was said of one recipient, in which form."""
+
+    recipient: str
+    text: str
+    form: str
+
+
+def said_in(text: str) -> list[Said]:
+    """Return what a mail system's own text says, by recipients: those of the first form that has any."""
+    text = text[:LONGEST]
+    small = text.lower()
+    for each in FORMS:
+        if not each.signs or any(sign in small for sign in each.signs):
+            found = list(places(each, text))
+            if found:
+                return found
+    return []
+
+
+def places(each: Form, text: str) -> Iterator[Said]:
+    """Yield the recipients at the places of a form, and what is said of them: all up to the next one, each once."""
+    found = [(place, address) for place in each.place.finditer(text) if (address := address_in(place))]
+    seen: dict[str, list[str]] = {}
+    for number, (place, address) in enumerate(found):
+        if each.before:
+            start = found[number - 1][0].end() if number else 0
+            start = text.find("\n", start) if number else 0
+            end = text.find("\n", place.end())
+            said = text[start : end if end >= 0 else len(text)]
+        else:
+            end = found[number + 1][0].start() if number + 1 < len(found) else len(text)
+            said = text[text.rfind("\n", 0, place.start()) + 1 : end]
+        seen.setdefault(address.lower(), [address]).append(said.strip())
+    for address, *texts in seen.values():
+        yield Said(address, "\n".join(texts), each.name)
+
+
+def address_in(place: re.Match[str]) -> str:
+    groups = place.groupdict()
+    return address_of(groups.get("address") or groups.get("second") or "")

@@ -1,0 +1,136 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Why mail was refused: one reason a file, and the one function that says which of them a reply gives.
+
+It takes a diagnostic of a notice and a reply in the mail log alike. Its phrases do not depend on addresses, hosts,
+numbers and ids, so a caller may keep what it returned by `wording_of` the text, the status code and the command.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import re
+
+from mailfleet.finding import Kind, Scope
+from mailfleet.reasons import (
+    authentication,
+    blocked,
+    content,
+    disabled,
+    domain_unknown,
+    filtered,
+    mailbox_full,
+    moved,
+    no_mail,
+    policy,
+    rate,
+    relay,
+    sender,
+    spam,
+    system,
+    too_big,
+    unreachable,
+    user_unknown,
+)
+from mailfleet.reasons.reason import Phrase, Reason
+from mailfleet.reasons.wording import wording_of
+
+# The first that has a phrase in the text is taken. Replies name the recipient whatever they complain of, so what is
+# said of the sender, the network and the message is looked for before what is said of the recipient; the vaguest words
+# come last.
+ORDER: tuple[Reason, ...] = tuple(module.REASON for module in (
+    authentication, mailbox_full, too_big, moved, sender, no_mail, domain_unknown, disabled, relay, user_unknown,
+    filtered, blocked, rate, spam, content, policy, unreachable, system,
+))
+UNDETERMINED = "undetermined"
+
+STATUS = re.compile(r"(?<![\w.])([245]\.[0-9]{1,3}\.[0-9]{1,3})(?![\w.]*\w)")
+REPLY = re.compile(r"(?:^|[\s:;'\"<])([245])([0-9]{2})(?=[\s:;'\"-]|$)")
+# RFC 5321 section 4.2.3, RFC 7504: what a reply code means by itself. 550 and 554 mean nothing more than no.
+CODES = {"521": "5.3.2", "556": "5.3.2", "551": "5.1.6", "552": "5.2.2", "452": "4.3.1", "523": "5.3.4",
+         "421": "4.3.2", "432": "4.7.0", "454": "4.7.0", "530": "5.7.0", "535": "5.7.8", "553": "5.1.3",
+         "500": "5.5.2", "501": "5.5.4", "502": "5.5.1", "503": "5.5.1", "504": "5.5.4", "555": "5.5.4",
+         "525": "5.7.13"}
+# A server that had taken the recipient before knows it: "user unknown" after the message is a filter that hides itself.
+AFTER_DATA = ("end of data", "final data", "data command", "after i sent the message", "text command", "message text")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a reply means, and by which rule: `reason: phrase`, `reason: status 5.2.2`, or `undetermined`."""
+
+    reason: str
+    kind: Kind
+    scope: Scope
+    rule: str
+
+    @property
+    def by_phrase(self) -> bool:
+        """Say whether words decided, not a status code or nothing at all."""
+        return ": " in self.rule and not self.rule.startswith(f"{self.reason}: status ")
+
+
+def status_of(text: str) -> str:
+    """Return the status code (RFC 3463) in a text; that of its reply code (RFC 5321) where there is none; or ""."""
+    found = STATUS.search(text)
+    if found:
+        return found[1]
+    found = REPLY.search(text)
+    return CODES.get(found[1] + found[2], f"{found[1]}.0.0") if found else ""
+
+
+def classify(text: str, status: str = "", command: str = "") -> Verdict:
+    """Return what a reply means.
+
+    `text` is the reply, with or without its codes; `status` an enhanced status code that came with it, or ""; `command`
+    the SMTP command that was answered (`RCPT TO`, `DATA`, `end of DATA`), where it is known and the text does not say.
+    """
+    said = status_of(text)
+    if not said or said.endswith(".0.0") and status[:1] == said[:1]:
+        said = status or said
+    return judge(wording_of(text), said, after_data(text.lower(), command.lower()))
+
+
+def after_data(text: str, command: str) -> bool:
+    """Say whether the reply was to the message, not to a recipient."""
+    if command:
+        return command.lstrip().startswith((".", "data", "end of data", "bdat"))
+    return any(phrase in text for phrase in AFTER_DATA)
+
+
+@functools.lru_cache(maxsize=4096)
+def judge(wording: str, status: str, after_message: bool) -> Verdict:
+    """Return what a wording means. Words go before codes: servers send what status code they please."""
+    reason, rule = by_words(wording) or by_status(status) or (None, UNDETERMINED)
+    if reason is None:
+        return Verdict(UNDETERMINED, Kind.SOFT, Scope.MESSAGE, UNDETERMINED)
+    if reason is user_unknown.REASON and (after_message or status[:4] in ("5.7.", "4.7.")):
+        # A policy code, or an answer to the message: the recipient was no problem before, see AFTER_DATA.
+        return Verdict(filtered.REASON.name, Kind.SOFT, filtered.REASON.scope, rule)
+    # 4.x.x is the server's own word that it may be otherwise tomorrow, however it puts it: nobody is dead yet.
+    kind = Kind.SOFT if status.startswith("4") else reason.kind
+    return Verdict(reason.name, kind, reason.scope, rule)
+
+
+PHRASES = tuple((reason, tuple(map(Phrase, reason.phrases)), tuple(map(Phrase, reason.unless))) for reason in ORDER)
+STATUSES = {status: reason for reason in reversed(ORDER) for status in reason.statuses}
+
+
+def by_words(wording: str) -> tuple[Reason, str] | None:
+    """Return the first reason in ORDER with a phrase in the wording, and its rule."""
+    for reason, phrases, unless in PHRASES:
+        for phrase in phrases:
+            if phrase.found_in(wording):
+                if any(other.found_in(wording) for other in unless):
+                    break
+                return reason, f"{reason.name}: {phrase.phrase}"
+    return None
+
+
+def by_status(status: str) -> tuple[Reason, str] | None:
+    """Return the reason that a status code means, and its rule."""
+    reason = STATUSES.get(status) or STATUSES.get(status[1:])
+    return (reason, f"{reason.name}: status {status}") if reason else None

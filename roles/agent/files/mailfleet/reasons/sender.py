@@ -1,0 +1,45 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The sender's address was refused: it does not exist for the receiver, may not write here, or is on its list."""
+
+from __future__ import annotations
+
+from mailfleet.finding import Kind, Scope
+from mailfleet.reasons.reason import Reason
+
+REASON = Reason(
+    "sender", Kind.SOFT, Scope.SENDER,
+    phrases={
+        "{sender|from|envelope sender|return path|reverse path|mail from|mfrom} {address |domain |}{has been |is |was |}"
+        "{rejected|denied|refused|not allowed|invalid|unknown|not found|not valid|blacklisted|blocked|not accepted|"
+        "not exist|not permitted|not authorized|unverified|not verified}":
+            "501 5.1.8 Sender address rejected",
+        "domain of sender{'s|} {address|}": "553 5.1.8 <a@example.com>... Domain of sender address a@example.com does"
+                                            " not exist",
+        "sender {verify|verification|callout} {failed|error|has failed}": "550 Sender verify failed",
+        "{unroutable|unrouteable|invalid|bad|unknown|illegal|unresolvable} {sender|envelope sender|return path|"
+        "from address|senders}": "550 Unroutable sender address",
+        "{envelope sender|sender|sending to/from|your address|from address|mail from} * {badmailfrom|been denied|"
+        "is denied|blacklisted|has been denied|been blacklisted}":
+            "553 sorry, your envelope sender is in my badmailfrom list (#5.7.1)",
+        "you are not allowed to {send|post}": "550 you are not allowed to post to this list",
+        "{permission|permitted|allowed|authorized|authorised|rights|authority} to {send|post|mail|e-mail|email|write}":
+            "550 5.7.1 you have no permission to write there",
+        "resolver.rst.{notauthorized|authrequired}": "550 5.7.1 RESOLVER.RST.NotAuthorized; not authorized",
+        "restricted {to|for} * {members|senders|sender}": "550 5.7.1 posting is restricted to members",
+        "{only|non-}{ |}{members|subscribers} {may|can|are|cannot|may not}": "550 only subscribers may write",
+        "{null|empty|blank} {sender|return path|envelope|reverse}": "550 mail with an empty sender is not for us",
+        "no such sender": "550 no such sender",
+        "does not accept * {bounce|null sender}": "550 this host does not accept any bounce",
+        "must {have|be} {a |from a |from |}{valid|resolvable|existing} {sender|domain|from|return}":
+            "550 5.1.8 it must be from a resolvable domain",
+        "can't determine purported responsible address": "550 can't determine Purported Responsible Address",
+        "{email address|identity|identities} {is |}not verified": "554 Message rejected: Email address is not verified.",
+        "failed the sender": "550 it failed the sender test",
+    },
+    never=("550 5.1.1 user unknown", "550 5.7.1 Client host rejected: cannot find your hostname",
+           "554 5.7.1 sender's DMARC policy says reject", "550 relaying denied"),
+    statuses=(".1.7", ".1.8", ".1.9", ".7.60"),
+)
