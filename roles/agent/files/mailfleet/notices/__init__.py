@@ -6,15 +6,20 @@
 
 from __future__ import annotations
 
+import re
+
 from mailfleet.finding import Finding, Kind, Notice, Scope
 from mailfleet.notices import amazon, feedback, origin, returned, status, texts
 from mailfleet.notices.addresses import address_of, addresses_in, unique
 from mailfleet.notices.mime import Headers, Message, Part
 from mailfleet.notices.sessions import command_of
-from mailfleet.reasons import Verdict, classify, status_of
+from mailfleet.reasons import UNDETERMINED, Stage, Verdict, classify, stage_of, status_of
+from mailfleet.reasons.wording import wording_of
 
 REPORT, FEEDBACK = "delivery-status", "feedback-report"
 SHOWN = 500
+# What says something has a word.
+WORD = re.compile(r"[^\W\d_]{4}")
 
 
 def read(raw: bytes) -> Notice:
@@ -60,8 +65,7 @@ def status_parts(message: Message) -> list[Part]:
     if parts and (report_type(message) == REPORT or origin.by_mail_system(message)):
         return parts
     if not parts and origin.by_mail_system(message):
-        return [part for part in message.parts if part.type == "text/plain" and status.IN_TEXT.search(part.text)
-                and status.FIELD.search(returned.divided(part.text)[0])][:1]
+        return [part for part in message.parts if part.type == "text/plain" and status.IN_TEXT.search(part.text)][:1]
     return []
 
 
@@ -84,15 +88,16 @@ def failures(message: Message, report: status.Report, own: str, back: Headers) -
     in_text = texts.said_in(own)
     if report.groups:
         return [finding_of(group, message, own, in_text, failed, back) for group in report.groups]
-    if not in_text and not failed:
+    if in_text and failed and not texts.agree(in_text, failed):
+        in_text = []
+    if in_text:
+        return [told(each.recipient, verdict_of([each.text, own], "", own, message), each.text, each.form)
+                for each in in_text]
+    how = "X-Failed-Recipients"
+    if not failed and own.strip() and origin.FAILED.search(origin.subject_of(message)):
         to = unique(each for value in back.all("to") for each in addresses_in(value) or [address_of(value)])
-        if len(to) == 1 and own.strip() and origin.FAILED.search(origin.subject_of(message)):
-            return [told(to[0], verdict_of([own], "", own, message), own, "returned message")]
-        return []
-    if failed and not {each.recipient.lower() for each in in_text} & set(map(str.lower, failed)):
-        return [told(each, verdict_of([own], "", own, message), own, "X-Failed-Recipients") for each in failed]
-    return [told(each.recipient, verdict_of([each.text, own], "", own, message), each.text, each.form)
-            for each in in_text]
+        failed, how = (to if len(to) == 1 else []), "returned message"
+    return [told(each, verdict_of([own], "", own, message), own, how) for each in failed]
 
 
 def finding_of(group: status.Group, message: Message, own: str, in_text: list[texts.Said], failed: list[str],
@@ -112,19 +117,33 @@ def finding_of(group: status.Group, message: Message, own: str, in_text: list[te
 
 
 def verdict_of(said: list[str], given: str, own: str, message: Message) -> Verdict:
-    """Return what the first of some texts means whose words say something, else what their codes say."""
-    fallback = None
+    """Return what the first of some texts means whose words say something, else what the codes say.
+
+    The first is what was said of the recipient; the others, and the subject, count where that says next to nothing.
+    """
+    best = None
+    stage = next((each for text in said if (each := stage_of(text, command_of(text, own))) is not Stage.UNSAID), None)
+    if stage is None:
+        stage = Stage.UNKNOWN if not given and reply_without_status(said[0]) else Stage.UNSAID
+    command = stage.value[0] if stage.value else ""
     for text in said:
-        if not text.strip():
-            continue
-        verdict = classify(text, given, command_of(text, own))
-        if verdict.by_phrase:
-            return verdict
-        fallback = fallback if fallback and fallback.reason != "undetermined" else verdict
-    verdict = classify(origin.subject_of(message), given)
-    if verdict.by_phrase and (fallback is None or fallback.reason == "undetermined"):
-        return verdict
-    return fallback or classify("", given)
+        for reading in texts.readings(text):
+            verdict = classify(reading, given, command)
+            if verdict.by_phrase:
+                return verdict
+            if best is None or best.reason == UNDETERMINED:
+                best = verdict
+        if WORD.search(wording_of(text)):
+            break
+    if best is None or best.reason == UNDETERMINED:
+        verdict = classify(origin.subject_of(message), given)
+        best = verdict if verdict.by_phrase else best
+    return best or classify("", given)
+
+
+def reply_without_status(text: str) -> bool:
+    """Say whether a server replied with a code alone: a text where nobody says to what (see Stage) proves little."""
+    return bool(texts.CODE.search(text)) and status_of(text)[1:] in ("", ".0.0")
 
 
 def told(recipient: str, verdict: Verdict, text: str, form: str, original: str = "", given: str = "") -> Finding:

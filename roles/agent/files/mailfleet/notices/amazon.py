@@ -20,7 +20,8 @@ def findings_of(text: str) -> list[Finding] | None:
     if not text.lstrip().startswith("{") or not any(mark in text for mark in MARKS):
         return None
     try:
-        event, _end = json.JSONDecoder().raw_decode(text.lstrip())
+        # Mail systems that fold long lines leave `!` at their ends.
+        event, _end = json.JSONDecoder(strict=False).raw_decode(text.lstrip().replace("!\n ", ""))
         if isinstance(event, dict) and isinstance(event.get("Message"), str):
             event = json.loads(event["Message"])
     except (ValueError, RecursionError):

@@ -23,12 +23,14 @@ LONGEST = 1 << 20
 LONGEST_HEAD = LONGEST_TEXT = 1 << 16
 DEEPEST, MOST_PARTS = 6, 60
 
+BOUNDARY = re.compile(rb"(\n--[^\s-][^\n]{3,90})\n(?=content-)", re.IGNORECASE)
 FOLD = re.compile(rb"\n[ \t]+")
 PARAMETER = re.compile(r';\s*([\w*-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))')
 WORD = re.compile(r"=\?([\w-]+)(?:\*[\w-]*)?\?([bqBQ])\?([^?\s]*)\?=(?:\s+(?==\?))?")
 # Codecs of other names are no character sets, or take their time.
 CHARSETS = re.compile(r"(utf-?8|us-ascii|iso-?8859-?\w+|iso-2022-\w+|windows-\d+|cp\d+|koi8-\w|euc-?\w+|shift[_-]?jis"
                       r"|sjis|gb\w+|big5\w*|utf-?16\w*|tis-620)$")
+TYPE = re.compile(r"[^;\s]*")
 TAG = re.compile(r"<(style|script)\b.{0,20000}?</\1>|<(br|p|div|tr|li|h\d|/p|/div|/tr|/table)\b[^<>]{0,2000}>|<[^<>]{0,2000}>",
                  re.IGNORECASE | re.DOTALL)
 
@@ -103,7 +105,7 @@ class Part:
     def __init__(self, headers: Headers, data: bytes) -> None:
         self.headers, self.data = headers, data
         content = headers.get("content-type")
-        self.type = (content.partition(";")[0].strip().lower() or "text/plain") if content else "text/plain"
+        self.type = (TYPE.match(content.lower())[0] or "text/plain") if content else "text/plain"
 
     @cached_property
     def parameters(self) -> dict[str, str]:
@@ -147,6 +149,10 @@ class Message(Part):
         boundary = part.parameters.get("boundary", "") if part.type.startswith("multipart/") else ""
         body = b"\n" + part.data
         mark = b"\n--" + boundary.encode("utf-8", "replace")
+        if boundary and mark not in body:
+            # A gateway changed one of the two: what looks like a boundary before a header is taken for it.
+            seen = BOUNDARY.search(body, 0, LONGEST_TEXT)
+            mark = seen[1] if seen else mark
         if not boundary or depth >= DEEPEST or mark not in body:
             self.parts.append(part)
             return

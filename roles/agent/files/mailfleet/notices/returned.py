@@ -20,12 +20,12 @@ BEFORE = (
     r"(?:original|unsent|returned|undelivered) (?:e-?mail |mail )?message(?: headers?)? *(?:follows|[-:.= ]*$|is attached|text)",
     r"enclosed is a copy", r"below is a copy of", r"copy of the original", r"original mail as follows", r"original headers",
     r"(?:the )?(?:text|headers?|body|beginning|first part) of the (?:original|returned|message)",
-    r"your original message", r"your message:? *$", r"message (?:header|text) follows", r"received message:",
+    r"your original message", r"message (?:header|text) follows", r"received message:",
     r"(?:ursprüngliche|originale?) (?:nachricht|message|kopfzeilen)", r"message original", r"mensaje original",
     r"original message headers:", r"start of (?:original|returned)",
 )
 # Or its header, which begins at once.
-FIELDS = r"(?:received|return-path|x-received|dkim-signature|delivered-to|received-spf|message-id): ?\S"
+FIELDS = r"(?:received|return-path|x-received|dkim-signature|delivered-to|received-spf): ?\S"
 MARK = re.compile(rf"^(?:[-=_*>. \t]{{0,80}}(?:{'|'.join(BEFORE)})|[ \t>]{{0,8}}{FIELDS})", re.IGNORECASE | re.MULTILINE)
 SENDERS = ("return-path", "x-envelope-from", "x-mailfleet-return-path", "errors-to", "sender", "x-original-from")
 RECIPIENTS = ("original-recipient", "x-failed-recipients", "x-original-to", "delivered-to", "envelope-to", "to", "cc",

@@ -16,6 +16,8 @@ def command_of(reply: str, text: str) -> str:
     """Return the command that was answered with a reply, in a text with `>>> command` and `<<< reply`; or ""."""
     if ">>>" not in text:
         return ""
+    if ">>>" in reply:
+        return COMMAND.findall(reply)[-1].strip() if COMMAND.search(reply) else ""
     first = reply.strip().split("\n")[0][:40]
     at = text.find("<<< " + first) if first else -1
     if at < 0:

@@ -42,7 +42,9 @@ FORMS = (
     form("qmail", ("qmail-send", "wasn't able to deliver", "could not be delivered. this"), rf"^[ \t]*{A}:[ \t]*$"),
     form("Postfix", ("postfix program", "mail system at host", "postfix at"), rf"^{A}(?: \(expanded from <[^>]{{1,200}}>\))?:"),
     form("Exim", ("created automatically by mail delivery software", "message that you sent", "message sent by"),
-         rf"^(?: {{2,6}}|\t)?{A}:?[ \t]*$"),
+         rf"^(?: {{2,6}}|\t)?(?!<){A}:?[ \t]*$"),
+    form("Exim", ("malformed address:",), rf"malformed address: {A} may not follow"),
+    form("fml", ("duplicated message-id",), rf"duplicated message-id in {A}"),
     form("DragonFly", ("dragonfly mail agent",), rf"delivering your mail to {A}\."),
     form("OpenSMTPD", ("this is the mailer-daemon",), rf"^{A}: "),
     form("Zoho", ("error_code", "responsecode"), rf"^{A} invalid address|\[status: \w{{1,20}}, address: {A.replace('address>', 'second>')}"),
@@ -58,6 +60,18 @@ FORMS = (
     form("at a line's beginning", (), rf"^(?:[ \t]|[*>•·-]){{0,8}}{A}(?=[ \t]*(?:$|[:,;(\[]|\.\.\.|[ \t]-))"),
     form("in a sentence", (), rf"(?:to|for|recipients?|user|address|mailbox|account|an|à|para|a)[ \t]+{A}"),
 )
+
+
+# Texts that come in many languages, by what is the same in all of them; and what they say.
+MEANINGS = {
+    "groups.google.com/support": "you have no permission to post",
+    "groups.google.com/a/": "you have no permission to post",
+}
+# qmail adds this to whatever the last try ended with.
+GIVEN_UP = "I'm not going to try again"
+WORD = re.compile(r"[^\W\d_]{4}")
+CODE = re.compile(r"(?<![\w.@-])[45]\d\d(?![\w.])")
+REPLY = re.compile(r"(?<![\w.@-])[45]\d\d[ -](?=[45]\.\d|[^\d\s])")
 
 
 class Said(NamedTuple):
@@ -101,3 +115,24 @@ def places(each: Form, text: str) -> Iterator[Said]:
 def address_in(place: re.Match[str]) -> str:
     groups = place.groupdict()
     return address_of(groups.get("address") or groups.get("second") or "")
+
+
+def readings(text: str) -> Iterator[str]:
+    """Yield what can be meant by a text, the surest first: what a server replied, what is before qmail's end, all."""
+    for sign, meaning in MEANINGS.items():
+        if sign in text:
+            yield meaning
+    text = text.partition(GIVEN_UP)[0] or text
+    reply = REPLY.search(text) if not text.startswith("(") else None
+    words = text[reply.start() :] if reply else ""
+    if words:
+        yield words
+    # Around a reply with words of its own stands only how it came.
+    if not WORD.search(words):
+        yield text
+
+
+def agree(in_text: list[Said], failed: list[str]) -> bool:
+    """Say whether what was read in a text may be believed beside X-Failed-Recipients: at a place that is no guess it is."""
+    surely = any(each.form not in ("at a line's beginning", "in a sentence") for each in in_text)
+    return surely or bool({each.recipient.lower() for each in in_text} & set(map(str.lower, failed)))

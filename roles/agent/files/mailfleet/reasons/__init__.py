@@ -11,6 +11,7 @@ numbers and ids, so a caller may keep what it returned by `wording_of` the text,
 from __future__ import annotations
 
 import dataclasses
+import enum
 import functools
 import re
 
@@ -53,9 +54,28 @@ REPLY = re.compile(r"(?:^|[\s:;'\"<])([245])([0-9]{2})(?=[\s:;'\"-]|$)")
 CODES = {"521": "5.3.2", "556": "5.3.2", "551": "5.1.6", "552": "5.2.2", "452": "4.3.1", "523": "5.3.4",
          "421": "4.3.2", "432": "4.7.0", "454": "4.7.0", "530": "5.7.0", "535": "5.7.8", "553": "5.1.3",
          "500": "5.5.2", "501": "5.5.4", "502": "5.5.1", "503": "5.5.1", "504": "5.5.4", "555": "5.5.4",
-         "525": "5.7.13"}
-# A server that had taken the recipient before knows it: "user unknown" after the message is a filter that hides itself.
-AFTER_DATA = ("end of data", "final data", "data command", "after i sent the message", "text command", "message text")
+         "525": "5.7.13", "542": "5.1.1"}
+
+
+class Stage(enum.Enum):
+    """What was answered: it tells a word on the recipient from one on the sender or the message."""
+
+    GREETING = ("connect", "talk to me", "initial connection", "ehlo", "helo", "lhlo", "greeting", "conn")
+    MAIL = ("mail from", "mail", "sender was rejected")
+    RECIPIENT = ("rcpt to", "rcpt", "not like recipient", "recipient was rejected")
+    MESSAGE = ("end of data", "final data", "data", "text command", "i sent the message", "message text", "bdat", ".")
+    UNKNOWN = ("?",)
+    UNSAID = ()
+
+
+# How mail systems say it: Exim, Postfix, DragonFly, qmail and those that write like them.
+AT_STAGE = re.compile(r"(?:error from remote (?:mail )?server (?:after|for)(?: pipelined)? |in reply to |did not like our |does "
+                      r"(?=not like recipient)|but (?=recipient was rejected|sender was rejected)|refused to (?=talk to me)|failed after (?=i sent the message)|\[|"
+                      r"smtp:(?=rcpt host)|command: )(?:the |sending )?"
+                      r"(end of data|final data|data|message text|mail[ _]from|rcpt[ _]to|rcpt|ehlo|helo|lhlo|initial connection|text command|talk to me|sender was rejected|"
+                      r"not like recipient|recipient was rejected|i sent the message)", re.IGNORECASE)
+# Yahoo looks its recipients up after the message, and says so in these words.
+LATE = "delivery error: dd"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -86,33 +106,54 @@ def classify(text: str, status: str = "", command: str = "") -> Verdict:
     """Return what a reply means.
 
     `text` is the reply, with or without its codes; `status` an enhanced status code that came with it, or ""; `command`
-    the SMTP command that was answered (`RCPT TO`, `DATA`, `end of DATA`), where it is known and the text does not say.
+    the SMTP command that was answered (`RCPT TO`, `DATA`, `end of DATA`), `?` for one that nobody knows, or "" where the
+    text says it, or needs not.
     """
     said = status_of(text)
     if not said or said.endswith(".0.0") and status[:1] == said[:1]:
         said = status or said
-    return judge(wording_of(text), said, after_data(text.lower(), command.lower()))
+    return judge(wording_of(text), said, stage_of(text, command))
 
 
-def after_data(text: str, command: str) -> bool:
-    """Say whether the reply was to the message, not to a recipient."""
-    if command:
-        return command.lstrip().startswith((".", "data", "end of data", "bdat"))
-    return any(phrase in text for phrase in AFTER_DATA)
+def stage_of(text: str, command: str = "") -> Stage:
+    """Return what was answered, as the command or the text says."""
+    if not command or command == "?":
+        found = AT_STAGE.search(text)
+        command = found[1] if found else command
+    command = command.lower().replace("_", " ").strip()
+    return next((stage for stage in Stage if command and command.startswith(stage.value)), Stage.UNSAID)
 
 
 @functools.lru_cache(maxsize=4096)
-def judge(wording: str, status: str, after_message: bool) -> Verdict:
+def judge(wording: str, status: str, stage: Stage) -> Verdict:
     """Return what a wording means. Words go before codes: servers send what status code they please."""
     reason, rule = by_words(wording) or by_status(status) or (None, UNDETERMINED)
+    reason = at_stage(reason, status, stage, LATE in wording)
     if reason is None:
-        return Verdict(UNDETERMINED, Kind.SOFT, Scope.MESSAGE, UNDETERMINED)
-    if reason is user_unknown.REASON and (after_message or status[:4] in ("5.7.", "4.7.")):
-        # A policy code, or an answer to the message: the recipient was no problem before, see AFTER_DATA.
-        return Verdict(filtered.REASON.name, Kind.SOFT, filtered.REASON.scope, rule)
+        return Verdict(UNDETERMINED, Kind.SOFT, Scope.MESSAGE, rule)
     # 4.x.x is the server's own word that it may be otherwise tomorrow, however it puts it: nobody is dead yet.
     kind = Kind.SOFT if status.startswith("4") else reason.kind
     return Verdict(reason.name, kind, reason.scope, rule)
+
+
+def at_stage(reason: Reason | None, status: str, stage: Stage, late: bool) -> Reason | None:
+    """Return the reason that is meant, where the stage or the status code contradicts the words.
+
+    Only a recipient that is known to be unknown may be suppressed at once, so in doubt it is there.
+    """
+    if stage is Stage.MAIL and (reason in (None, policy.REASON) or reason.kind is Kind.HARD):
+        return sender.REASON  # nothing else was named yet: what is not there, or not liked, is the sender
+    if stage is Stage.GREETING and (reason is None or reason is policy.REASON):
+        return blocked.REASON  # nothing is known of us yet but our address and name
+    if reason is user_unknown.REASON and not late:
+        # A server that took the recipient, and refuses the message, hides a filter behind the words. It says 5.1.x
+        # where it means them. 5.7.x is a policy; 5.2.x a mailbox that is there, unless it was RCPT TO that was refused.
+        hidden = stage in (Stage.MESSAGE, Stage.UNKNOWN) and not status.startswith("5.1.")
+        if hidden or status[2:4] == "7." or status[2:4] == "2." and stage is not Stage.RECIPIENT:
+            return filtered.REASON
+    if reason is domain_unknown.REASON and status.startswith("4"):
+        return unreachable.REASON  # a name that is not there just now is trouble with name servers
+    return reason
 
 
 PHRASES = tuple((reason, tuple(map(Phrase, reason.phrases)), tuple(map(Phrase, reason.unless))) for reason in ORDER)

@@ -24,7 +24,7 @@ REASON = Reason(
         "invaluement|uceprotect|abuseat|rbl |dnsbl|spfbl|xbl |sbl |pbl |dnswl|drbl|cbl |rblsmtpd}":
             "550 see Spamhaus for more",
         "{black|block|deny|bad}{ |-|}list": "550 your server is on our block list",
-        "{ip|ip address|host|client host|server|network|connection|connections|client|isp|mail server|sender ip|mta|"
+        "{ip|ip address|host|client host|server|network|client|isp|mail server|sender ip|mta|"
         "domain|address @|from # |from #|hostname|relay} {# |[#] |address |name |~[#] |~ |}{[|(|}{#|}{]|)|}{has been |is |are |was |were |}{temporarily |"
         "currently |permanently |}{blocked|rejected|refused|banned|denied|blacklisted|not allowed|not accepted|"
         "prohibited|not welcome|listed|not permitted|not authorized|restricted}":

@@ -84,7 +84,7 @@ REASON = Reason(
         "{пользователь|адресат|ящик|получатель|адрес} {не найден|не существует|неизвестен}": "550 ящик не существует",
         "{メールアドレス|宛先|ユーザ|あて先}*{見つかりません|見つからない|存在しません}":
             "送信先メールアドレスが見つかりません",
-        "{不存在|用户不存在|收件人不存在|無此使用者}": "550 收件人不存在",
+        "{用户不存在|收件人不存在|無此使用者}": "550 收件人不存在",
         "{gebruiker|geadresseerde} {onbekend|bestaat niet}": "550 gebruiker onbekend",
         "rcp-p{#|1|3}": "550 5.1.1 RCP-P1 https://example.com/codes#rcp",
         "spectator does not exist": "550 this spectator does not exist",
