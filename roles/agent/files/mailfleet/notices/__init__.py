@@ -80,14 +80,20 @@ def complaints(message: Message, back: Headers) -> list[Finding]:
 def failures(message: Message, report: status.Report, own: str, back: Headers) -> list[Finding]:
     """Return what a mail system says of recipients."""
     if not report.groups and not origin.by_mail_system(message):
-        return []
+        # Who writes without a sender may be a mail system in disguise, if it uses the words of one.
+        guess = texts.said_in(own) if origin.has_null_sender(message) and not origin.is_answer(message) else []
+        verdicts = [(each, verdict_of([each.text, own], "", own, message)) for each in guess if each.form not in texts.GUESSES]
+        return [told(each.recipient, verdict, each.text, each.form) for each, verdict in verdicts if verdict.by_phrase]
     notified = amazon.findings_of(own)
     if notified is not None:
         return notified
+    authors = {each.lower() for each in addresses_in(message.headers.get("from"))}
     failed = unique(each for value in message.headers.all("x-failed-recipients") for each in addresses_in(value))
-    in_text = texts.said_in(own)
+    in_text = [each for each in texts.said_in(own) if each.recipient.lower() not in authors]
     if report.groups:
         return [finding_of(group, message, own, in_text, failed, back) for group in report.groups]
+    if not failed and origin.has_subject_of_answer(message):
+        return []
     if in_text and failed and not texts.agree(in_text, failed):
         in_text = []
     if in_text:
@@ -124,7 +130,8 @@ def verdict_of(said: list[str], given: str, own: str, message: Message) -> Verdi
     best = None
     stage = next((each for text in said if (each := stage_of(text, command_of(text, own))) is not Stage.UNSAID), None)
     if stage is None:
-        stage = Stage.UNKNOWN if not given and reply_without_status(said[0]) else Stage.UNSAID
+        bare = not given or given.endswith((".0.0", ".5.0"))
+        stage = Stage.UNKNOWN if bare and reply_without_status(said[0], given) else Stage.UNSAID
     command = stage.value[0] if stage.value else ""
     for text in said:
         for reading in texts.readings(text):
@@ -141,9 +148,9 @@ def verdict_of(said: list[str], given: str, own: str, message: Message) -> Verdi
     return best or classify("", given)
 
 
-def reply_without_status(text: str) -> bool:
+def reply_without_status(text: str, given: str) -> bool:
     """Say whether a server replied with a code alone: a text where nobody says to what (see Stage) proves little."""
-    return bool(texts.CODE.search(text)) and status_of(text)[1:] in ("", ".0.0")
+    return bool(given or texts.CODE.search(text)) and status_of(text)[1:] in ("", ".0.0", ".5.0")
 
 
 def told(recipient: str, verdict: Verdict, text: str, form: str, original: str = "", given: str = "") -> Finding:

@@ -15,7 +15,7 @@ TYPE = "message/feedback-report"
 NO_COMPLAINTS = ("not-spam", "dismissed")
 RECIPIENTS = ("original-rcpt-to", "removal-recipient", "original-recipient", "final-recipient", "redacted-address",
               "x-original-rcpt-to", "original-to")
-RETURNED = ("x-hmxmroriginalrecipient", "delivered-to", "x-original-to", "envelope-to", "to")
+RETURNED = ("x-hmxmroriginalrecipient", "to", "envelope-to", "x-original-to", "delivered-to")
 
 
 def complaints_of(parts: list[Part], returned: Headers) -> list[Finding]:

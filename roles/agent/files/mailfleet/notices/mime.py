@@ -154,6 +154,8 @@ class Message(Part):
             seen = BOUNDARY.search(body, 0, LONGEST_TEXT)
             mark = seen[1] if seen else mark
         if not boundary or depth >= DEEPEST or mark not in body:
+            if part.type.startswith("multipart/"):
+                part.type = "text/plain"
             self.parts.append(part)
             return
         for piece in body.split(mark, MOST_PARTS)[1:]:

@@ -14,7 +14,7 @@ import re
 from mailfleet.notices.mime import Message, words
 
 SYSTEM = re.compile(
-    r"\b(?:mailer[-_. ]?(?:daemon|deamon)|postmaster|mail[-_. ]?(?:delivery|deliver|administrator|admin|router|system|daemon)\b|mdaemon|"
+    r"\b(?:mailer[-_. ]?(?:daemon|deamon)|post_?master|mail[-_. ]?(?:delivery|deliver|administrator|admin|router|system|daemon)\b|mdaemon|"
     r"mail ?delivery (?:system|subsystem|service)|microsoft ?exchange|system administrator|mmsc|mailadm|majordomo|"
     r"(?:delivery|bounce|mail)[-_. ]?(?:status|failure|error)|notif[a-z]*@(?:bounce|dsn)|virus.?wall|interscan|mailgate|returned ?mail)",
     re.IGNORECASE)
@@ -25,7 +25,7 @@ FAILED = re.compile(
     r"delay|loop alert|feedback|complaint about|delivery|zustell|unzustellbar|non remis|échec|echec|remise|no se (?:ha )?(?:podido|pudo)|"
     r"não (?:entregue|pôde)|mancata consegna|niet (?:bezorg|worden)|не (?:доставлен|удалось)|недоставлен|メールエラー|エラー|配信|送信(?:不能|エラー|できません)|戻り|"
     r"退信|退回|無法|无法|投递失败|系统退信|반송|doručen|niedostarcz|nie dostarcz|teslim|undelivered|notif\w+ d'état|rapport de non|not sent|"
-    r"message you sent|blocked by|rejected|aws notification", re.IGNORECASE)
+    r"message you sent|are not (?:a )?member|blocked by|rejected|aws notification", re.IGNORECASE)
 # A person forwards, a person answers.
 BY_HAND = re.compile(r"\s*(?:re|fw|fwd|aw|wg|sv|vs|tr|rv|enc|res|antw|r|odp|ha|rif|ynt|vl|回复|转发|答复)\s*(?:\[\d+\])?\s*[::]",
                      re.IGNORECASE)
@@ -70,4 +70,9 @@ def is_answer(message: Message) -> bool:
             or "x-autoreply" in headers or "x-autorespond" in headers or "x-auto-response" in headers
             or headers.get("precedence").strip().lower() in ("auto_reply", "auto-reply")
             or "x-autoreply-from" in headers or "x-mail-autoreply" in headers or "x-vacation" in headers
-            or bool(ANSWER.match(subject_of(message))))
+            or has_subject_of_answer(message))
+
+
+def has_subject_of_answer(message: Message) -> bool:
+    """Say whether its subject is that of an answer in somebody's absence."""
+    return bool(ANSWER.match(subject_of(message)))

@@ -44,17 +44,17 @@ FORMS = (
     form("Exim", ("created automatically by mail delivery software", "message that you sent", "message sent by"),
          rf"^(?: {{2,6}}|\t)?(?!<){A}:?[ \t]*$"),
     form("Exim", ("malformed address:",), rf"malformed address: {A} may not follow"),
-    form("fml", ("duplicated message-id",), rf"duplicated message-id in {A}"),
+    form("fml", ("duplicated message-id", "not a member"), rf"(?:duplicated message-id in|of this mailing list) {A}"),
     form("DragonFly", ("dragonfly mail agent",), rf"delivering your mail to {A}\."),
     form("OpenSMTPD", ("this is the mailer-daemon",), rf"^{A}: "),
     form("Zoho", ("error_code", "responsecode"), rf"^{A} invalid address|\[status: \w{{1,20}}, address: {A.replace('address>', 'second>')}"),
     form("sendmail", ("transcript of session follows",), REPLIED, before=True),
     form("sendmail", ("transcript of session follows",), rf"^(?:>>> rcpt to: ?{A}|{A.replace('address>', 'second>')}$)"),
     form("MessagingServer", ("recipient address:",), rf"recipient address: *{A}"),
-    form("Exchange", ("did not reach", "could not be reached"), rf"^[ \t]+{A} on .{{5,60}}$"),
+    form("Exchange", ("did not reach", "could not be reached"), rf"^[ \t]*{A} on .{{5,60}}$"),
     form("Exchange", ("delivery has failed to these", "diagnostic information for administrators"), rf"^{A}(?:<mailto:[^>]{{1,200}}>)?$"),
-    form("IMail", ("unknown user:", "unknown host:", "delivery failed", "user mailbox exceeds", "undeliverable to"),
-         rf"^(?=[^\n@]{{1,60}}:)[^\n@:]{{1,60}}: ?{A}[ \t]*$"),
+    form("IMail", ("unknown user:", "unknown host:", "delivery failed", "user mailbox exceeds", "undeliverable to "),
+         rf"^(?:[^\n@:]{{1,60}}:|undeliverable to) ?{A}[ \t]*$"),
     form("by its label", ("recipient", "deliver", "addresses", "mailbox"),
          rf"(?:recipient|delivered to|deliver (?:your |the )?(?:message|mail|e-mail) to|message to|mail to|mailbox is full|rcpt to): ?{A}"),
     form("at a line's beginning", (), rf"^(?:[ \t]|[*>•·-]){{0,8}}{A}(?=[ \t]*(?:$|[:,;(\[]|\.\.\.|[ \t]-))"),
@@ -132,7 +132,10 @@ def readings(text: str) -> Iterator[str]:
         yield text
 
 
+GUESSES = ("at a line's beginning", "in a sentence")
+
+
 def agree(in_text: list[Said], failed: list[str]) -> bool:
     """Say whether what was read in a text may be believed beside X-Failed-Recipients: at a place that is no guess it is."""
-    surely = any(each.form not in ("at a line's beginning", "in a sentence") for each in in_text)
+    surely = any(each.form not in GUESSES for each in in_text)
     return surely or bool({each.recipient.lower() for each in in_text} & set(map(str.lower, failed)))

@@ -60,7 +60,7 @@ CODES = {"521": "5.3.2", "556": "5.3.2", "551": "5.1.6", "552": "5.2.2", "452": 
 class Stage(enum.Enum):
     """What was answered: it tells a word on the recipient from one on the sender or the message."""
 
-    GREETING = ("connect", "talk to me", "initial connection", "ehlo", "helo", "lhlo", "greeting", "conn")
+    GREETING = ("connect", "talk to me", "my name was rejected", "initial connection", "ehlo", "helo", "lhlo", "greeting", "conn")
     MAIL = ("mail from", "mail", "sender was rejected")
     RECIPIENT = ("rcpt to", "rcpt", "not like recipient", "recipient was rejected")
     MESSAGE = ("end of data", "final data", "data", "text command", "i sent the message", "message text", "bdat", ".")
@@ -70,9 +70,9 @@ class Stage(enum.Enum):
 
 # How mail systems say it: Exim, Postfix, DragonFly, qmail and those that write like them.
 AT_STAGE = re.compile(r"(?:error from remote (?:mail )?server (?:after|for)(?: pipelined)? |in reply to |did not like our |does "
-                      r"(?=not like recipient)|but (?=recipient was rejected|sender was rejected)|refused to (?=talk to me)|failed after (?=i sent the message)|\[|"
+                      r"(?=not like recipient)|but (?=recipient was rejected|sender was rejected|my name was rejected)|refused to (?=talk to me)|failed after (?=i sent the message)|\[|"
                       r"smtp:(?=rcpt host)|command: )(?:the |sending )?"
-                      r"(end of data|final data|data|message text|mail[ _]from|rcpt[ _]to|rcpt|ehlo|helo|lhlo|initial connection|text command|talk to me|sender was rejected|"
+                      r"(end of data|final data|data|message text|mail[ _]from|rcpt[ _]to|rcpt|ehlo|helo|lhlo|initial connection|text command|talk to me|sender was rejected|my name was rejected|"
                       r"not like recipient|recipient was rejected|i sent the message)", re.IGNORECASE)
 # Yahoo looks its recipients up after the message, and says so in these words.
 LATE = "delivery error: dd"
@@ -112,6 +112,8 @@ def classify(text: str, status: str = "", command: str = "") -> Verdict:
     said = status_of(text)
     if not said or said.endswith(".0.0") and status[:1] == said[:1]:
         said = status or said
+    if status.startswith("5.1.") and said.startswith("5.5."):
+        said = status  # the server spoke of the command, who reports of the address
     return judge(wording_of(text), said, stage_of(text, command))
 
 
@@ -141,9 +143,9 @@ def at_stage(reason: Reason | None, status: str, stage: Stage, late: bool) -> Re
 
     Only a recipient that is known to be unknown may be suppressed at once, so in doubt it is there.
     """
-    if stage is Stage.MAIL and (reason in (None, policy.REASON) or reason.kind is Kind.HARD):
+    if stage is Stage.MAIL and (reason is None or reason.kind is Kind.HARD):
         return sender.REASON  # nothing else was named yet: what is not there, or not liked, is the sender
-    if stage is Stage.GREETING and (reason is None or reason is policy.REASON):
+    if stage is Stage.GREETING and (reason in (None, policy.REASON) or reason.kind is Kind.HARD):
         return blocked.REASON  # nothing is known of us yet but our address and name
     if reason is user_unknown.REASON and not late:
         # A server that took the recipient, and refuses the message, hides a filter behind the words. It says 5.1.x
@@ -156,7 +158,12 @@ def at_stage(reason: Reason | None, status: str, stage: Stage, late: bool) -> Re
     return reason
 
 
-PHRASES = tuple((reason, tuple(map(Phrase, reason.phrases)), tuple(map(Phrase, reason.unless))) for reason in ORDER)
+def rows(vague: bool) -> tuple[tuple[Reason, tuple[Phrase, ...], tuple[Phrase, ...]], ...]:
+    return tuple((reason, tuple(map(Phrase, reason.vague if vague else reason.phrases)),
+                  tuple(map(Phrase, reason.unless))) for reason in ORDER)
+
+
+PHRASES = rows(vague=False) + rows(vague=True)
 STATUSES = {status: reason for reason in reversed(ORDER) for status in reason.statuses}
 
 

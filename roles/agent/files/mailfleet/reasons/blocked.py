@@ -46,7 +46,7 @@ REASON = Reason(
         "[{ts|tss|ph|bl|gl|ipts}{0|2}": "421 4.7.0 [TSS04] wait",
         "{esmtp |smtp |}not accepting {connections|mail from your}": "554 mx.example.com ESMTP not accepting connections",
         "{too|your ip has} {many complaints|been reported}": "550 there are too many complaints of you",
-        "{access|connection|connections} {denied|refused|rejected} {to|from|for|by} {your|ip|#|[#]|this|policy}":
+        "{access|connection|connections} {denied|refused|rejected} {to|from|for} {your|ip|#|[#]|this|policy}":
             "554 access denied to your IP",
         "{your|this} {network|ip|ip range|subnet|server|provider|isp|country|email server|mail server} {is |has been |was |}"
         "*{rejected|blocked|block|refused|denied|listed|banned|not allowed|abuse}": "550 your network has a history of abuse",
@@ -54,6 +54,9 @@ REASON = Reason(
         "{refused|rejected|blocked} {your|the|this} {ip|connection|host|network|server}": "550 we refused your IP",
         "not {yet |currently |}authorized to deliver": "550 not yet authorized to deliver mail from 192.0.2.1",
         "no access from {mail server|this|your}": "554 5.7.1 No access from mail server 192.0.2.1",
+        "{mismatch|mismatches} client ip": "550 domain [example.com] mismatches client ip 192.0.2.1",
+        "{ip|client|host} {name |}lookup failed": "450 4.7.1 Access denied. IP name lookup failed [192.0.2.1]",
+        "invalid ip": "554 INVALID IP FOR SENDING MAIL",
         "redundant": "550 Your E-Mail is redundant.",
     },
     never=("550 5.1.1 user unknown", "550 message blocked: it looks like spam",

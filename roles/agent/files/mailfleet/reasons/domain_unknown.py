@@ -22,15 +22,14 @@ REASON = Reason(
         "{unrouteable|unroutable} {address|mail domain|domain}": "all relevant MX records point nowhere: unrouteable"
                                                                  " mail domain \"example.com\"",
         "{nxdomain|domain name not found}": "DNS type 'mx' lookup of example.com responded with code NXDOMAIN",
+        "domain is not reachable": "it could not be delivered because the domain is not reachable. Please check the"
+                                   " domain and try again",
         "dns.nonexistentdomain": "550 5.4.310 DNS.NonExistentDomain; nothing of that name",
         "name or service not known": "example.com: Name or service not known",
         "domain {is |}mentioned * unknown": "550 the mail domain mentioned in the e-mail address is unknown",
-        "{no|none} {mx|mail exchanger|mail server} {record|records|} {or a record|found|for|exists}":
-            "No MX or A records found: no mx records for the domain",
         "dns {domain |}* does not exist": "The DNS domain 'example.com' does not exist",
         "~ does not exist": "553 nowhere.example.com does not exist",
         "domain isn't in my list of allowed": "553 sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)",
-        "can't find a valid mx": "CNAME lookup failed: can't find a valid MX for example.com",
         "{domäne|domain} {existiert nicht|unbekannt}": "550 Domain existiert nicht",
         "{домен|domaine|dominio} {не найден|inconnu|desconocido|sconosciuto|inexistente}": "550 domaine inconnu",
     },
@@ -42,5 +41,5 @@ REASON = Reason(
         "550 5.1.1 user unknown",
     ),
     statuses=("5.1.2", "5.4.4", "5.4.310"),
-    unless=("try again", "helo", "ehlo", "sender", "temporar", "client host"),
+    unless=("not found, try again", "try again later", "not responding", "helo", "ehlo", "sender", "temporar", "client host"),
 )

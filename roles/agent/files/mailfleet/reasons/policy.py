@@ -16,8 +16,9 @@ REASON = Reason(
         "{security|administrative|administratively|administrator} {* |}{rejected|denied|prohibit|prohibition|reasons|reason|"
         "violation|restriction|refused|blocked|disabled|concerns}": "550 administrative prohibition",
         "header error": "554 5.7.0 Header error",
+        "protocol violation": "550 Protocol violation",
         "{starttls|tls} {is |}{required|must|mandatory|needed|connection required}": "530 5.7.0 STARTTLS is required",
-        "{must|requires|required|need} {* |}{starttls|tls|encrypt}": "530 5.7.10 you must use encryption",
+        "{must|requires|required|need} * {starttls|tls|encrypt}": "530 5.7.10 you must use encryption",
         "{access|delivery|message} {is |}{denied|not authorized|forbidden|restricted|prohibited}": "550 5.7.1 access denied",
         "{delivery not authorized|not authorized, message refused|transaction refused|not acceptable}":
             "550 5.7.1 transaction refused",

@@ -24,7 +24,8 @@ class Reason:
     """Why a message was not delivered.
 
     `phrases` maps each phrase to a text that this very phrase decides; a text with a phrase of `unless` is not of this
-    reason, whatever else it has; none of `never` is. `statuses` are the status codes that mean it where no phrase of
+    reason, whatever else it has; none of `never` is. `vague` are phrases
+    that count only where no reason has a better one. `statuses` are the status codes that mean it where no phrase of
     any reason is found, with or without their class: `.2.2` is 4.2.2 as well as 5.2.2.
     """
 
@@ -35,6 +36,7 @@ class Reason:
     never: tuple[str, ...]
     statuses: tuple[str, ...] = ()
     unless: tuple[str, ...] = ()
+    vague: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 class Phrase:

@@ -18,6 +18,7 @@ REASON = Reason(
         "insecure mail|we do not|will not|not a|not|as|invalid} {to |}{relay|relaying|relayed}":
             "550 5.7.1 Unable to relay",
         "{isn't|not} in my list of allowed rcpthosts": "553 this is not in my list of allowed rcpthosts (#5.7.1)",
+        "{not configured|not set up|not willing} to relay": "501 5.7.1 This system is not configured to relay mail",
         "{domain|host} {is |}not {local|hosted|served|handled|configured} {here|by|on}":
             "550 this domain is not hosted here",
         "{not|n't} {a |our |}local {domain|host}": "550 not local host example.com",

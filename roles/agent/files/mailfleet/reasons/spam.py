@@ -19,7 +19,7 @@ REASON = Reason(
         "{virus|malware|infected|trojan|worm |malicious|clamav|w32}": "550 Virus detected; content rejected",
         "{content|message|mail|email|e-mail} {was |has been |is |}{rejected|blocked|refused|denied} {due to|because of|"
         "for|by} {its |the |}{content|filter|classification}": "554 message rejected due to its content",
-        "{message|mail|e-mail|email|msg} {content |contents |}{is |was |has been |}{rejected|blocked|refused|not accepted|denied}":
+        "{message|mail|e-mail|email|msg} {content|contents} {is |was |has been |}{rejected|blocked|refused|not accepted|denied}":
             "554 5.7.1 Message content rejected",
         "mail rejete": "550 5.2.0 Mail rejete. OFR_506",
         "{content|contents} {rejected|denied|not accepted|filter}": "550 5.7.1 content rejected",
@@ -30,5 +30,6 @@ REASON = Reason(
         "rejected {as |for |due to |}{bulk|unwanted}": "550 rejected for bulk",
     },
     never=("550 5.1.1 <spam@example.com>: user unknown", "550 host spamfilter.example.com said: mailbox full"),
+    unless=("{presents a potential|policy reason}",),
     statuses=(".6.1", ".7.514"),
 )

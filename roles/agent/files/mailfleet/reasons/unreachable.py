@@ -23,17 +23,10 @@ REASON = Reason(
         "{no route to|unreachable}": "connect to mx.example.com: No route to host",
         "{not|isn't} responding": "Remote host is not responding.",
         "not reach{able|ed}": "ResponseCode 421, Host not reachable.",
-        "{message|queue|delivery time|retry time|retry limit|lifetime|delivery|it has|mail} {has |was |is |}{expired|exceeded|too old|reached}":
-            "550 4.4.7 QUEUE.Expired; message expired",
+        "{message|queue|delivery time|retry time|retry limit|lifetime|delivery|it has|mail|envelope} {has |was |is |}{expired|exceeded|too old|reached}":
+            "550 4.4.7 message expired",
         "queue.expired": "550 4.4.7 QUEUE.Expired; not today",
-        "in the queue too long": "I'm not going to try again; this message has been in the queue too long.",
-        "{could not|couldn't|cannot|can't|unable to|not able to|wasn't able to|failed to} {be |}{deliver|delivered|send|sent|complete} "
-        "{* |}{for|within|after|in} {* |}{#|seconds|hours|days|time}":
-            "Could not deliver for the last 432000 seconds. Giving up.",
-        "{not|n't} {been |yet |yet been |}delivered {within|after|in|for} {* |}{#|days|hours}":
-            "Your message was not delivered within 1 days",
-        "{cannot send message|delayed|undelivered|undeliverable|retrying} {* |}{for|after|since} {#|several|more than} ":
-            "Message delayed for 4 days",
+        "{did|does|do} not accept our * connect": "The recipient server did not accept our requests to connect.",
         "{all hosts|hosts} {* |}{failing|deferred|down}": "all hosts have been failing for a long time",
         "{connect to|contact|establish|connect} {* |}{server|host|smtp connection|connection|mx|~}":
             "Sorry, I wasn't able to establish an SMTP connection. (#4.4.1)",
@@ -47,11 +40,21 @@ REASON = Reason(
         "{tls|ssl|starttls} {* |}{handshake|certificate|failed|failure|not available|error|negotiation|unavailable|not trusted|required, but}":
             "TLS session: the handshake broke",
         "{relay|host|server|mx|mta} {is |are |}{down|offline|unavailable|temporarily unavailable|currently unavailable|not available}": "the mx is offline",
-        "{giving up|gave up|warning message only|will be retried|will retry|still being}":
-            "Message will be retried for 4 more days",
         "no {usable |working |suitable |valid }{mx|server|hosts|host}": "there are no suitable servers",
-        "deferred: ": "421 example.com (smtp)... Deferred: no",
     },
     never=("550 5.1.1 user unknown", "450 4.7.1 connection refused from your site: listed by bl.example.org"),
+    vague={
+        "in the queue too long": "I'm not going to try again; this message has been in the queue too long.",
+        "{could not|couldn't|cannot|can't|unable to|not able to|wasn't able to|failed to} {be |}{deliver|delivered|send|sent|complete} "
+        "{* |}{for|within|after|in} {* |}{#|seconds|hours|days|time}":
+            "Could not deliver for the last 432000 seconds. Giving up.",
+        "{not|n't} {been |yet |yet been |}delivered {within|after|in|for} {* |}{#|days|hours}":
+            "Your message was not delivered within 1 days",
+        "{cannot send message|delayed|undelivered|undeliverable|retrying} {* |}{for|after|since} {#|several|more than} ":
+            "Message delayed for 4 days",
+        "{giving up|gave up|warning message only|will be retried|will retry|still being}":
+            "Message will be retried for 4 more days",
+        "deferred: ": "421 example.com (smtp)... Deferred: no",
+    },
     statuses=(".4.1", ".4.2", ".4.3", ".4.0", ".4.6", ".4.7", ".4.14", ".4.316", ".4.317", "4.4.4", "4.4.310", "4.1.2"),
 )

@@ -61,7 +61,7 @@ REASON = Reason(
         "{user|account|mailbox} {has |}{left|retired|been discontinued}": "550 this user has left",
         "{badrcptto|badrecipientto|validrcptto|validrecipients}": "553 sorry, this recipient is in my badrecipientto"
                                                                    " list (#5.7.1)",
-        "recipient address rejected: {undeliverable address|unverified address: * unknown|address invalid|invalid user}":
+        "recipient address rejected: {access denied|undeliverable address|unverified address: * unknown|address invalid|invalid user}":
             "550 5.1.1 <a@example.com>: Recipient address rejected: undeliverable address: host said nothing",
         "address rejected. ": "550 5.1.0 Address rejected.",
         "{can't|cannot} {accept|find} {user|recipient}": "550 can't accept user here",

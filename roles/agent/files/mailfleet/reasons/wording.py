@@ -18,7 +18,8 @@ LONGEST = 2000
 
 QUOTES = str.maketrans({"’": "'", "‘": "'", "´": "'", '"': " ", "“": " ", "”": " ", "«": " ", "»": " ", "<": " ",
                         ">": " ", "\N{NO-BREAK SPACE}": " ", "\0": " ", "_": " "})
-# Codes of Google's help pages are words, all else of a link is not.
+# Codes of Google's help pages and names of block lists are words, all else of a link is not.
+LISTS = re.compile(r"spamhaus|spamcop|sorbs|barracuda|senderscore|uceprotect|dnsbl|[./]rbl", re.IGNORECASE)
 LINK = re.compile(r"https?://[^\s<>]{0,400}?(?:[?&](p=\w{1,40})[^\s<>]{0,400}|(?=[\s<>]|$))|https?://\S{1,800}")
 ADDRESS = re.compile(r"[^\s<>()\[\],;:\"@]{1,128}@[^\s<>()\[\],;:\"@]{1,253}")
 HOST = re.compile(r"(?<![\w.-])[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){0,10}\.[a-z]{2,24}(?![\w-])")
@@ -33,8 +34,14 @@ def wording_of(text: str) -> str:
     is hidden."""
     text = SPACES.sub(" ", text[:LONGEST])
     if "://" in text:
-        text = LINK.sub(lambda link: link[1] or "~", text)
+        text = LINK.sub(word_of, text)
     if "@" in text:
         text = ADDRESS.sub("@", text)
     text = REPLY.sub("", HOST.sub("~", text)).translate(QUOTES).lower()
     return f" {SPACES.sub(' ', NUMBER.sub('#', ID.sub('#', text))).strip()} "
+
+
+def word_of(link: re.Match[str]) -> str:
+    """Return what a link says."""
+    named = LISTS.search(link[0])
+    return link[1] or (f"{named[0].strip('./')} " if named else "~")
