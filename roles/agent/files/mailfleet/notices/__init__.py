@@ -118,8 +118,16 @@ def finding_of(group: status.Group, message: Message, own: str, in_text: list[te
         return Finding(recipient, Kind.DELIVERED, group.action, Scope.RECIPIENT, group.status, group.diagnostic[:SHOWN],
                        f"RFC 3464: {group.action}", group.original)
     about = [each.text for each in in_text if each.recipient.lower() == recipient.lower()]
-    verdict = verdict_of([group.diagnostic, *about, own], group.status, own, message)
+    # sendmail says in its text whether it took the reply to be about the address.
+    of_address = group.status if group.status.startswith("5.1.") else next(filter(None, map(address_status, about)), "")
+    verdict = verdict_of([group.diagnostic, *about, own], of_address or group.status, own, message)
     return told(recipient, verdict, group.diagnostic or " ".join(about), "RFC 3464", group.original, group.status)
+
+
+def address_status(text: str) -> str:
+    """Return the status code in a text if it is one of addresses (5.1.x); or ""."""
+    code = status_of(text)
+    return code if code.startswith("5.1.") else ""
 
 
 def verdict_of(said: list[str], given: str, own: str, message: Message) -> Verdict:
@@ -130,7 +138,7 @@ def verdict_of(said: list[str], given: str, own: str, message: Message) -> Verdi
     best = None
     stage = next((each for text in said if (each := stage_of(text, command_of(text, own))) is not Stage.UNSAID), None)
     if stage is None:
-        bare = not given or given.endswith((".0.0", ".5.0"))
+        bare = not given or given.endswith(".0.0")
         stage = Stage.UNKNOWN if bare and reply_without_status(said[0], given) else Stage.UNSAID
     command = stage.value[0] if stage.value else ""
     for text in said:
@@ -142,7 +150,7 @@ def verdict_of(said: list[str], given: str, own: str, message: Message) -> Verdi
                 best = verdict
         if WORD.search(wording_of(text)):
             break
-    if best is None or best.reason == UNDETERMINED:
+    if not any(WORD.search(wording_of(text)) for text in said):
         verdict = classify(origin.subject_of(message), given)
         best = verdict if verdict.by_phrase else best
     return best or classify("", given)
@@ -150,7 +158,7 @@ def verdict_of(said: list[str], given: str, own: str, message: Message) -> Verdi
 
 def reply_without_status(text: str, given: str) -> bool:
     """Say whether a server replied with a code alone: a text where nobody says to what (see Stage) proves little."""
-    return bool(given or texts.CODE.search(text)) and status_of(text)[1:] in ("", ".0.0", ".5.0")
+    return bool(text.strip() and given or texts.CODE.search(text)) and status_of(text)[1:] in ("", ".0.0")
 
 
 def told(recipient: str, verdict: Verdict, text: str, form: str, original: str = "", given: str = "") -> Finding:

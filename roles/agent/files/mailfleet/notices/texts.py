@@ -69,6 +69,8 @@ MEANINGS = {
 }
 # qmail adds this to whatever the last try ended with.
 GIVEN_UP = "I'm not going to try again"
+# A transcript's replies, each of one line or more.
+REPLIES = re.compile(r"^<<< ((?:[2-5]\d\d-.*\n<<< ){0,20}[2-5]\d\d.*)$", re.MULTILINE)
 WORD = re.compile(r"[^\W\d_]{4}")
 CODE = re.compile(r"(?<![\w.@-])[45]\d\d(?![\w.])")
 REPLY = re.compile(r"(?<![\w.@-])[45]\d\d[ -](?=[45]\.\d|[^\d\s])")
@@ -123,6 +125,9 @@ def readings(text: str) -> Iterator[str]:
         if sign in text:
             yield meaning
     text = text.partition(GIVEN_UP)[0] or text
+    replies = REPLIES.findall(text)
+    if replies:
+        yield replies[-1].replace("\n<<<", "")
     reply = REPLY.search(text) if not text.startswith("(") else None
     words = text[reply.start() :] if reply else ""
     if words:

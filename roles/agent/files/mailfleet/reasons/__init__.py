@@ -70,7 +70,7 @@ class Stage(enum.Enum):
 
 # How mail systems say it: Exim, Postfix, DragonFly, qmail and those that write like them.
 AT_STAGE = re.compile(r"(?:error from remote (?:mail )?server (?:after|for)(?: pipelined)? |in reply to |did not like our |does "
-                      r"(?=not like recipient)|but (?=recipient was rejected|sender was rejected|my name was rejected)|refused to (?=talk to me)|failed after (?=i sent the message)|\[|"
+                      r"(?=not like recipient)|most progress was |but (?=recipient was rejected|sender was rejected|my name was rejected)|refused to (?=talk to me)|failed after (?=i sent the message)|\[|"
                       r"smtp:(?=rcpt host)|command: )(?:the |sending )?"
                       r"(end of data|final data|data|message text|mail[ _]from|rcpt[ _]to|rcpt|ehlo|helo|lhlo|initial connection|text command|talk to me|sender was rejected|my name was rejected|"
                       r"not like recipient|recipient was rejected|i sent the message)", re.IGNORECASE)
@@ -149,9 +149,10 @@ def at_stage(reason: Reason | None, status: str, stage: Stage, late: bool) -> Re
         return blocked.REASON  # nothing is known of us yet but our address and name
     if reason is user_unknown.REASON and not late:
         # A server that took the recipient, and refuses the message, hides a filter behind the words. It says 5.1.x
-        # where it means them. 5.7.x is a policy; 5.2.x a mailbox that is there, unless it was RCPT TO that was refused.
+        # where it means them. 5.7.x is a policy; 5.2.x is a mailbox that is there and 5.3.x a system in trouble, unless
+        # it was RCPT TO that was refused.
         hidden = stage in (Stage.MESSAGE, Stage.UNKNOWN) and not status.startswith("5.1.")
-        if hidden or status[2:4] == "7." or status[2:4] == "2." and stage is not Stage.RECIPIENT:
+        if hidden or status[2:4] == "7." or status[2:4] in ("2.", "3.") and stage is not Stage.RECIPIENT:
             return filtered.REASON
     if reason is domain_unknown.REASON and status.startswith("4"):
         return unreachable.REASON  # a name that is not there just now is trouble with name servers

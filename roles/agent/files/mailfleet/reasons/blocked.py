@@ -14,7 +14,7 @@ REASON = Reason(
     phrases={
         "{ptr |reverse dns|rdns|reverse{-| }lookup|reverse{ |-}mapping|reverse resolution|reverse record|"
         "inverse name|fcrdns}": "550 5.7.25 the IP address has no PTR record",
-        "{cannot|can't|could not|couldn't|unable to|not} {find|resolve|verify|get} {your |the |client |}"
+        "{can not|could not|unable to|not} {find|resolve|verify|get} {your |the |client |}"
         "{hostname|host name|reverse|ip|ip address}":
             "450 4.7.1 Client host rejected: cannot find your hostname",
         "{blocked|rejected|listed|blacklisted|found|denied} {using|by|in|at|on|via} {the |a |our |}"
@@ -30,7 +30,7 @@ REASON = Reason(
         "prohibited|not welcome|listed|not permitted|not authorized|restricted}":
             "450 4.7.1 <host.example.com[192.0.2.1]>: Client host rejected: may not be mail exchanger",
         "{messages|mail|connections|email|e-mail|traffic} from {#|[#]|ip|your ip|your server|your network|your host|"
-        "this host|your isp|this ip|this server} {# |}{weren't|were not|is not|are not|will not|cannot|blocked|rejected|refused|is blocked|"
+        "this host|your isp|this ip|this server} {# |}{were not|were not|is not|are not|will not|can not|blocked|rejected|refused|is blocked|"
         "has been|are blocked|is rejected}":
             "550 Unfortunately, messages from 192.0.2.1 weren't sent.",
         "{poor|bad|low|lacks|negative|no} {ip |sender |domain |mail |}reputation": "554 5.7.1 refused, poor reputation",
@@ -57,9 +57,11 @@ REASON = Reason(
         "{mismatch|mismatches} client ip": "550 domain [example.com] mismatches client ip 192.0.2.1",
         "{ip|client|host} {name |}lookup failed": "450 4.7.1 Access denied. IP name lookup failed [192.0.2.1]",
         "invalid ip": "554 INVALID IP FOR SENDING MAIL",
+        "{unverifiable|unverifyable} sending ip": "450 service permits 2 unverifyable sending IPs",
         "redundant": "550 Your E-Mail is redundant.",
     },
     never=("550 5.1.1 user unknown", "550 message blocked: it looks like spam",
            "451 4.7.1 Greylisted, try again later"),
+    unless=("blacklisted {url|link|uri}",),
     statuses=(".7.25", ".7.511", ".7.606", ".7.650", ".7.7", ".7.3"),
 )

@@ -24,7 +24,6 @@ REASON = Reason(
         "{bare |lone |}{<|}{lf|linefeed|line feed|carriage return}{>|} *{received|not allowed|smtp|bare|invalid}":
             "550 5.6.11 line feed not allowed alone",
         "line* too long": "500 Line too long",
-        "content presents a potential": "552 5.7.0 blocked because its content presents a potential security issue",
         "{attachment|file type|extension|executable|zip file}": "552 5.7.0 this type of attachment is refused",
         "{syntax error|parameters not recognized|unrecognized command|bad syntax|command not recognized|"
         "syntactically}": "501 Syntax error in what you say",

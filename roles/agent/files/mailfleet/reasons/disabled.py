@@ -27,7 +27,7 @@ REASON = Reason(
             "550 the account of this person is now suspended",
         "non{ |-|}payment": "550 service stopped for non-payment",
         "user is {not allowed|not permitted|unable} to receive": "550 5.2.1 user is not allowed to receive",
-        "{not|cannot|unable to} {currently |}{accepting|accept|receive} {messages|mail|email|any mail} {at this time}":
+        "{not|can not|unable to} {currently |}{accepting|accept|receive} {messages|mail|email|any mail} at this time":
             "550 5.2.1 it is not accepting messages at this time",
         "not accepting messages": "5.2.1 (mailbox closed for repair, not accepting messages)",
         "vacation {is |}on": "450 his vacation is on",

@@ -13,12 +13,12 @@ REASON = Reason(
     "domain-unknown", Kind.HARD, Scope.DOMAIN,
     phrases={
         "{host|domain|server} {name |}{is |}{unknown|not found}": "550 5.1.2 <a@example.com>... Host unknown",
-        "{couldn't|could not|cannot|can't} find any host": "Sorry, I couldn't find any host named example.com. (#5.1.2)",
+        "{could not|can not} find any host": "Sorry, I couldn't find any host named example.com. (#5.1.2)",
         "host ~ not found": "DNS lookup failure: host mx.example.com not found",
         "no such {domain|host}": "550 No such domain.",
         "{unknown|invalid|bad|nonexistent|non-existent} {domain|host|destination host|destination system|mail domain}":
             "550 5.4.4 Invalid domain",
-        "domain {name |}{does not|doesn't|not|must} exist": "a@example.com: Domain does not exist",
+        "domain {name |}{does not|not|must} exist": "a@example.com: Domain does not exist",
         "{unrouteable|unroutable} {address|mail domain|domain}": "all relevant MX records point nowhere: unrouteable"
                                                                  " mail domain \"example.com\"",
         "{nxdomain|domain name not found}": "DNS type 'mx' lookup of example.com responded with code NXDOMAIN",
@@ -29,7 +29,7 @@ REASON = Reason(
         "domain {is |}mentioned * unknown": "550 the mail domain mentioned in the e-mail address is unknown",
         "dns {domain |}* does not exist": "The DNS domain 'example.com' does not exist",
         "~ does not exist": "553 nowhere.example.com does not exist",
-        "domain isn't in my list of allowed": "553 sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)",
+        "domain is not in my list of allowed": "553 sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)",
         "{domäne|domain} {existiert nicht|unbekannt}": "550 Domain existiert nicht",
         "{домен|domaine|dominio} {не найден|inconnu|desconocido|sconosciuto|inexistente}": "550 domaine inconnu",
     },

@@ -22,7 +22,7 @@ REASON = Reason(
         "blacklist|allow list}": "550 message rejected due to user filter",
         "sender confirmation": "550 this user wants sender confirmation first",
         "due to extended inactivity": "550 new mail is not currently taken due to extended inactivity",
-        "{not|n't} on * {allow|approved|safe} {list|senders}": "550 you are not on his approved senders",
+        "not on * {allow|approved|safe} {list|senders}": "550 you are not on his approved senders",
         "{ドメイン指定|受信拒否|受信制限|迷惑メール設定}": "550 受信拒否",
         "rejected by a remote mail server": "Each of the following recipients was rejected by a remote mail server.",
         "private {list|group|mailbox}": "550 this is a private list",

@@ -13,10 +13,10 @@ REASON = Reason(
     "no-mail", Kind.HARD, Scope.DOMAIN,
     phrases={
         "null{ |}mx": "556 5.1.10 Domain example.com does not accept mail (nullMX)",
-        "{domain|host|server|system|~|address} {does not|doesn't|is not|isn't|not} {accept|receive|accepting|receiving}"
+        "{domain|host|server|system|~|address} {does not|is not|not} {accept|receive|accepting|receiving}"
         " {e-mail|email|mail|any mail|messages|network messages|internet mail|mail from the internet}":
             "521 5.3.2 System not accepting network messages",
-        "{no|not find|n't find} {a |any |an |}{valid |}{mx|mail exchanger|mail server} {record|records|or|found|for|exists}":
+        "{no|not find} {a |any |an |}{valid |}{mx|mail exchanger|mail server} {record|records|or|found|for|exists}":
             "No MX found for domain",
         "no mail {server |}{here|accepted|is accepted}": "521 5.3.2 no mail here",
         "smtp {protocol |}returned a permanent error": "Delivery failed: SMTP protocol returned a permanent error",

@@ -16,6 +16,7 @@ REASON = Reason(
         "{security|administrative|administratively|administrator} {* |}{rejected|denied|prohibit|prohibition|reasons|reason|"
         "violation|restriction|refused|blocked|disabled|concerns}": "550 administrative prohibition",
         "header error": "554 5.7.0 Header error",
+        "content presents a potential": "552 5.7.0 blocked because its content presents a potential security issue",
         "protocol violation": "550 Protocol violation",
         "{starttls|tls} {is |}{required|must|mandatory|needed|connection required}": "530 5.7.0 STARTTLS is required",
         "{must|requires|required|need} * {starttls|tls|encrypt}": "530 5.7.10 you must use encryption",

@@ -14,14 +14,14 @@ REASON = Reason(
     phrases={
         "{relay|relaying} {access |mail |}{is |}{denied|prohibited|not permitted|not allowed|forbidden|refused|disabled|"
         "not authorized|not supported|attempt|attempted}": "554 5.7.1 <a@example.com>: Relay access denied",
-        "{unable|not allowed|not permitted|refuse|refused|cannot|can't|not authorized|unauthorized|allowed|no|open|"
+        "{unable|not allowed|not permitted|refuse|refused|can not|can not|not authorized|unauthorized|allowed|no|open|"
         "insecure mail|we do not|will not|not a|not|as|invalid} {to |}{relay|relaying|relayed}":
             "550 5.7.1 Unable to relay",
-        "{isn't|not} in my list of allowed rcpthosts": "553 this is not in my list of allowed rcpthosts (#5.7.1)",
+        "{is not|not} in my list of allowed rcpthosts": "553 this is not in my list of allowed rcpthosts (#5.7.1)",
         "{not configured|not set up|not willing} to relay": "501 5.7.1 This system is not configured to relay mail",
         "{domain|host} {is |}not {local|hosted|served|handled|configured} {here|by|on}":
             "550 this domain is not hosted here",
-        "{not|n't} {a |our |}local {domain|host}": "550 not local host example.com",
+        "not {a |our |}local {domain|host}": "550 not local host example.com",
         "{smtp auth|authenticate first|authentication {is |}required|log in first|use authenticated|must authenticate|"
         "client was not authenticated|requires authentication|pop before smtp}":
             "530 5.7.0 Authentication required",

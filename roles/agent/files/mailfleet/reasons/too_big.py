@@ -21,6 +21,7 @@ REASON = Reason(
             "552 message exceeded the 10 MB limit",
         "{exceed|exceeds|exceeded|larger than|over|above} * {message|maximum|size} {size|length|limit|allowed}":
             "550 552 5.2.3 what you sent exceeds our size limit",
+        "line limit exceeded": "500 Line limit exceeded",
         "{maximum|max} {message|mail} {size|length}": "550 the maximum message size here is 10 MB",
         "rcpt to submit message to * too large": "550 rcpt to submit message to list too large",
         "{nachricht|e-mail} {ist |}zu groß": "552 die Nachricht ist zu groß",

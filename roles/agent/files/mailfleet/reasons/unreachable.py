@@ -12,7 +12,7 @@ from mailfleet.reasons.reason import Reason
 REASON = Reason(
     "unreachable", Kind.SOFT, Scope.NETWORK,
     phrases={
-        "{connection|connect|conversation|operation|session|lookup|network|delivery|query|smtp|response|read|write} {has |was |}{timed{ |-|}out|timeout|"
+        "{connection|connect|conversation|operation|session|lookup|network|query|response|read|write} {has |was |}{timed{ |-|}out|timeout|"
         "time out|refused|reset|lost|closed|dropped|failed|failure|error|aborted|interrupted|terminated|unexpectedly}":
             "connect to mx.example.com[192.0.2.1]:25: Connection timed out",
         "{connection|connect|conversation|operation|session|host|server} {* |}{timed out|timeout|refused|lost connection|"
@@ -21,7 +21,7 @@ REASON = Reason(
         "timed out": "it timed out",
         "{time-out|timeout}": "451 4.4.1 timeout waiting",
         "{no route to|unreachable}": "connect to mx.example.com: No route to host",
-        "{not|isn't} responding": "Remote host is not responding.",
+        "{not|is not} responding": "Remote host is not responding.",
         "not reach{able|ed}": "ResponseCode 421, Host not reachable.",
         "{message|queue|delivery time|retry time|retry limit|lifetime|delivery|it has|mail|envelope} {has |was |is |}{expired|exceeded|too old|reached}":
             "550 4.4.7 message expired",
@@ -45,16 +45,17 @@ REASON = Reason(
     never=("550 5.1.1 user unknown", "450 4.7.1 connection refused from your site: listed by bl.example.org"),
     vague={
         "in the queue too long": "I'm not going to try again; this message has been in the queue too long.",
-        "{could not|couldn't|cannot|can't|unable to|not able to|wasn't able to|failed to} {be |}{deliver|delivered|send|sent|complete} "
+        "{could not|can not|unable to|not able to|was not able to|failed to} {be |}{deliver|delivered|send|sent|complete} "
         "{* |}{for|within|after|in} {* |}{#|seconds|hours|days|time}":
             "Could not deliver for the last 432000 seconds. Giving up.",
-        "{not|n't} {been |yet |yet been |}delivered {within|after|in|for} {* |}{#|days|hours}":
+        "not {been |yet |yet been |}delivered {within|after|in|for} {* |}{#|days|hours}":
             "Your message was not delivered within 1 days",
-        "{cannot send message|delayed|undelivered|undeliverable|retrying} {* |}{for|after|since} {#|several|more than} ":
+        "{can not send message|delayed|undelivered|undeliverable|retrying} {* |}{for|after|since} {#|several|more than} ":
             "Message delayed for 4 days",
         "{giving up|gave up|warning message only|will be retried|will retry|still being}":
             "Message will be retried for 4 more days",
         "deferred: ": "421 example.com (smtp)... Deferred: no",
     },
+    unless=("ldap",),
     statuses=(".4.1", ".4.2", ".4.3", ".4.0", ".4.6", ".4.7", ".4.14", ".4.316", ".4.317", "4.4.4", "4.4.310", "4.1.2"),
 )

@@ -22,17 +22,17 @@ REASON = Reason(
         "{recipient|mailbox|mail box|account|address|addressee|username|name|alias} "
         "{is |was |could |can |}{unknown|not found|not be found|not exist|not known|not valid|non-existent|nonexistent|"
         "not present}": "550 mailbox not found",
-        "{recipient|mailbox|user|account|address|addressee|alias|@|name|person} {does not|doesn't|do not|don't|did not}"
+        "{recipient|mailbox|user|account|address|addressee|alias|@|name|person} {does not|do not|did not}"
         " {currently |}exist": "550 5.1.1 the user does not exist",
         "account that you tried to reach does not exist": "550-5.1.1 The email account that you tried to reach does not"
                                                           " exist. Please try double-checking the address.",
         "p=nosuchuser": "550 5.1.1 see https://support.google.com/mail/?p=NoSuchUser x1-2ab.3 - gsmtp",
-        "{doesn't|does not} have a{n|} * account": "554 delivery error: dd This user doesn't have a example.com account",
+        "does not have a{n|} * account": "554 delivery error: dd This user doesn't have a example.com account",
         "invalid {recipient|mailbox|user|addressee|e-mail address|email address|local part|rcpt}":
             "550 5.1.1 Invalid mailbox",
         "{address|user|recipient|mailbox|account|username} {is |}{invalid|wrong}": "550 address invalid",
         "invalid address": "a@example.com Invalid Address, ERROR_CODE :550",
-        "{is not|isn't|not} a {known|valid|local|registered|current} {user|recipient|mailbox|address|account|customer|"
+        "{is not|not} a {known|valid|local|registered|current} {user|recipient|mailbox|address|account|customer|"
         "e-mail|email}": "550 <a@example.com> is not a valid mailbox",
         "{no|there is no} {mailbox|mail box|account} {here |}{by that name|by this name|with that name|found|available|"
         "for}": "550 sorry, no mailbox here by that name. (#5.1.1)",
@@ -45,14 +45,14 @@ REASON = Reason(
         "not {present |found |listed |}in {the |our |}{directory|user list|address book|virtual mailbox table|"
         "local recipient table|relay recipient table|virtual alias table}":
             "550 address is not listed in our directory",
-        "{ not |n't }listed in {domino|public name}": "User a (a@example.com) not listed in Domino Directory",
+        "not listed in {domino|public name}": "User a (a@example.com) not listed in Domino Directory",
         "recipient {name |}{is |was |}not {recognized|recognised|accepted|local|ok|defined}":
             "The recipient name is not recognized",
         "{bad|incorrect|illegal} {destination |}{mailbox|recipient|mailbox address|user|e-mail address|email address}":
             "550 5.1.1 Bad destination mailbox address",
-        "{wasn't|was not|weren't|couldn't be|could not be|cannot be} found at *{~|destination|domain}":
+        "{was not|were not|could not be|can not be} found at *{~|destination|domain}":
             "The email address wasn't found at the destination domain.",
-        "{address|user|recipient|mailbox} {couldn't|could not|cannot|can't|wasn't|was not} {be |}found":
+        "{address|user|recipient|mailbox} {could not|can not|was not} {be |}found":
             "Your message wasn't delivered because the address couldn't be found.",
         "{no longer|not} {valid|active|in use|in service|exists|employed|works|with us|with the company|a customer|here|"
         "on this server}": "550 he is no longer employed",
@@ -64,7 +64,7 @@ REASON = Reason(
         "recipient address rejected: {access denied|undeliverable address|unverified address: * unknown|address invalid|invalid user}":
             "550 5.1.1 <a@example.com>: Recipient address rejected: undeliverable address: host said nothing",
         "address rejected. ": "550 5.1.0 Address rejected.",
-        "{can't|cannot} {accept|find} {user|recipient}": "550 can't accept user here",
+        "can not {accept|find} {user|recipient}": "550 can't accept user here",
         "resolver.adr.{recipnotfound|recipientnotfound|exrecipnotfound}": "550 RESOLVER.ADR.ExRecipNotFound; no",
         "missing home directory": "550 user missing home directory",
         "recipient {verify|verification} failed": "550 recipient verify failed",

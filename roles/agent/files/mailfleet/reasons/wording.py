@@ -26,6 +26,8 @@ HOST = re.compile(r"(?<![\w.-])[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){0,10}\.[a-z]
 REPLY = re.compile(r"(?<![\w.])[2-5][0-9]{2}[ -](?:#?[245]\.[0-9]{1,3}\.[0-9]{1,3}(?![\w.]))?[ -]?")
 NUMBER = re.compile(r"(?<![a-z0-9])[0-9]+(?:[.:/-][0-9]+)*(?![a-z0-9])")
 ID = re.compile(r"(?<![\w])(?=[a-z-]{0,24}[0-9])[\w-]{10,}")
+# Phrases know one way to say no.
+NEGATIONS = (("cannot", "can not"), ("can't", "can not"), ("won't", "will not"), ("n't", " not"))
 SPACES = re.compile(r"\s+")
 
 
@@ -38,6 +40,8 @@ def wording_of(text: str) -> str:
     if "@" in text:
         text = ADDRESS.sub("@", text)
     text = REPLY.sub("", HOST.sub("~", text)).translate(QUOTES).lower()
+    for said, meant in NEGATIONS:
+        text = text.replace(said, meant)
     return f" {SPACES.sub(' ', NUMBER.sub('#', ID.sub('#', text))).strip()} "
 
 
