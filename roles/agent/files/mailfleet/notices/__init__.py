@@ -143,7 +143,8 @@ def verdict_of(said: list[str], given: str, own: str, message: Message) -> Verdi
     command = stage.value[0] if stage.value else ""
     for text in said:
         for reading in texts.readings(text):
-            verdict = classify(reading, given, command)
+            exact = given if given and not given.endswith(".0.0") else status_of(text)
+            verdict = classify(reading, exact if exact and not exact.endswith(".0.0") else given, command)
             if verdict.by_phrase:
                 return verdict
             if best is None or best.reason == UNDETERMINED:

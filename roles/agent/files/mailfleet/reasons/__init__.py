@@ -94,12 +94,12 @@ class Verdict:
 
 
 def status_of(text: str) -> str:
-    """Return the status code (RFC 3463) in a text; that of its reply code (RFC 5321) where there is none; or ""."""
+    """Return the status code (RFC 3463) in a text; of its reply code (RFC 5321) the class where there is none; or ""."""
     found = STATUS.search(text)
     if found:
         return found[1]
     found = REPLY.search(text)
-    return CODES.get(found[1] + found[2], f"{found[1]}.0.0") if found else ""
+    return f"{found[1]}.0.0" if found else ""
 
 
 def classify(text: str, status: str = "", command: str = "") -> Verdict:
@@ -114,7 +114,8 @@ def classify(text: str, status: str = "", command: str = "") -> Verdict:
         said = status or said
     if status.startswith("5.1.") and said.startswith("5.5."):
         said = status  # the server spoke of the command, who reports of the address
-    return judge(wording_of(text), said, stage_of(text, command))
+    code = REPLY.search(text)
+    return judge(wording_of(text), said, CODES.get(code[1] + code[2], "") if code else "", stage_of(text, command))
 
 
 def stage_of(text: str, command: str = "") -> Stage:
@@ -127,10 +128,13 @@ def stage_of(text: str, command: str = "") -> Stage:
 
 
 @functools.lru_cache(maxsize=4096)
-def judge(wording: str, status: str, stage: Stage) -> Verdict:
-    """Return what a wording means. Words go before codes: servers send what status code they please."""
-    reason, rule = by_words(wording) or by_status(status) or (None, UNDETERMINED)
-    reason = at_stage(reason, status, stage, LATE in wording)
+def judge(wording: str, status: str, implied: str, stage: Stage) -> Verdict:
+    """Return what a wording means; `implied` is a status code that the reply code stands for, or "".
+
+    Words go before codes: servers send what status code they please.
+    """
+    reason, rule = by_words(wording) or by_status(status) or by_status(implied) or (None, UNDETERMINED)
+    reason = at_stage(reason, status, stage, LATE in wording or implied.startswith("5.1."))
     if reason is None:
         return Verdict(UNDETERMINED, Kind.SOFT, Scope.MESSAGE, rule)
     # 4.x.x is the server's own word that it may be otherwise tomorrow, however it puts it: nobody is dead yet.
@@ -138,8 +142,9 @@ def judge(wording: str, status: str, stage: Stage) -> Verdict:
     return Verdict(reason.name, kind, reason.scope, rule)
 
 
-def at_stage(reason: Reason | None, status: str, stage: Stage, late: bool) -> Reason | None:
-    """Return the reason that is meant, where the stage or the status code contradicts the words.
+def at_stage(reason: Reason | None, status: str, stage: Stage, surely: bool) -> Reason | None:
+    """Return the reason that is meant, where the stage or the status code contradicts the words, unless the
+    reply code is one of addresses, or the words are said of nothing else (`surely`).
 
     Only a recipient that is known to be unknown may be suppressed at once, so in doubt it is there.
     """
@@ -147,12 +152,11 @@ def at_stage(reason: Reason | None, status: str, stage: Stage, late: bool) -> Re
         return sender.REASON  # nothing else was named yet: what is not there, or not liked, is the sender
     if stage is Stage.GREETING and (reason in (None, policy.REASON) or reason.kind is Kind.HARD):
         return blocked.REASON  # nothing is known of us yet but our address and name
-    if reason is user_unknown.REASON and not late:
+    if reason is user_unknown.REASON and not surely:
         # A server that took the recipient, and refuses the message, hides a filter behind the words. It says 5.1.x
-        # where it means them. 5.7.x is a policy; 5.2.x is a mailbox that is there and 5.3.x a system in trouble, unless
-        # it was RCPT TO that was refused.
+        # where it means them. 5.7.x is a policy; 5.2.x a mailbox that is there, unless it was RCPT TO that was refused.
         hidden = stage in (Stage.MESSAGE, Stage.UNKNOWN) and not status.startswith("5.1.")
-        if hidden or status[2:4] == "7." or status[2:4] in ("2.", "3.") and stage is not Stage.RECIPIENT:
+        if hidden or status[2:4] == "7." or status[2:4] == "2." and stage is not Stage.RECIPIENT:
             return filtered.REASON
     if reason is domain_unknown.REASON and status.startswith("4"):
         return unreachable.REASON  # a name that is not there just now is trouble with name servers

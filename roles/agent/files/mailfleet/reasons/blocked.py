@@ -20,12 +20,12 @@ REASON = Reason(
         "{blocked|rejected|listed|blacklisted|found|denied} {using|by|in|at|on|via} {the |a |our |}"
         "{~|spamhaus|spamcop|rbl|dnsbl|blacklist|blocklist|black list|block list|barracuda}":
             "554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using bl.example.org",
-        "{spamhaus|spamcop|sorbs|barracuda{ |}central|senderscore|sender score|cloudmark csi|proofpoint dynamic|"
+        "{spamhaus|spamcop|sorbs|barracuda{ |}central|senderscore|sender score|cloudmark|proofpoint dynamic|"
         "invaluement|uceprotect|abuseat|rbl |dnsbl|spfbl|xbl |sbl |pbl |dnswl|drbl|cbl |rblsmtpd}":
             "550 see Spamhaus for more",
         "{black|block|deny|bad}{ |-|}list": "550 your server is on our block list",
-        "{ip|ip address|host|client host|server|network|client|isp|mail server|sender ip|mta|"
-        "domain|address @|from # |from #|hostname|relay} {# |[#] |address |name |~[#] |~ |}{[|(|}{#|}{]|)|}{has been |is |are |was |were |}{temporarily |"
+        "{ip|ip address|host|client host|server|network|client|isp|mail server|mailserver|sender ip|mta|"
+        "domain|address @|from # |from #|hostname} {# |[#] |address |name |~[#] |~ |}{[|(|}{#|}{]|)|}{has been |is |are |was |were |}{temporarily |"
         "currently |permanently |}{blocked|rejected|refused|banned|denied|blacklisted|not allowed|not accepted|"
         "prohibited|not welcome|listed|not permitted|not authorized|restricted}":
             "450 4.7.1 <host.example.com[192.0.2.1]>: Client host rejected: may not be mail exchanger",
@@ -41,9 +41,9 @@ REASON = Reason(
             "504 5.5.2 <host>: Helo command rejected: need fully-qualified hostname",
         "{invalid|bad|bogus|forged|fix your} {helo|ehlo}": "550 bad HELO",
         "{banned|ban} {sending|ip|host|client|address|server|network|for}": "550 5.7.511 Access denied, banned sending IP",
-        "{unusual|suspicious} {rate|activity|traffic}": "421-4.7.0 an unusual rate of unsolicited mail, out of the ordinary",
+        "{unusual|suspicious} {activity|traffic}": "421-4.7.0 there is unusual traffic",
         "user complaints": "421 4.7.0 [TSS04] temporarily deferred due to user complaints",
-        "[{ts|tss|ph|bl|gl|ipts}{0|2}": "421 4.7.0 [TSS04] wait",
+        "[{ts|tss|bl|gl|ipts}{0|2}": "421 4.7.0 [TSS04] wait",
         "{esmtp |smtp |}not accepting {connections|mail from your}": "554 mx.example.com ESMTP not accepting connections",
         "{too|your ip has} {many complaints|been reported}": "550 there are too many complaints of you",
         "{access|connection|connections} {denied|refused|rejected} {to|from|for} {your|ip|#|[#]|this|policy}":
@@ -58,6 +58,10 @@ REASON = Reason(
         "{ip|client|host} {name |}lookup failed": "450 4.7.1 Access denied. IP name lookup failed [192.0.2.1]",
         "invalid ip": "554 INVALID IP FOR SENDING MAIL",
         "{unverifiable|unverifyable} sending ip": "450 service permits 2 unverifyable sending IPs",
+        "{ip|host|server} {is |}not in {whitelist|the whitelist|white list|our list}": "421 4.7.0 IP not in whitelist for RCPT domain",
+        "connection refused by access": "554 5.7.1 connection refused by access filter",
+        "go away": "550 Go away",
+        "{con|dyn|rly|hvu|rtr}:{b|t|c|u|n|s}": "421 DYN:T1 see your log",
         "redundant": "550 Your E-Mail is redundant.",
     },
     never=("550 5.1.1 user unknown", "550 message blocked: it looks like spam",

@@ -22,6 +22,7 @@ REASON = Reason(
         "{disabled|suspended|inactive|deactivated|locked|frozen} {user|recipient|account|mailbox|address|domain}":
             "550 5.7.1 <a@example.com>: Recipient address rejected: Disabled recipient address",
         "{temporarily|currently} {disabled|suspended|deactivated}": "450 this one is currently suspended",
+        "suspended {email|e-mail|mail|delivery|service}": "550 we have suspended email to him",
         "recipient suspend": "554 recipient suspend the service",
         "{account|mailbox|recipient} * {closed due to inactivity|disabled|deactivated|suspended}":
             "550 the account of this person is now suspended",
@@ -38,5 +39,5 @@ REASON = Reason(
         "550 5.7.1 Message blocked by a filter",
     ),
     statuses=(".2.1", ".7.13"),
-    unless=("too many",),
+    unless=("{too many|delivery temporarily|does not exist}",),
 )

@@ -29,7 +29,7 @@ REASON = Reason(
         "domain {is |}mentioned * unknown": "550 the mail domain mentioned in the e-mail address is unknown",
         "dns {domain |}* does not exist": "The DNS domain 'example.com' does not exist",
         "~ does not exist": "553 nowhere.example.com does not exist",
-        "domain is not in my list of allowed": "553 sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)",
+        "account or domain may not exist": "the account or domain may not exist",
         "{domäne|domain} {existiert nicht|unbekannt}": "550 Domain existiert nicht",
         "{домен|domaine|dominio} {не найден|inconnu|desconocido|sconosciuto|inexistente}": "550 domaine inconnu",
     },

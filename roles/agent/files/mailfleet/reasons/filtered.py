@@ -20,6 +20,8 @@ REASON = Reason(
         "permanently rejected {message|}": "550 you have been permanently rejected",
         "{rejected due to|recipient's} {user |personal |}{filter|filters|preferences|whitelist|block list|blocklist|"
         "blacklist|allow list}": "550 message rejected due to user filter",
+        "has blocked you": "554 5.7.1 the one you sent to has blocked your messages",
+        "resolver.rst.{recipientfilter|senderblocked}": "550 RESOLVER.RST.RecipientFilter; no",
         "sender confirmation": "550 this user wants sender confirmation first",
         "due to extended inactivity": "550 new mail is not currently taken due to extended inactivity",
         "not on * {allow|approved|safe} {list|senders}": "550 you are not on his approved senders",

@@ -17,12 +17,13 @@ REASON = Reason(
         "{over|exceeded|exceeds|exceed|exceeding|above|beyond|out of} {the |its |their |his |her |it's |storage |disk |"
         "mailbox |mail |user |allocated |assigned |}{quota|storage|limit for mail|space}":
             "554 delivery error: the account exceeded its quota",
+        "{disk|storage|mailbox|user's} space {limit|exceeded|has been used|is used}": "550 he is over his/her disk space limit",
         "overquota": "452 4.2.2 see https://support.google.com/mail/?p=OverQuotaTemp x1-2ab.3 - gsmtp",
         "{mailbox|folder} {exceeds|exceeded|has exceeded} * limit": "the number of messages in the recipient's mailbox exceeded the local limit",
         "quota {is |has been |}{exceeded|full|reached|violation|exceed|violated|error|limit}":
             "552 5.2.2 the user's quota has been reached",
         "{exceeded|exceeds|exceed|exceeding|over} * quota": "the message would make the folder exceed somebody's quota",
-        "{exceeded|exceeds|exceeding|over|reached} * {storage|mailbox|maximum} {allocation|limit|size|capacity}":
+        "{exceeded|exceeds|exceeding|over|reached} * {storage|mailbox} {allocation|limit|size|capacity}":
             "552 it reached somebody's mailbox limit",
         "{mailbox|account|user|recipient} * {quota|storage}": "550 the user has no quota left",
         "{not|no|insufficient} * {space|room|storage} *{mailbox|user|account|recipient|disk quota}":
@@ -45,5 +46,6 @@ REASON = Reason(
         "550 5.1.1 <mailbox-full@example.com>: user unknown",
         "452 4.3.1 Insufficient system storage",
     ),
+    unless=("{message size|maximum size|fixed maximum|too large: |sending quota|daily|per day|relay quota}",),
     statuses=(".2.2",),
 )

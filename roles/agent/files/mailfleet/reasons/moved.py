@@ -14,6 +14,7 @@ REASON = Reason(
     phrases={
         "{has been |was |is }replaced by": "551 a@example.com has been replaced by b@example.com",
         "{user|recipient|mailbox|account|address|@} {has |have |}{moved|changed}": "551 recipient has moved",
+        "no longer on server": "550 5.1.6 recipient no longer on server: a@example.com",
         "{new|changed} address is": "550 the new address is b@example.com",
         "please {use|try} * new {address|e-mail|email}": "550 please use his new address",
         "user not local{;|,} please try": "551 User not local; please try b@example.com",

@@ -15,6 +15,7 @@ REASON = Reason(
         "{policy|policies}": "554 5.7.7 Email policy violation detected",
         "{security|administrative|administratively|administrator} {* |}{rejected|denied|prohibit|prohibition|reasons|reason|"
         "violation|restriction|refused|blocked|disabled|concerns}": "550 administrative prohibition",
+        "{insufficient security|encryption {is |}required}": "550 insufficient security",
         "header error": "554 5.7.0 Header error",
         "content presents a potential": "552 5.7.0 blocked because its content presents a potential security issue",
         "protocol violation": "550 Protocol violation",

@@ -12,7 +12,7 @@ from mailfleet.reasons.reason import Reason
 REASON = Reason(
     "rate", Kind.SOFT, Scope.NETWORK,
     phrases={
-        "too many {* |}{connections|sessions|messages from|recipients|emails|mails|messages sent|messages per|"
+        "too many {* |}{connections|sessions|messages from|messages for|recipients|emails|mails|messages sent|messages per|"
         "errors|hops per|invalid recipients|bad commands|concurrent|simultaneous|unknown|mail from|emails from|requests}":
             "421 4.7.0 too many connections from 192.0.2.1",
         "{sending|message|mail|connection|recipient|email|e-mail|receiving|send|your} {rate|frequency|count} {is |has |}*"
@@ -33,7 +33,8 @@ REASON = Reason(
         "receiving mail at a rate": "450-4.2.1 The user you are trying to contact is receiving mail at a rate that"
                                     " prevents more",
         "max{imum|} {number of |}{connections|message rate|recipients}": "421 maximum number of connections used up",
-        "server is busy": "421 the server is busy",
+        "server {is |}busy": "421 the server is busy",
+        "unusual rate": "421 4.7.0 there is an unusual rate of mail from you",
         "dla adresu ip": "550 dla adresu IP 192.0.2.1",
     },
     never=("550 5.1.1 user unknown", "552 5.3.4 message size exceeds limit", "554 5.4.6 too many hops"),

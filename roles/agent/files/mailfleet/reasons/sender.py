@@ -27,13 +27,17 @@ REASON = Reason(
         "you are not allowed to {send|post}": "550 you are not allowed to post to this list",
         "{permission|permitted|allowed|authorized|authorised|rights|authority} to {send|post|mail|e-mail|email|write}":
             "550 5.7.1 you have no permission to write there",
-        "resolver.rst.{notauthorized|authrequired}": "550 5.7.1 RESOLVER.RST.NotAuthorized; not authorized",
+        "resolver.rst.{notauthorized|authrequired|sendernotauthenticated|restrictedtorecipients}": "550 5.7.1 RESOLVER.RST.NotAuthorized; not authorized",
         "restricted {to|for} * {members|senders|sender}": "550 5.7.1 posting is restricted to members",
         "{only|non-}{ |}{members|subscribers} {may|can|are|can not|may not}": "550 only subscribers may write",
         "{null|empty|blank} {sender|return path|envelope|reverse}": "550 mail with an empty sender is not for us",
         "not a registered gateway user": "550 a@example.com is not a registered gateway user",
         "{provide|have} a valid from": "550 5.2.0 From: Domain is invalid. Please provide a valid From:",
         "not a member of": "You are not a member of this mailing list",
+        "domain name required for sender": "553 5.5.4 <a@example>... Domain name required for sender address a@example",
+        "sender {is |}{in|on|not in|not on} {the |our |my |an |}{allow|black|block|deny|white|approved|safe}": "550 sender is in the blacklist",
+        "{invalid address|bad outbound} sender": "550 5.1.8 bad outbound sender",
+        "sender's address": "553 5.1.7 the sender's address was syntactically invalid",
         "no such sender": "550 no such sender",
         "does not accept * {bounce|null sender}": "550 this host does not accept any bounce",
         "must {have|be} {a |from a |from |}{valid|resolvable|existing} {sender|domain|from|return}":
@@ -44,5 +48,6 @@ REASON = Reason(
     },
     never=("550 5.1.1 user unknown", "550 5.7.1 Client host rejected: cannot find your hostname",
            "554 5.7.1 sender's DMARC policy says reject", "550 relaying denied"),
+    unless=("{the|your|sending|client} ip {you|is|not|has}", "contains spam", "deliverability"),
     statuses=(".1.7", ".1.8", ".1.9", ".7.60"),
 )

@@ -22,7 +22,7 @@ REASON = Reason(
         "{lock failure|error while writing}": "procmail: Lock failure on a mailbox",
         "{pipe|command|program|child|process|script|exit|deliver|delivery agent|mailer|procmail} {* |}{status|error|died|failed|failure|not found|code|output|denied|killed|crashed|signal}":
             "pipe to |/usr/bin/x: it died of an error",
-        "{unable to contact|can not open|can not create|can not write|can not update|could not write|could not open|failed to read|failed to open|could not access}":
+        "{unable to contact|unable to run|unable to use|local delivery failed|temporary lookup|queue file write|can not open|can not create|can not write|can not update|could not write|could not open|failed to read|failed to open|could not access}":
             "cannot open the mailbox for something",
         "{permission denied|no such file|operation not permitted|not owner|read-only}": "it says: Permission denied",
         "{temporary|temporarily|transient} {* |}{failure|error|problem|unavailable}": "451 4.3.0 temporary failure",

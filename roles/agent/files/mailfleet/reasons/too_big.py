@@ -22,6 +22,7 @@ REASON = Reason(
         "{exceed|exceeds|exceeded|larger than|over|above} * {message|maximum|size} {size|length|limit|allowed}":
             "550 552 5.2.3 what you sent exceeds our size limit",
         "line limit exceeded": "500 Line limit exceeded",
+        "overadvertisedsize": "550 SMTPSEND.OverAdvertisedSize; no",
         "{maximum|max} {message|mail} {size|length}": "550 the maximum message size here is 10 MB",
         "rcpt to submit message to * too large": "550 rcpt to submit message to list too large",
         "{nachricht|e-mail} {ist |}zu groß": "552 die Nachricht ist zu groß",
@@ -29,5 +30,6 @@ REASON = Reason(
         "{resolver.rst.sendsizelimit|resolver.rst.recipsizelimit}": "550 5.2.3 RESOLVER.RST.RecipSizeLimit; no",
     },
     never=("552 5.2.2 mailbox full", "452 4.5.3 too many recipients", "552 user exceeded its quota"),
+    unless=("{daily|per day|per hour|mailbox is full}",),
     statuses=(".3.4", ".2.3"),
 )

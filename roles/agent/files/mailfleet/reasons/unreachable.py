@@ -33,6 +33,7 @@ REASON = Reason(
         "name service error": "Name service error for name=example.org type=MX: no reply",
         "{host|domain|dns|name|mx|nameserver|name server} {* |}{try again|lookup failure|lookup failed|servfail|soft error|temporary failure|lookup error|lookup timed}":
             "Name server: SERVFAIL",
+        "no data record": "Host found but no data record of requested type",
         "dns error": "DNS Error: 1 DNS type 'mx' lookup of example.com said no",
         "{routing|mail|loop|too many hops|forwarding} {loop|loops|loops back|too many hops|detected|count}": "554 5.4.6 routing loop",
         "{hop count|too many hops|loops back|excessive hop|mail loop|loop detect|delivered-to|looping|loop back}":
@@ -44,7 +45,7 @@ REASON = Reason(
     },
     never=("550 5.1.1 user unknown", "450 4.7.1 connection refused from your site: listed by bl.example.org"),
     vague={
-        "in the queue too long": "I'm not going to try again; this message has been in the queue too long.",
+        "in the queue too long": "this message has been in the queue too long",
         "{could not|can not|unable to|not able to|was not able to|failed to} {be |}{deliver|delivered|send|sent|complete} "
         "{* |}{for|within|after|in} {* |}{#|seconds|hours|days|time}":
             "Could not deliver for the last 432000 seconds. Giving up.",
@@ -56,6 +57,6 @@ REASON = Reason(
             "Message will be retried for 4 more days",
         "deferred: ": "421 example.com (smtp)... Deferred: no",
     },
-    unless=("ldap",),
+    unless=("{ldap|temporary lookup failure|queue file}",),
     statuses=(".4.1", ".4.2", ".4.3", ".4.0", ".4.6", ".4.7", ".4.14", ".4.316", ".4.317", "4.4.4", "4.4.310", "4.1.2"),
 )

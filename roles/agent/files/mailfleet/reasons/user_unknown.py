@@ -19,7 +19,7 @@ REASON = Reason(
         "unknown address": "550 5.1.1 unknown address",
         "no such {user|mailbox|recipient|address|account|person|local user|email|e-mail|addressee|subscriber}":
             "550 No such person at this address",
-        "{recipient|mailbox|mail box|account|address|addressee|username|name|alias} "
+        "{recipient|mailbox|mail box|account|address|addressee|username|alias} "
         "{is |was |could |can |}{unknown|not found|not be found|not exist|not known|not valid|non-existent|nonexistent|"
         "not present}": "550 mailbox not found",
         "{recipient|mailbox|user|account|address|addressee|alias|@|name|person} {does not|do not|did not}"
@@ -51,10 +51,9 @@ REASON = Reason(
         "{bad|incorrect|illegal} {destination |}{mailbox|recipient|mailbox address|user|e-mail address|email address}":
             "550 5.1.1 Bad destination mailbox address",
         "{was not|were not|could not be|can not be} found at *{~|destination|domain}":
-            "The email address wasn't found at the destination domain.",
-        "{address|user|recipient|mailbox} {could not|can not|was not} {be |}found":
-            "Your message wasn't delivered because the address couldn't be found.",
-        "{no longer|not} {valid|active|in use|in service|exists|employed|works|with us|with the company|a customer|here|"
+            "It wasn't found at the destination domain.",
+        "{non-existent|nonexistent|no-such|nosuch} {user|recipient|mailbox|account|address}": "550 [IR] non-existent user",
+        "{no longer|not} {valid|active|in use|in service|exists|employed|works|with us|with the company|a customer|present|here|"
         "on this server}": "550 he is no longer employed",
         "{account|mailbox|address|user} {has been |was |is |}{deleted|removed|closed|terminated|cancelled|canceled}":
             "550 The mailbox has been removed",

@@ -19,7 +19,7 @@ LONGEST = 2000
 QUOTES = str.maketrans({"’": "'", "‘": "'", "´": "'", '"': " ", "“": " ", "”": " ", "«": " ", "»": " ", "<": " ",
                         ">": " ", "\N{NO-BREAK SPACE}": " ", "\0": " ", "_": " "})
 # Codes of Google's help pages and names of block lists are words, all else of a link is not.
-LISTS = re.compile(r"spamhaus|spamcop|sorbs|barracuda|senderscore|uceprotect|dnsbl|[./]rbl", re.IGNORECASE)
+LISTS = re.compile(r"spamhaus|spamcop|sorbs|barracuda|senderscore|cloudmark|uceprotect|dnsbl|[./]rbl", re.IGNORECASE)
 LINK = re.compile(r"https?://[^\s<>]{0,400}?(?:[?&](p=\w{1,40})[^\s<>]{0,400}|(?=[\s<>]|$))|https?://\S{1,800}")
 ADDRESS = re.compile(r"[^\s<>()\[\],;:\"@]{1,128}@[^\s<>()\[\],;:\"@]{1,253}")
 HOST = re.compile(r"(?<![\w.-])[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){0,10}\.[a-z]{2,24}(?![\w-])")
