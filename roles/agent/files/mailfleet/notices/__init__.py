@@ -82,8 +82,9 @@ def failures(message: Message, report: status.Report, own: str, back: Headers) -
     if not report.groups and not origin.by_mail_system(message):
         # Who writes without a sender may be a mail system in disguise, if it uses the words of one.
         guess = texts.said_in(own) if origin.has_null_sender(message) and not origin.is_answer(message) else []
-        verdicts = [(each, verdict_of([each.text, own], "", own, message)) for each in guess if each.form not in texts.GUESSES]
-        return [told(each.recipient, verdict, each.text, each.form) for each, verdict in verdicts if verdict.by_phrase]
+        found = [(each, verdict_of([each.text, own], "", own, message)) for each in guess
+                 if each.form not in texts.GUESSES]
+        return [told(each.recipient, verdict, each.text, each.form) for each, verdict in found if verdict.by_phrase]
     notified = amazon.findings_of(own)
     if notified is not None:
         return notified

@@ -14,7 +14,9 @@ from mailfleet.notices.mime import Headers, Message, Part
 
 TYPES = ("message/delivery-status", "message/global-delivery-status", "message/delivery-status-report")
 # Some put the fields into a text; all others have them in a part of their own.
-IN_TEXT = re.compile(r"^(?:final|original)-recipient: ?(?:rfc822|utf-8);|^action: ?(?:failed|delayed)", re.IGNORECASE | re.MULTILINE)
+IN_TEXT = re.compile(r"^(?:final|original)-recipient: ?(?:rfc822|utf-8);|^action: ?(?:failed|delayed)",
+                     re.IGNORECASE | re.MULTILINE)
+OF_ONE = ("final-recipient", "original-recipient", "x-actual-recipient", "action", "status")
 FIELD = re.compile(r"^(?:reporting-mta|final-recipient|action|original-recipient):", re.IGNORECASE | re.MULTILINE)
 STATUS = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}")
 XTEXT = re.compile(r"\+([0-9A-F]{2})")
@@ -52,7 +54,7 @@ def report_of(message: Message, parts: list[Part]) -> Report:
         for block in re.split(r"\n[ \t]*\n", text, maxsplit=MOST_GROUPS):
             fields = Headers(block.strip("\n").encode())
             ids += fields.all("original-envelope-id")
-            if any(name in fields for name in ("final-recipient", "original-recipient", "x-actual-recipient", "action", "status")):
+            if any(name in fields for name in OF_ONE):
                 several = several_in(block)
                 groups += [group for each in several or [fields] if (group := group_of(each))]
                 previous = fields
@@ -74,7 +76,7 @@ def group_of(fields: Headers) -> Group | None:
     """Return what the fields of one recipient say, or None where they say nothing of one."""
     final, original = recipient_in(fields.get("final-recipient")), recipient_in(fields.get("original-recipient"))
     actual = recipient_in(fields.get("x-actual-recipient"))
-    routed = "@" in final.partition(";")[2][:2] or fields.get("final-recipient").partition(";")[2].strip().startswith("@")
+    routed = fields.get("final-recipient").partition(";")[2].strip().startswith("@")
     recipient = (original if routed else "") or final or original or actual
     found = STATUS.search(fields.get("status"))
     status = found[0] if found else ""

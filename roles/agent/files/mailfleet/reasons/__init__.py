@@ -48,11 +48,11 @@ ORDER: tuple[Reason, ...] = tuple(module.REASON for module in (
 ))
 UNDETERMINED = "undetermined"
 
-STATUS = re.compile(r"(?<![\w.])([245]\.[0-9]{1,3}\.[0-9]{1,3})(?![\w.]*\w)")
+STATUS = re.compile(r"(?<![\w.])([245]\.[0-9]{1,3}\.[0-9]{1,3})(?!-[0-9]|[\w.]*\w)")
 REPLY = re.compile(r"(?:^|[\s:;'\"<])([245])([0-9]{2})(?=[\s:;'\"-]|$)")
 # RFC 5321 section 4.2.3, RFC 7504: what a reply code means by itself. 550 and 554 mean nothing more than no.
 CODES = {"521": "5.3.2", "556": "5.3.2", "551": "5.1.6", "552": "5.2.2", "452": "4.3.1", "523": "5.3.4",
-         "421": "4.3.2", "432": "4.7.0", "454": "4.7.0", "530": "5.7.0", "535": "5.7.8", "553": "5.1.3",
+         "421": "4.3.0", "432": "4.7.0", "454": "4.7.0", "530": "5.7.0", "535": "5.7.8", "553": "5.1.3",
          "500": "5.5.2", "501": "5.5.4", "502": "5.5.1", "503": "5.5.1", "504": "5.5.4", "555": "5.5.4",
          "525": "5.7.13", "542": "5.1.1"}
 
@@ -69,11 +69,13 @@ class Stage(enum.Enum):
 
 
 # How mail systems say it: Exim, Postfix, DragonFly, qmail and those that write like them.
-AT_STAGE = re.compile(r"(?:error from remote (?:mail )?server (?:after|for)(?: pipelined)? |in reply to |did not like our |does "
-                      r"(?=not like recipient)|most progress was |but (?=recipient was rejected|sender was rejected|my name was rejected)|refused to (?=talk to me)|failed after (?=i sent the message)|\[|"
-                      r"smtp:(?=rcpt host)|command: )(?:the |sending )?"
-                      r"(end of data|final data|data|message text|mail[ _]from|rcpt[ _]to|rcpt|ehlo|helo|lhlo|initial connection|text command|talk to me|sender was rejected|my name was rejected|"
-                      r"not like recipient|recipient was rejected|i sent the message)", re.IGNORECASE)
+AT_STAGE = re.compile(
+    r"(?:error from remote (?:mail )?server (?:after|for)(?: pipelined)? |in reply to |did not like our |"
+    r"does (?=not like recipient)|most progress was |but (?=(?:recipient|sender|my name) was rejected)|"
+    r"refused to (?=talk to me)|failed after (?=i sent the message)|\[|smtp:(?=rcpt host)|command: )(?:the |sending )?"
+    r"(end of data|final data|data|message text|mail[ _]from|rcpt[ _]to|rcpt|ehlo|helo|lhlo|initial connection|"
+    r"text command|talk to me|sender was rejected|my name was rejected|not like recipient|recipient was rejected|"
+    r"i sent the message)", re.IGNORECASE)
 # Yahoo looks its recipients up after the message, and says so in these words.
 LATE = "delivery error: dd"
 

@@ -16,9 +16,11 @@ REASON = Reason(
             "550 5.6.9 improper use of 8-bit data in message header",
         "{rfc #|rfc#|rfc-compliant|rfc compliant|not rfc|rfc{-| |}complian|rfc violation}":
             "550 5.7.1 the message does not comply with RFC 5322",
-        "{header|headers|mime|message-id|message|messageid|date: |from: } {field |line |}{missing|malformed|not valid|is invalid|duplicate|"
+        "{header|headers|mime|message-id|message|messageid|date: |from: } {field |line |}{missing|malformed|not "
+        "valid|is invalid|duplicate|"
         "syntax error|format|is malformed|is missing|are missing|must contain}": "550 message-id missing",
-        "{duplicate|missing|multiple|invalid|malformed|bad|several|illegal} {* |}{header|headers|from:|mime|message-id|date}":
+        "{duplicate|missing|multiple|invalid|malformed|bad|several|illegal} {* |}{header|headers|from:|mime|"
+        "message-id|date}":
             "550 5.7.1 several From headers",
         "malformed {address|recipient|message}": "a@example.com b@example.com: malformed address",
         "{bare |lone |}{<|}{lf|linefeed|line feed|carriage return}{>|} *{received|not allowed|smtp|bare|invalid}":

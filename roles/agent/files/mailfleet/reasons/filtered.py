@@ -13,7 +13,8 @@ REASON = Reason(
     "filtered", Kind.SOFT, Scope.RECIPIENT,
     phrases={
         "recipient preferences": "550 5.1.1 RCP-P2 refused due to recipient preferences",
-        "{recipient|user|mailbox|addressee|owner} {has |}{only accepts|only receives|accepts only|reject|rejects|refused|"
+        "{recipient|user|mailbox|addressee|owner} {has |}{only accepts|only receives|accepts only|reject|rejects|"
+        "refused|"
         "refuses|rejected|is not accepting|not accept|does not want|does not accept|has blocked|has rejected|"
         "is rejecting|is refusing|has chosen not to}": "550 recipient refuses to accept your mail",
         "{blocked|refused|rejected|denied|declined} by * {recipient|user|addressee}": "550 declined by the recipient",

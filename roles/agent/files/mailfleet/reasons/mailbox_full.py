@@ -17,9 +17,11 @@ REASON = Reason(
         "{over|exceeded|exceeds|exceed|exceeding|above|beyond|out of} {the |its |their |his |her |it's |storage |disk |"
         "mailbox |mail |user |allocated |assigned |}{quota|storage|limit for mail|space}":
             "554 delivery error: the account exceeded its quota",
-        "{disk|storage|mailbox|user's} space {limit|exceeded|has been used|is used}": "550 he is over his/her disk space limit",
+        "{disk|storage|mailbox|user's} space {limit|exceeded|has been used|is used}":
+            "550 he is over his/her disk space limit",
         "overquota": "452 4.2.2 see https://support.google.com/mail/?p=OverQuotaTemp x1-2ab.3 - gsmtp",
-        "{mailbox|folder} {exceeds|exceeded|has exceeded} * limit": "the number of messages in the recipient's mailbox exceeded the local limit",
+        "{mailbox|folder} {exceeds|exceeded|has exceeded} * limit":
+            "the number of messages in the recipient's mailbox exceeded the local limit",
         "quota {is |has been |}{exceeded|full|reached|violation|exceed|violated|error|limit}":
             "552 5.2.2 the user's quota has been reached",
         "{exceeded|exceeds|exceed|exceeding|over} * quota": "the message would make the folder exceed somebody's quota",

@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The domain exists, and says that it takes no mail: a null MX (RFC 7505), or a server that never accepts (RFC 7504)."""
+"""The domain exists, and says that it takes no mail: a null MX (RFC 7505), or a server that never accepts (RFC "
+"7504)."""
 
 from __future__ import annotations
 

@@ -13,7 +13,8 @@ REASON = Reason(
     "policy", Kind.SOFT, Scope.MESSAGE,
     phrases={
         "{policy|policies}": "554 5.7.7 Email policy violation detected",
-        "{security|administrative|administratively|administrator} {* |}{rejected|denied|prohibit|prohibition|reasons|reason|"
+        "{security|administrative|administratively|administrator} {* |}{rejected|denied|prohibit|prohibition|reasons|"
+        "reason|"
         "violation|restriction|refused|blocked|disabled|concerns}": "550 administrative prohibition",
         "{insufficient security|encryption {is |}required}": "550 insufficient security",
         "header error": "554 5.7.0 Header error",
@@ -21,7 +22,8 @@ REASON = Reason(
         "protocol violation": "550 Protocol violation",
         "{starttls|tls} {is |}{required|must|mandatory|needed|connection required}": "530 5.7.0 STARTTLS is required",
         "{must|requires|required|need} * {starttls|tls|encrypt}": "530 5.7.10 you must use encryption",
-        "{access|delivery|message} {is |}{denied|not authorized|forbidden|restricted|prohibited}": "550 5.7.1 access denied",
+        "{access|delivery|message} {is |}{denied|not authorized|forbidden|restricted|prohibited}":
+            "550 5.7.1 access denied",
         "{delivery not authorized|not authorized, message refused|transaction refused|not acceptable}":
             "550 5.7.1 transaction refused",
         "command rejected": "550 5.7.1 <DATA>: Data command rejected: no",

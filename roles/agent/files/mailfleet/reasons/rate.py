@@ -12,10 +12,13 @@ from mailfleet.reasons.reason import Reason
 REASON = Reason(
     "rate", Kind.SOFT, Scope.NETWORK,
     phrases={
-        "too many {* |}{connections|sessions|messages from|messages for|recipients|emails|mails|messages sent|messages per|"
-        "errors|hops per|invalid recipients|bad commands|concurrent|simultaneous|unknown|mail from|emails from|requests}":
+        "too many {* |}{connections|sessions|messages from|messages for|recipients|emails|mails|messages sent|"
+        "messages per|"
+        "errors|hops per|invalid recipients|bad commands|concurrent|simultaneous|unknown|mail from|emails from|"
+        "requests}":
             "421 4.7.0 too many connections from 192.0.2.1",
-        "{sending|message|mail|connection|recipient|email|e-mail|receiving|send|your} {rate|frequency|count} {is |has |}*"
+        "{sending|message|mail|connection|recipient|email|e-mail|receiving|send|your} {rate|frequency|count} {is |"
+        "has |}*"
         "{limit|exceed|too|control|high}": "450 4.7.1 the sending rate is too fast",
         "{rate{ |-|}limit|ratelimit|throttl|flood|rate control|traffic shap}": "421 you are being rate limited",
         "{greylist|graylist|grey-list|gray-list|grey list|gray list|postgrey}": "451 4.7.1 Greylisted, try again later",

@@ -78,7 +78,7 @@ def needed(phrase: str) -> tuple[str, ...]:
         elif depth == 0:
             choices[-1] += token
     sets.append(choices)
-    whole = [words for words in sets if min(map(len, words)) > 1]
+    whole = [words for words in sets if min(map(len, words)) > 1] or [[""]]
     return tuple(max(whole, key=lambda words: min(map(len, words)) - 2 * len(words)))
 
 

@@ -12,7 +12,8 @@ from mailfleet.reasons.reason import Reason
 REASON = Reason(
     "relay", Kind.SOFT, Scope.DOMAIN,
     phrases={
-        "{relay|relaying} {access |mail |}{is |}{denied|prohibited|not permitted|not allowed|forbidden|refused|disabled|"
+        "{relay|relaying} {access |mail |}{is |}{denied|prohibited|not permitted|not allowed|forbidden|refused|"
+        "disabled|"
         "not authorized|not supported|attempt|attempted|rejected}": "554 5.7.1 <a@example.com>: Relay access denied",
         "{unable|not allowed|not permitted|refuse|refused|can not|can not|not authorized|unauthorized|allowed|no|open|"
         "insecure mail|we do not|will not|not a|not|as|invalid} {to |}{relay|relaying|relayed}":

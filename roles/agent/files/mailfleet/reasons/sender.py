@@ -12,7 +12,8 @@ from mailfleet.reasons.reason import Reason
 REASON = Reason(
     "sender", Kind.SOFT, Scope.SENDER,
     phrases={
-        "{sender|from|envelope sender|return path|reverse path|mail from|mfrom} {address |domain |}{has been |is |was |}"
+        "{sender|from|envelope sender|return path|reverse path|mail from|mfrom} {address |domain |}{has been |is |"
+        "was |}"
         "{rejected|denied|refused|not allowed|invalid|unknown|not found|not valid|blacklisted|blocked|not accepted|"
         "not exist|not permitted|not authorized|unverified|not verified}":
             "501 5.1.8 Sender address rejected",
@@ -27,7 +28,8 @@ REASON = Reason(
         "you are not allowed to {send|post}": "550 you are not allowed to post to this list",
         "{permission|permitted|allowed|authorized|authorised|rights|authority} to {send|post|mail|e-mail|email|write}":
             "550 5.7.1 you have no permission to write there",
-        "resolver.rst.{notauthorized|authrequired|sendernotauthenticated|restrictedtorecipients}": "550 5.7.1 RESOLVER.RST.NotAuthorized; not authorized",
+        "resolver.rst.{notauthorized|authrequired|sendernotauthenticated|restrictedtorecipients}":
+            "550 5.7.1 RESOLVER.RST.NotAuthorized; not authorized",
         "restricted {to|for} * {members|senders|sender}": "550 5.7.1 posting is restricted to members",
         "{only|non-}{ |}{members|subscribers} {may|can|are|can not|may not}": "550 only subscribers may write",
         "{null|empty|blank} {sender|return path|envelope|reverse}": "550 mail with an empty sender is not for us",
@@ -35,7 +37,8 @@ REASON = Reason(
         "{provide|have} a valid from": "550 5.2.0 From: Domain is invalid. Please provide a valid From:",
         "not a member of": "You are not a member of this mailing list",
         "domain name required for sender": "553 5.5.4 <a@example>... Domain name required for sender address a@example",
-        "sender {is |}{in|on|not in|not on} {the |our |my |an |}{allow|black|block|deny|white|approved|safe}": "550 sender is in the blacklist",
+        "sender {is |}{in|on|not in|not on} {the |our |my |an |}{allow|black|block|deny|white|approved|safe}":
+            "550 sender is in the blacklist",
         "{invalid address|bad outbound} sender": "550 5.1.8 bad outbound sender",
         "sender's address": "553 5.1.7 the sender's address was syntactically invalid",
         "no such sender": "550 no such sender",
@@ -43,7 +46,8 @@ REASON = Reason(
         "must {have|be} {a |from a |from |}{valid|resolvable|existing} {sender|domain|from|return}":
             "550 5.1.8 it must be from a resolvable domain",
         "can not determine purported responsible address": "550 can't determine Purported Responsible Address",
-        "{email address|identity|identities} {is |}not verified": "554 Message rejected: Email address is not verified.",
+        "{email address|identity|identities} {is |}not verified":
+            "554 Message rejected: Email address is not verified.",
         "failed the sender": "550 it failed the sender test",
     },
     never=("550 5.1.1 user unknown", "550 5.7.1 Client host rejected: cannot find your hostname",

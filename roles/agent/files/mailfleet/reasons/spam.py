@@ -19,13 +19,15 @@ REASON = Reason(
         "{virus|malware|infected|trojan|worm |malicious|clamav|w32}": "550 Virus detected; content rejected",
         "{content|message|mail|email|e-mail} {was |has been |is |}{rejected|blocked|refused|denied} {due to|because of|"
         "for|by} {its |the |}{content|filter|classification}": "554 message rejected due to its content",
-        "{message|mail|e-mail|email|msg} {content|contents} {is |was |has been |}{rejected|blocked|refused|not accepted|denied}":
+        "{message|mail|e-mail|email|msg} {content|contents} {is |was |has been |}{rejected|blocked|refused|not "
+        "accepted|denied}":
             "554 5.7.1 Message content rejected",
         "mail rejete": "550 5.2.0 Mail rejete. OFR_506",
         "{content|contents} {rejected|denied|not accepted|filter}": "550 5.7.1 content rejected",
         "{high|bad|spamassassin} score": "550 high score",
         "{blocked|rejected} by {content|a filter|filter|our filter}": "550 5.7.1 rejected by filter",
-        "{denied|banned|blocked|rejected|prohibited|contains} {* |}{url|link|uri|words}": "550 it contains a banned link",
+        "{denied|banned|blocked|rejected|prohibited|contains} {* |}{url|link|uri|words}":
+            "550 it contains a banned link",
         "{not rfc|classified as} bulk": "550 classified as bulk",
         "rejected {as |for |due to |}{bulk|unwanted}": "550 rejected for bulk",
     },

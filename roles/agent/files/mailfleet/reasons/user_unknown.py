@@ -52,15 +52,18 @@ REASON = Reason(
             "550 5.1.1 Bad destination mailbox address",
         "{was not|were not|could not be|can not be} found at *{~|destination|domain}":
             "It wasn't found at the destination domain.",
-        "{non-existent|nonexistent|no-such|nosuch} {user|recipient|mailbox|account|address}": "550 [IR] non-existent user",
-        "{no longer|not} {valid|active|in use|in service|exists|employed|works|with us|with the company|a customer|present|here|"
+        "{non-existent|nonexistent|no-such|nosuch} {user|recipient|mailbox|account|address}":
+            "550 [IR] non-existent user",
+        "{no longer|not} {valid|active|in use|in service|exists|employed|works|with us|with the company|a customer|"
+        "present|here|"
         "on this server}": "550 he is no longer employed",
         "{account|mailbox|address|user} {has been |was |is |}{deleted|removed|closed|terminated|cancelled|canceled}":
             "550 The mailbox has been removed",
         "{user|account|mailbox} {has |}{left|retired|been discontinued}": "550 this user has left",
         "{badrcptto|badrecipientto|validrcptto|validrecipients}": "553 sorry, this recipient is in my badrecipientto"
                                                                    " list (#5.7.1)",
-        "recipient address rejected: {access denied|undeliverable address|unverified address: * unknown|address invalid|invalid user}":
+        "recipient address rejected: {access denied|undeliverable address|unverified address: * unknown|address "
+        "invalid|invalid user}":
             "550 5.1.1 <a@example.com>: Recipient address rejected: undeliverable address: host said nothing",
         "address rejected. ": "550 5.1.0 Address rejected.",
         "can not {accept|find} {user|recipient}": "550 can't accept user here",
