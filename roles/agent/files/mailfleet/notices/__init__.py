@@ -79,12 +79,9 @@ def complaints(message: Message, back: Headers) -> list[Finding]:
 
 def failures(message: Message, report: status.Report, own: str, back: Headers) -> list[Finding]:
     """Return what a mail system says of recipients."""
-    if not report.groups and not origin.by_mail_system(message):
-        # Who writes without a sender may be a mail system in disguise, if it uses the words of one.
-        guess = texts.said_in(own) if origin.has_null_sender(message) and not origin.is_answer(message) else []
-        found = [(each, verdict_of([each.text, own], "", own, message)) for each in guess
-                 if each.form not in texts.GUESSES]
-        return [told(each.recipient, verdict, each.text, each.form) for each, verdict in found if verdict.by_phrase]
+    trust = origin.trust_of(message)
+    if not report.groups and trust is not origin.Trust.SYSTEM:
+        return guessed(message, own, trust)
     notified = amazon.findings_of(own)
     if notified is not None:
         return notified
@@ -105,6 +102,15 @@ def failures(message: Message, report: status.Report, own: str, back: Headers) -
         to = unique(each for value in back.all("to") for each in addresses_in(value) or [address_of(value)])
         failed, how = (to if len(to) == 1 else []), "returned message"
     return [told(each, verdict_of([own], "", own, message), own, how) for each in failed]
+
+
+def guessed(message: Message, own: str, trust: origin.Trust) -> list[Finding]:
+    """Return what is said by something that may be a mail system in disguise: only in the form and words of one."""
+    if trust is origin.Trust.NONE or origin.has_subject_of_answer(message):
+        return []
+    found = [(each, verdict_of([each.text, own], "", own, message)) for each in texts.said_in(own)
+             if each.form not in (texts.GUESSES if trust is origin.Trust.NULL_SENDER else texts.UNSIGNED)]
+    return [told(each.recipient, verdict, each.text, each.form) for each, verdict in found if verdict.by_phrase]
 
 
 def finding_of(group: status.Group, message: Message, own: str, in_text: list[texts.Said], failed: list[str],

@@ -9,33 +9,61 @@ Text alone proves nothing: people forward notices, lists discuss them, newslette
 
 from __future__ import annotations
 
+import enum
 import re
 
 from mailfleet.notices.mime import Message, words
 
-SYSTEM = re.compile(
-    r"\b(?:mailer[-_. ]?(?:daemon|deamon)|post_?master|mail[-_. ]?(?:delivery|deliver|administrator|admin|router|system|daemon)\b|mdaemon|"
-    r"mail ?delivery (?:system|subsystem|service)|microsoft ?exchange|system administrator|mmsc|mailadm|majordomo|"
-    r"(?:delivery|bounce|mail)[-_. ]?(?:status|failure|error)|notif[a-z]*@(?:bounce|dsn)|virus.?wall|interscan|mailgate|returned ?mail)",
-    re.IGNORECASE)
-FAILED = re.compile(
-    r"undeliver|(?:not|non|un|nicht|no).?(?:be |been )?deliver|deliver\w* (?:has |have )?(?:status|fail|error|problem|report|notif|incomplete|delay|unsuccess)|"
-    r"(?:fail\w*|error\w*) (?:notice|deliver|mail)|returned (?:mail|to sender|e-?mail)|return(?:ed|ing)? (?:message )?to sender|mail (?:system )?(?:error|fail)|"
-    r"mail failure|failure notice|(?:message|mail|email) (?:status|rejected|bounced|blocked|could not|not delivered|delivery)|bounce|warning: (?:message|could not)|"
-    r"delay|loop alert|feedback|complaint about|delivery|zustell|unzustellbar|non remis|échec|echec|remise|no se (?:ha )?(?:podido|pudo)|"
-    r"não (?:entregue|pôde)|mancata consegna|niet (?:bezorg|worden)|не (?:доставлен|удалось)|недоставлен|メールエラー|エラー|配信|送信(?:不能|エラー|できません)|戻り|"
-    r"退信|退回|無法|无法|投递失败|系统退信|반송|doručen|niedostarcz|nie dostarcz|teslim|undelivered|notif\w+ d'état|rapport de non|not sent|"
-    r"message you sent|are not (?:a )?member|blocked by|rejected|aws notification", re.IGNORECASE)
+
+class Trust(enum.IntEnum):
+    """How far a message without a part for programs may be taken for a notice.
+
+    SYSTEM: a mail system wrote it. NULL_SENDER: nobody takes an answer to it, as with notices and some answers. SUBJECT:
+    its subject alone is that of a notice.
+    """
+
+    NONE = 0
+    SUBJECT = 1
+    NULL_SENDER = 2
+    SYSTEM = 3
+
+
+DAEMON = re.compile(r"mail(?:er)?[-_. ]?d[ae]+mon", re.IGNORECASE)
+SYSTEM = re.compile("|".join((
+    r"\bpost_?master\b", r"\bmail[-_. ]?(?:deliver\w*|administrator|admin|router|system|server)\b", r"\bmdaemon",
+    r"\bsystem administrator", r"\bmicrosoft ?exchange", r"\bmms?c\b", r"\bmajordomo", r"interscan", r"virus.?wall",
+    r"\bmailgate", r"\breturned ?mail", r"\b(?:delivery|bounce|mail)[-_. ]?(?:status|failure|error)",
+    r"\bcontent-filter at", r"email-bounces", r"\bno-?reply@sns\.amazonaws\.com",
+)), re.IGNORECASE)
+FAILED = re.compile("|".join((
+    r"\bundeliver\w*|\b(?:not|non|un|could not be|can ?not be) ?deliver", r"\bdeliver\w* (?:has |have )?(?:status|fail|"
+    r"error|problem|report|notification|incomplete|delay|unsuccessful)", r"\b(?:fail\w*|error) (?:notice|in deliver|mail)",
+    r"\breturned (?:mail|to sender|e-?mail)|\breturn(?:ing)? (?:message )?to sender", r"\bmail (?:system )?(?:error|fail\w*)",
+    r"\bmail failure|\bfailure notice|\bwarning: (?:message|could not)|\bdelayed mail|\bloop alert|\bcomplaint about message",
+    r"\b(?:message|mail|email) (?:status|rejected|bounced|blocked|could not|not delivered|delivery)",
+    r"\bare not (?:a )?member", r"\bblocked by", r"unzustellbar|nicht zu(?:ge)?stell", r"\bnon remis|échec de", r"no se "
+    r"(?:ha )?(?:podido|pudo) entregar", r"não (?:entregue|pôde)", r"mancata consegna", r"niet bezorgd|onbestelbaar",
+    r"не доставлен|недоставлен|не удалось доставить", r"メールエラー|配信(?:不能|エラー|できません)|送信(?:不能|エラー|できません)",
+    r"退信|投递失败|無法(?:傳送|投遞)", r"반송|전송 실패", r"nedoručen", r"niedostarcz|nie dostarcz", r"teslim edilemedi",
+)), re.IGNORECASE)
 # A person forwards, a person answers.
 BY_HAND = re.compile(r"\s*(?:re|fw|fwd|aw|wg|sv|vs|tr|rv|enc|res|antw|r|odp|ha|rif|ynt|vl|回复|转发|答复)\s*(?:\[\d+\])?\s*[::]",
                      re.IGNORECASE)
-ANSWER = re.compile(
-    r"\s*(?:auto(?:matic|matisch|matique|mated)?[- ]?(?:re(?:ply|sponse|sponder)|answer|antwort|antwoord|svar|réponse)|out of (?:the )?office|ooo\b|away from|"
-    r"on vacation|vacation|abwesen|automatische antwort|réponse automatique|absence|absent|respuesta automática|fuera de|resposta automática|"
-    r"fora do escritório|risposta automatica|assente|fuori|automatisch antwoord|afwezig|niet aanwezig|autosvar|fråvarande|frånvarande|fraværende|"
-    r"automaattinen|poissa|odpowiedź automatyczna|nieobecn|automatická odpověď|автоматический ответ|автоответ|自動応答|自動返信|不在|自动回复|自動回覆|자동 ?회신|부재|"
-    r"otomatik yanıt|automatikus válasz|răspuns automat|automatski odgovor|i am (?:currently )?(?:away|out)|away until|i'm (?:away|out))", re.IGNORECASE)
+ANSWER = re.compile(r"\s*(?:" + "|".join((
+    r"auto(?:matic|mated|matisch\w*|matique)?[- ]?(?:re(?:ply|sponse|sponder)|answer|antwort|antwoord|svar|réponse)",
+    r"out of (?:the )?office|ooo\b|(?:i am|i'm|currently) (?:away|out)|away (?:from|until)|on (?:vacation|leave|holiday)|"
+    r"vacation", r"abwesen|automatische antwort|nicht im büro", r"réponse automatique|absen[ct]", r"respuesta automática|"
+    r"fuera de", r"resposta automática|fora do escritório|ausência", r"risposta automatica|assen[tz]|fuori",
+    r"automatisch antwoord|afwezig", r"autosvar|fr[åa]n?varande|fraværende|automatiskt svar|automatisk svar",
+    r"automaattinen|poissa", r"odpowiedź automatyczna|autoodpowiedź|nieobecn", r"automatická odpověď|mimo kancelář",
+    r"автоматический ответ|автоответ|автоматична відповідь", r"自動(?:応答|返信)|不在", r"自动(?:回复|答复)|自動回覆", r"자동 ?(?:회신|응답)|부재",
+    r"otomatik (?:yanıt|cevap)", r"automatikus válasz", r"răspuns automat", r"automatski odgovor|samodejni odgovor",
+    r"αυτόματη απάντηση", r"תשובה אוטומטית|מענה אוטומטי", r"رد تلقائي", r"tự động trả lời|trả lời tự động",
+)) + ")", re.IGNORECASE)
 LISTED = ("list-id", "list-post", "list-unsubscribe", "list-unsubscribe-post")
+# Programs that answered before RFC 3834, and beside it.
+ANSWERS = ("x-autoreply", "x-autorespond", "x-auto-response", "x-autoreply-from", "x-mail-autoreply", "x-vacation",
+           "x-autoresponder", "x-auto-reply-from")
 
 
 def subject_of(message: Message) -> str:
@@ -48,28 +76,31 @@ def has_null_sender(message: Message) -> bool:
     return message.headers.get("return-path").strip().lower() in ("<>", "<mailer-daemon>", "mailer-daemon", "<#@[]>")
 
 
-def by_mail_system(message: Message) -> bool:
-    """Say whether a mail system reports: by its sender, or by a subject of that kind that no person sent on."""
-    headers = message.headers
-    if any(name in headers for name in LISTED) and not has_null_sender(message):
-        return False
+def trust_of(message: Message) -> Trust:
+    """Return how far the message may be taken for a notice, by its header alone."""
+    headers, null = message.headers, has_null_sender(message)
     sender = words(headers.get("from"))
+    if DAEMON.search(sender) or "from" in headers and not sender.strip(" <>"):
+        return Trust.SYSTEM
+    if not null and (any(name in headers for name in LISTED) or BY_HAND.match(subject_of(message))):
+        return Trust.NONE
     if SYSTEM.search(sender):
-        return True
-    subject = subject_of(message)
-    if BY_HAND.match(subject) or "in-reply-to" in headers and not has_null_sender(message):
-        return False
-    return bool(FAILED.search(subject)) or not sender.strip(" <>")
+        return Trust.SYSTEM
+    if null:
+        return Trust.NULL_SENDER
+    return Trust.SUBJECT if FAILED.search(subject_of(message)) and "in-reply-to" not in headers else Trust.NONE
+
+
+def by_mail_system(message: Message) -> bool:
+    """Say whether a mail system wrote it."""
+    return trust_of(message) is Trust.SYSTEM
 
 
 def is_answer(message: Message) -> bool:
     """Say whether a program answered for its owner (RFC 3834), whatever it answered."""
     headers = message.headers
-    said = headers.get("auto-submitted").lower()
-    return (said.startswith(("auto-replied", "auto-generated", "auto-notified"))
-            or "x-autoreply" in headers or "x-autorespond" in headers or "x-auto-response" in headers
+    return (headers.get("auto-submitted").lower().startswith("auto-replied") or any(name in headers for name in ANSWERS)
             or headers.get("precedence").strip().lower() in ("auto_reply", "auto-reply")
-            or "x-autoreply-from" in headers or "x-mail-autoreply" in headers or "x-vacation" in headers
             or has_subject_of_answer(message))
 
 

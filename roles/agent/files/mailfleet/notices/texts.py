@@ -55,6 +55,7 @@ FORMS = (
     form("Exchange", ("delivery has failed to these", "diagnostic information for administrators"), rf"^{A}(?:<mailto:[^>]{{1,200}}>)?$"),
     form("IMail", ("unknown user:", "unknown host:", "delivery failed", "user mailbox exceeds", "undeliverable to "),
          rf"^(?:[^\n@:]{{1,60}}:|undeliverable to) ?{A}[ \t]*$"),
+    form("KDDI", ("your mail sent on:",), rf"could not be delivered to: {A}"),
     form("by its label", ("recipient", "deliver", "addresses", "mailbox"),
          rf"(?:recipient|delivered to|deliver (?:your |the )?(?:message|mail|e-mail) to|message to|mail to|mailbox is full|rcpt to): ?{A}"),
     form("at a line's beginning", (), rf"^(?:[ \t]|[*>•·-]){{0,8}}{A}(?=[ \t]*(?:$|[:,;(\[]|\.\.\.|[ \t]-))"),
@@ -138,6 +139,7 @@ def readings(text: str) -> Iterator[str]:
 
 
 GUESSES = ("at a line's beginning", "in a sentence")
+UNSIGNED = (*GUESSES, "by its label")
 
 
 def agree(in_text: list[Said], failed: list[str]) -> bool:

@@ -20,7 +20,7 @@ REASON = Reason(
         "{disk|storage|mailbox|user's} space {limit|exceeded|has been used|is used}":
             "550 he is over his/her disk space limit",
         "overquota": "452 4.2.2 see https://support.google.com/mail/?p=OverQuotaTemp x1-2ab.3 - gsmtp",
-        "{mailbox|folder} {exceeds|exceeded|has exceeded} * limit":
+        "{mailbox|folder} {exceeds|exceeded|has exceeded} * {limit|size}":
             "the number of messages in the recipient's mailbox exceeded the local limit",
         "quota {is |has been |}{exceeded|full|reached|violation|exceed|violated|error|limit}":
             "552 5.2.2 the user's quota has been reached",
