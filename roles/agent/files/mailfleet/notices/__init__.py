@@ -34,7 +34,8 @@ def read(raw: bytes) -> Notice:
     findings = complaints(message, back) or failures(message, report, own, back) or answer(message)
     named = [each for group in report.groups for each in (group.original, group.recipient)]
     named += [each for finding in findings for each in (finding.original, finding.recipient)]
-    return Notice(tuple(findings), returned.mentions(message, list(report.envelope_ids), back),
+    reported = [("original-envelope-id", value) for value in report.envelope_ids] + feedback.return_paths(message)
+    return Notice(tuple(findings), returned.mentions(message, reported, back),
                   tuple(returned.addressed(message, unique(named), back)))
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 LOCAL, WHOLE = 64, 254
 ATOM = r"[\w!#$%&'*+/=?^`{|}~-]"
 QUOTED = r'"(?:[^"\\\r\n]|\\.){1,64}"'
-LABEL = r"[^\W_](?:[\w-]{0,61}[^\W_])?"
+LABEL = r"[^\W_](?:[^\W_]|-(?=[^\W_]|-)){0,62}"
 FORM = rf"(?:{ATOM}+(?:\.+{ATOM}+)*\.?|{QUOTED})@(?:{LABEL}(?:\.{LABEL}){{0,20}}\.?|\[[\w.:]{{2,60}}\])"
 WHOLLY = re.compile(FORM)
 # The look behind keeps the search from trying every end of a long word.

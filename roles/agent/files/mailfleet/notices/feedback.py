@@ -38,6 +38,13 @@ def complaints_of(parts: list[Part], returned: Headers) -> list[Finding]:
     return found
 
 
+def return_paths(message: Message) -> list[tuple[str, str]]:
+    """Return what feedback reports say to be the return path of the message, with the names of the fields."""
+    parts = [part for part in message.parts if part.type == TYPE]
+    return [(name, value) for part in parts for name in ("original-mail-from", "original-envelope-id")
+            for value in Headers(part.text.strip("\n").encode()).all(name)]
+
+
 def recipients_in(fields: Headers, returned: Headers) -> list[str]:
     """Return the recipients that a report names, else those of the returned message, else one made illegible."""
     named = [address_of(value, WHOLE) for name in RECIPIENTS for value in fields.all(name)]

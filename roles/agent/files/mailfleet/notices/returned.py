@@ -51,13 +51,14 @@ def returned_headers(message: Message, rest: str) -> Headers:
     return Headers(re.sub(r"^[ \t>]{1,8}(?=[A-Z][\w-]+:)", "", rest, flags=re.MULTILINE).encode())
 
 
-def mentions(message: Message, envelope_ids: list[str], returned: Headers) -> tuple[Mention, ...]:
-    """Return all that may be a return path of ours, in the order in which it is to be believed.
+def mentions(message: Message, reported: list[tuple[str, str]], returned: Headers) -> tuple[Mention, ...]:
+    """Return all that may be a return path of ours, in the order in which it is to be believed; `reported` are fields of
+    a report that name one.
 
     What a forwarder made of one (SRS0=...) stays as it is: only the owner of the token can tell what it was.
     """
     places = [(name, value) for name in ENVELOPE for value in message.headers.all(name)]
-    places += [("original-envelope-id", value) for value in envelope_ids]
+    places += reported
     places += [(f"returned {name}", value) for name in SENDERS for value in returned.all(name)]
     found: dict[tuple[str, str], Mention] = {}
     for place, value in places:

@@ -37,7 +37,7 @@ def form(name: str, signs: tuple[str, ...], place: str, before: bool = False) ->
     return Form(name, signs, re.compile(place, re.IGNORECASE | re.MULTILINE), before)
 
 
-REPLIED = rf"^(?:[2-5]\d\d )?{A}\.\.\. ?"
+REPLIED = rf"^(?:[2-5]\d\d )?(?:[245]\.\d{{1,3}}\.\d{{1,3}} )?{A}\.\.\. ?"
 FORMS = (
     form("qmail", ("qmail-send", "wasn't able to deliver", "could not be delivered. this"), rf"^[ \t]*{A}:[ \t]*$"),
     form("Postfix", ("postfix program", "mail system at host", "postfix at"), rf"^{A}(?: \(expanded from <[^>]{{1,200}}>\))?:"),
