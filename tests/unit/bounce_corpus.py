@@ -22,7 +22,8 @@ REASONS = {
     "mesgtoobig": "too-big", "spamdetected": "spam", "virusdetected": "spam", "contenterror": "content",
     "notcompliantrfc": "content", "syntaxerror": "content", "authfailure": "authentication", "rejected": "sender",
     "norelaying": "relay", "policyviolation": "policy", "securityerror": "policy", "failedstarttls": "policy",
-    "blocked": "blocked", "badreputation": "blocked", "requireptr": "blocked", "speeding": "rate", "toomanyconn": "rate",
+    "blocked": "blocked", "badreputation": "blocked", "requireptr": "blocked", "speeding": "rate", "toomanyconn":
+        "rate",
     "expired": "unreachable", "networkerror": "unreachable", "systemerror": "system", "systemfull": "system",
     "mailererror": "system", "undefined": "undetermined", "onhold": "undetermined", "feedback": "complaint",
 }

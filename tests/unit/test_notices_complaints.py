@@ -49,7 +49,8 @@ def test_the_return_path_of_the_message_is_mentioned():
 
 
 def test_a_failed_authentication_is_told_as_one_and_is_about_the_sender():
-    (found,) = read(complaint("Feedback-Type: auth-failure\nAuth-Failure: dmarc\nOriginal-Rcpt-To: ann@example.net")).findings
+    raw = complaint("Feedback-Type: auth-failure\nAuth-Failure: dmarc\nOriginal-Rcpt-To: ann@example.net")
+    (found,) = read(raw).findings
     assert (found.kind, found.reason, found.scope) == (Kind.COMPLAINT, "authentication", Scope.SENDER)
 
 

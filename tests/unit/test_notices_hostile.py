@@ -36,7 +36,8 @@ def bomb(depth: int) -> bytes:
     body = b"Content-Type: text/plain\n\nx\n"
     for level in range(depth):
         mark = b"=_%d" % level
-        body = b'Content-Type: multipart/mixed; boundary="' + mark + b'"\n\n--' + mark + b"\n" + body + b"\n--" + mark + b"--\n"
+        head = b'Content-Type: multipart/mixed; boundary="' + mark + b'"\n\n--' + mark + b"\n"
+        body = head + body + b"\n--" + mark + b"--\n"
     return b"From: MAILER-DAEMON@x.example\nSubject: Undeliverable\n" + body
 
 
@@ -61,9 +62,11 @@ HOSTILE = {
     "lines of spaces and dashes": lambda: plain(DAEMON, "failure notice", (" " * 40 + "-" * 40 + "\n") * 12_000),
     "words that are encoded": lambda: plain(DAEMON, "=?utf-8?q?" + "=?" * 30_000, "x"),
     "parameters": lambda: plain(DAEMON, "x", "x", Content_Type="multipart/mixed" + "; a=b" * 100_000),
-    "a boundary of quotes": lambda: plain(DAEMON, "x", "x", Content_Type='multipart/mixed; boundary="' + '\\"' * 30_000),
+    "a boundary of quotes": lambda: plain(DAEMON, "x", "x",
+                                          Content_Type='multipart/mixed; boundary="' + '\\"' * 30_000),
     "base64 that is none": lambda: plain(DAEMON, "x", "=" * 1_000_000, Content_Transfer_Encoding="base64"),
-    "JSON in JSON": lambda: plain("no-reply@sns.amazonaws.com", "AWS Notification Message", '{"notificationType":' + "[" * 1_000_000),
+    "JSON in JSON": lambda: plain("no-reply@sns.amazonaws.com", "AWS Notification Message", '{"notificationType":' +
+        "[" * 1_000_000),
     "NULs": lambda: report(UNKNOWN).replace(b"\n", b"\0\n\0"),
     "reply codes": lambda: plain(DAEMON, "failure notice", "<ann@example.net>:\n" + "550 5.1.1 " * 100_000),
     "sessions": lambda: plain(DAEMON, "Returned mail", "Transcript of session follows\n" + "<<< 550-a\n" * 100_000),

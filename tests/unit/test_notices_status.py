@@ -39,7 +39,8 @@ def test_each_recipient_is_told():
     ("Final-Recipient: rfc822; ann+40example.net", "ann@example.net"),
     ("Final-Recipient: utf-8; \\x{E4}nn@example.net", "änn@example.net"),
     ("Final-Recipient: utf-8; änn@bücher.example", "änn@bücher.example"),
-    ("Final-Recipient: rfc822; @relay.example:ann@host\nOriginal-Recipient: rfc822; ann@example.net", "ann@example.net"),
+    ("Final-Recipient: rfc822; @relay.example:ann@host\nOriginal-Recipient: rfc822; ann@example.net",
+     "ann@example.net"),
     ("Final-Recipient: x400; /G=Ann/O=Example/\nOriginal-Recipient: rfc822; ann@example.net", "ann@example.net"),
     ("Final-Recipient: LOCAL;\nX-Actual-Recipient: rfc822; ann@example.net", "ann@example.net"),
 ])
@@ -65,7 +66,8 @@ def test_another_original_recipient_is_told():
     f"Final-Recipient: rfc822; ann@example.net\n{UNKNOWN}".replace("failed", "<failed>"),
     f"Final-Recipient: rfc822; ann@example.net\n{UNKNOWN}".replace("failed", "Failed (permanently)"),
     "Final-Recipient: rfc822; ann@example.net\nAction: failed\nStatus: 5.1.1 (bad destination mailbox address)\n",
-    "Final-Recipient: rfc822; ann@example.net\nAction: failed\nStatus: 5.1.1\n\nDiagnostic-Code: smtp; 550 No such user\n",
+    "Final-Recipient: rfc822; ann@example.net\nAction: failed\nStatus: 5.1.1\n\nDiagnostic-Code: smtp; 550 No such "
+    "user\n",
     f"Final-Recipient: rfc822;\n ann@example.net\n{UNKNOWN}".replace("550 5.1.1", "550\n 5.1.1"),
 ])
 def test_what_gateways_leave_is_read(fields):
@@ -80,7 +82,8 @@ def test_groups_without_a_blank_line_between_them():
 def test_a_status_part_may_be_encoded():
     fields = f"Reporting-MTA: dns; x\n\nFinal-Recipient: rfc822; ann@example.net\n{UNKNOWN}"
     raw = parts("MAILER-DAEMON@x.example", "Undeliverable", ("text/plain", "Sorry."), (
-        "message/global-delivery-status\nContent-Transfer-Encoding: base64", base64.b64encode(fields.encode()).decode()),
+        "message/global-delivery-status\nContent-Transfer-Encoding: base64",
+        base64.b64encode(fields.encode()).decode()),
         kind="report; report-type=delivery-status")
     assert told(raw) == [("ann@example.net", "hard", "user-unknown", "5.1.1")]
 
@@ -88,7 +91,8 @@ def test_a_status_part_may_be_encoded():
 def test_fields_in_a_text_are_read_where_a_mail_system_wrote_it():
     text = ("Technical report:\n\nReporting-MTA: dsn; mx.example.org\n\nAction: failed\nFinal-Recipient: rfc822; "
             "ann@example.net\nDiagnostic-Code: smtp; 552 5.2.2 mailbox full\nStatus: 5.2.2\n")
-    assert told(plain("MAILER-DAEMON@x.example", "Failure", text)) == [("ann@example.net", "soft", "mailbox-full", "5.2.2")]
+    assert told(plain("MAILER-DAEMON@x.example", "Failure", text)) == [("ann@example.net", "soft", "mailbox-full",
+        "5.2.2")]
     assert told(plain("Bob <bob@example.net>", "See this", text, Return_Path="<bob@example.net>")) == []
 
 
@@ -119,8 +123,10 @@ def test_the_text_says_what_a_report_does_not():
 def test_a_session_tells_what_was_answered(session, kind):
     """sendmail sends DATA without waiting: only its own line says whether it took the reply to be on the recipient."""
     reply = next(line[4:] for line in session.split("\n") if line.startswith("<<<"))
-    fields = f"Final-Recipient: rfc822; ann@example.net\nAction: failed\nStatus: 5.0.0\nDiagnostic-Code: smtp; {reply}\n"
-    assert [each[1] for each in told(report(fields, f"   ----- Transcript of session follows -----\n{session}"))] == [kind]
+    fields = ("Final-Recipient: rfc822; ann@example.net\nAction: failed\nStatus: 5.0.0\n"
+              f"Diagnostic-Code: smtp; {reply}\n")
+    raw = report(fields, f"   ----- Transcript of session follows -----\n{session}")
+    assert [each[1] for each in told(raw)] == [kind]
 
 
 def test_mentions_are_in_the_order_of_belief():
@@ -138,7 +144,8 @@ def test_a_rewritten_return_path_stays_as_it_is():
 
 
 def test_all_that_can_have_been_the_recipient_are_addressed():
-    returned = RETURNED.replace("To: <ann@example.net>", "To: Ann <ann@example.net>,\n Bob <bob@example.net>\nCc: cat@example.net")
+    returned = RETURNED.replace("To: <ann@example.net>", "To: Ann <ann@example.net>,\n Bob <bob@example.net>\nCc: "
+                                                         "cat@example.net")
     raw = report(f"Final-Recipient: rfc822; ann@host.example\nOriginal-Recipient: rfc822; dan@example.net\n{UNKNOWN}",
                  returned=returned, X_Failed_Recipients="eve@example.net")
     assert set(read(raw).addressed) == {"ann@host.example", "dan@example.net", "ann@example.net", "bob@example.net",
@@ -146,10 +153,13 @@ def test_all_that_can_have_been_the_recipient_are_addressed():
 
 
 @pytest.mark.parametrize("text, address", [
-    ("ann@example.net", "ann@example.net"), ("<ann@example.net>", "ann@example.net"), (" Ann <ann@example.net> ", "ann@example.net"),
-    ("ann@host", "ann@host"), ("ann@[192.0.2.1]", "ann@[192.0.2.1]"), ("@a.example,@b.example:ann@example.net", "ann@example.net"),
+    ("ann@example.net", "ann@example.net"), ("<ann@example.net>", "ann@example.net"), (" Ann <ann@example.net> ",
+        "ann@example.net"),
+    ("ann@host", "ann@host"), ("ann@[192.0.2.1]", "ann@[192.0.2.1]"), ("@a.example,@b.example:ann@example.net",
+        "ann@example.net"),
     ("ann@example.net.", "ann@example.net"), ("ann", ""), ("@example.net", ""), ("ann@", ""), ("ann@@example.net", ""),
-    ("a nn@example.net", ""), ("ann@exa_mple.net", ""), ("ann@-example.net", ""), ("ann@192", ""), ("ann@example..net", ""),
+    ("a nn@example.net", ""), ("ann@exa_mple.net", ""), ("ann@-example.net", ""), ("ann@192", ""), ("ann@example..net",
+        ""),
     (f"{'a' * 65}@example.net", ""), (f"ann@{'e' * 64}.net", ""), ("", ""), ("<>", ""), ("MAILER-DAEMON", ""),
     ("/var/mail/ann", ""), ("ann@example.net bob@example.net", ""),
 ])

@@ -67,7 +67,8 @@ recipients. This is a permanent error. The following address(es) failed:
 ------ This is a copy of the message, including all the headers. ------
 
 """, {"ann@example.net": UNKNOWN, "bob@example.net": FULL}),
-    "Exim, delayed": ("Mail Delivery System <Mailer-Daemon@mx.example.org>", "Warning: message 1a-2b-3c delayed 24 hours",
+    "Exim, delayed": ("Mail Delivery System <Mailer-Daemon@mx.example.org>", "Warning: message 1a-2b-3c delayed 24 "
+        "hours",
                       """This message was created automatically by mail delivery software.
 A message that you sent has not yet been delivered to one or more of its
 recipients after more than 24 hours on the queue on mx.example.org.
@@ -93,7 +94,8 @@ host: mx.example.net
 --- The header of the original message is following. ---
 
 """, {"ann@example.net": UNKNOWN}),
-    "DragonFly": ("MAILER-DAEMON <>", "Mail delivery failed", """This is the DragonFly Mail Agent v0.13 at mx.example.org.
+    "DragonFly": ("MAILER-DAEMON <>", "Mail delivery failed",
+                  """This is the DragonFly Mail Agent v0.13 at mx.example.org.
 
 There was an error delivering your mail to <ann@example.net>.
 
@@ -127,7 +129,8 @@ While talking to mx.example.net:
 
    ----- Unsent message follows -----
 """, {"ann@example.net": UNKNOWN, "bob@nowhere.example": (HARD, "domain-unknown")}),
-    "Courier": ("postmaster@mx.example.org", "NOTICE: mail delivery status.", """This is a delivery status notification from
+    "Courier": ("postmaster@mx.example.org", "NOTICE: mail delivery status.",
+                """This is a delivery status notification from
 mx.example.org, running the Courier mail server, version 1.
 
                            UNDELIVERABLE MAIL
@@ -161,7 +164,8 @@ Remote host said: 550 5.1.1 <ann@example.net>... User Unknown [RCPT_TO]
 --- Below this line is a copy of the message.
 
 """, {"ann@example.net": UNKNOWN}),
-    "Exchange 5.5": ("System Administrator <postmaster@example.net>", "Undeliverable: The news of March", """Your message
+    "Exchange 5.5": ("System Administrator <postmaster@example.net>", "Undeliverable: The news of March",
+                     """Your message
 
   To:      ann@example.net
   Subject: The news of March
@@ -188,12 +192,14 @@ Remote Server returned '550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not
 Original message headers:
 
 """, {"ann@example.net": UNKNOWN}),
-    "IMail": ('"Postmaster" <postmaster@mx.example.org>', "Undeliverable Mail", """User mailbox exceeds allowed size: ann@example.net
+    "IMail": ('"Postmaster" <postmaster@mx.example.org>', "Undeliverable Mail",
+              """User mailbox exceeds allowed size: ann@example.net
 
 Original message follows.
 
 """, {"ann@example.net": FULL}),
-    "MessagingServer": ("Internet Mail Delivery <postmaster@mx.example.org>", "Delivery Notification: Delivery has failed",
+    "MessagingServer": ("Internet Mail Delivery <postmaster@mx.example.org>", "Delivery Notification: Delivery has "
+        "failed",
                         """This report relates to a message you sent with the following header fields:
 
   Message-id: <1@example.com>
@@ -263,7 +269,8 @@ nicht erreichbar:
 
 <ann@example.net>: Empfänger unbekannt
 """, {"ann@example.net": UNKNOWN}),
-    "French": ("Postmaster <postmaster@courrier.example>", "Échec de la remise", """Votre message n'a pas pu être remis à
+    "French": ("Postmaster <postmaster@courrier.example>", "Échec de la remise",
+               """Votre message n'a pas pu être remis à
 <ann@example.net>: 552 Boîte du destinataire pleine
 """, {"ann@example.net": FULL}),
 }
@@ -279,14 +286,16 @@ def test_a_form_is_read(name, lines):
 
 
 def test_another_form_than_a_known_one_is_read_too():
-    raw = plain("mailer-daemon@odd.example", "no luck", "We failed, dear:\n\n\tann@example.net  [mailbox full]\n\nBye\n")
+    raw = plain("mailer-daemon@odd.example", "no luck", "We failed, dear:\n\n\tann@example.net  [mailbox "
+                                                        "full]\n\nBye\n")
     (found,) = read(raw).findings
     assert (found.recipient, found.kind, found.reason) == ("ann@example.net", "soft", "mailbox-full")
     assert found.rule.startswith("at a line's beginning, mailbox-full: ")
 
 
 def test_x_failed_recipients_say_whom_a_text_does_not():
-    body = "Hello a@example.com,\n\nwe're writing that the group may not exist. See https://groups.google.com/support/\n"
+    body = ("Hello a@example.com,\n\nwe're writing that the group may not exist. See "
+            "https://groups.google.com/support/\n")
     raw = plain("Mail Delivery Subsystem <mailer-daemon@mail.example>", "Delivery Status Notification (Failure)", body,
                 X_Failed_Recipients="group@example.net", Auto_Submitted="auto-replied")
     (found,) = read(raw).findings
@@ -302,7 +311,8 @@ def test_the_returned_message_says_whom_nothing_else_does():
 
 def test_amazon_tells_in_json():
     message = ('{\\"notificationType\\":\\"Bounce\\",\\"bounce\\":{\\"bouncedRecipients\\":[{\\"emailAddress\\":'
-               '\\"ann@example.net\\",\\"status\\":\\"5.1.1\\",\\"diagnosticCode\\":\\"smtp; 550 5.1.1 user unknown\\"}]}}')
+               '\\"ann@example.net\\",\\"status\\":\\"5.1.1\\",\\"diagnosticCode\\":\\"smtp; 550 5.1.1 user '
+               'unknown\\"}]}}')
     raw = plain("no-reply@sns.amazonaws.com", "AWS Notification Message", f'{{"Type": "x", "Message": "{message}"}}')
     (found,) = read(raw).findings
     assert (found.recipient, found.kind, found.status) == ("ann@example.net", "hard", "5.1.1")

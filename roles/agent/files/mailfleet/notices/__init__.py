@@ -175,7 +175,8 @@ def told(recipient: str, verdict: Verdict, text: str, form: str, original: str =
     text = " ".join(text.split())[:SHOWN]
     said = status_of(text)
     code = said if said and not said.endswith(".0.0") else given or said
-    return Finding(recipient, verdict.kind, verdict.reason, verdict.scope, code, text, f"{form}, {verdict.rule}", original)
+    return Finding(recipient, verdict.kind, verdict.reason, verdict.scope, code, text, f"{form}, {verdict.rule}",
+                   original)
 
 
 def answer(message: Message) -> list[Finding]:

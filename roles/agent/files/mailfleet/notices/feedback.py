@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Complaints: feedback reports (RFC 5965), those on authentication (RFC 6591), and Hotmail's form without such a part."""
+"""Complaints: feedback reports (RFC 5965), those on authentication (RFC 6591), and Hotmail's without such a part."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def recipients_in(fields: Headers, returned: Headers) -> list[str]:
 
 
 def without_report(message: Message, returned: Headers) -> list[Finding]:
-    """Return the complaints of a message of Hotmail's: the message that it is about, and the recipient in its header."""
+    """Return the complaints of a message of Hotmail's: what it is about, and the recipient in its header."""
     recipient = address_of(returned.get("x-hmxmroriginalrecipient"), WHOLE)
     subject = message.headers.get("subject").lower()
     if not recipient and not subject.startswith("complaint about message from"):

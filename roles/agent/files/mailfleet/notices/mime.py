@@ -31,7 +31,8 @@ WORD = re.compile(r"=\?([\w-]+)(?:\*[\w-]*)?\?([bqBQ])\?([^?\s]*)\?=(?:\s+(?==\?
 CHARSETS = re.compile(r"(utf-?8|us-ascii|iso-?8859-?\w+|iso-2022-\w+|windows-\d+|cp\d+|koi8-\w|euc-?\w+|shift[_-]?jis"
                       r"|sjis|gb\w+|big5\w*|utf-?16\w*|tis-620)$")
 TYPE = re.compile(r"[^;\s]*")
-TAG = re.compile(r"<(style|script)\b.{0,20000}?</\1>|<(br|p|div|tr|li|h\d|/p|/div|/tr|/table)\b[^<>]{0,2000}>|<[^<>]{0,2000}>",
+TAG = re.compile(r"<(style|script)\b.{0,20000}?</\1>|<(br|p|div|tr|li|h\d|/p|/div|/tr|/table)\b[^<>]{0,2000}>|"
+                 r"<[^<>]{0,2000}>",
                  re.IGNORECASE | re.DOTALL)
 
 

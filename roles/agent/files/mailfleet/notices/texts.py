@@ -40,24 +40,29 @@ def form(name: str, signs: tuple[str, ...], place: str, before: bool = False) ->
 REPLIED = rf"^(?:[2-5]\d\d )?(?:[245]\.\d{{1,3}}\.\d{{1,3}} )?{A}\.\.\. ?"
 FORMS = (
     form("qmail", ("qmail-send", "wasn't able to deliver", "could not be delivered. this"), rf"^[ \t]*{A}:[ \t]*$"),
-    form("Postfix", ("postfix program", "mail system at host", "postfix at"), rf"^{A}(?: \(expanded from <[^>]{{1,200}}>\))?:"),
+    form("Postfix", ("postfix program", "mail system at host", "postfix at"), rf"^{A}(?: \(expanded from "
+        rf"<[^>]{{1,200}}>\))?:"),
     form("Exim", ("created automatically by mail delivery software", "message that you sent", "message sent by"),
          rf"^(?: {{2,6}}|\t)?(?!<){A}:?[ \t]*$"),
     form("Exim", ("malformed address:",), rf"malformed address: {A} may not follow"),
     form("fml", ("duplicated message-id", "not a member"), rf"(?:duplicated message-id in|of this mailing list) {A}"),
     form("DragonFly", ("dragonfly mail agent",), rf"delivering your mail to {A}\."),
     form("OpenSMTPD", ("this is the mailer-daemon",), rf"^{A}: "),
-    form("Zoho", ("error_code", "responsecode"), rf"^{A} invalid address|\[status: \w{{1,20}}, address: {A.replace('address>', 'second>')}"),
+    form("Zoho", ("error_code", "responsecode"), rf"^{A} invalid address|\[status: \w{{1,20}}, address: "
+                                                 rf"{A.replace('address>', 'second>')}"),
     form("sendmail", ("transcript of session follows",), REPLIED, before=True),
-    form("sendmail", ("transcript of session follows",), rf"^(?:>>> rcpt to: ?{A}|{A.replace('address>', 'second>')}$)"),
+    form("sendmail", ("transcript of session follows",),
+         rf"^(?:>>> rcpt to: ?{A}|{A.replace('address>', 'second>')}$)"),
     form("MessagingServer", ("recipient address:",), rf"recipient address: *{A}"),
     form("Exchange", ("did not reach", "could not be reached"), rf"^[ \t]*{A} on .{{5,60}}$"),
-    form("Exchange", ("delivery has failed to these", "diagnostic information for administrators"), rf"^{A}(?:<mailto:[^>]{{1,200}}>)?$"),
+    form("Exchange", ("delivery has failed to these", "diagnostic information for administrators"),
+         rf"^{A}(?:<mailto:[^>]{{1,200}}>)?$"),
     form("IMail", ("unknown user:", "unknown host:", "delivery failed", "user mailbox exceeds", "undeliverable to "),
          rf"^(?:[^\n@:]{{1,60}}:|undeliverable to) ?{A}[ \t]*$"),
     form("KDDI", ("your mail sent on:",), rf"could not be delivered to: {A}"),
     form("by its label", ("recipient", "deliver", "addresses", "mailbox"),
-         rf"(?:recipient|delivered to|deliver (?:your |the )?(?:message|mail|e-mail) to|message to|mail to|mailbox is full|rcpt to): ?{A}"),
+         rf"(?:recipient|delivered to|deliver (?:your |the )?(?:message|mail|e-mail) to|message to|mail to|mailbox is "
+         rf"full|rcpt to): ?{A}"),
     form("at a line's beginning", (), rf"^(?:[ \t]|[*>•·-]){{0,8}}{A}(?=[ \t]*(?:$|[:,;(\[]|\.\.\.|[ \t]-))"),
     form("in a sentence", (), rf"(?:to|for|recipients?|user|address|mailbox|account|an|à|para|a)[ \t]+{A}"),
 )
@@ -143,6 +148,6 @@ UNSIGNED = (*GUESSES, "by its label")
 
 
 def agree(in_text: list[Said], failed: list[str]) -> bool:
-    """Say whether what was read in a text may be believed beside X-Failed-Recipients: at a place that is no guess it is."""
+    """Say whether a text may be believed beside X-Failed-Recipients: no place was guessed, or both name one recipient."""
     surely = any(each.form not in GUESSES for each in in_text)
     return surely or bool({each.recipient.lower() for each in in_text} & set(map(str.lower, failed)))

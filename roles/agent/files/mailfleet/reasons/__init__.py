@@ -60,7 +60,9 @@ CODES = {"521": "5.3.2", "556": "5.3.2", "551": "5.1.6", "552": "5.2.2", "452": 
 class Stage(enum.Enum):
     """What was answered: it tells a word on the recipient from one on the sender or the message."""
 
-    GREETING = ("connect", "talk to me", "my name was rejected", "initial connection", "ehlo", "helo", "lhlo", "greeting", "conn")
+    GREETING = ("connect", "talk to me", "my name was rejected", "initial connection", "ehlo", "helo", "lhlo",
+                "greeting",
+        "conn")
     MAIL = ("mail from", "mail", "sender was rejected")
     RECIPIENT = ("rcpt to", "rcpt", "not like recipient", "recipient was rejected")
     MESSAGE = ("end of data", "final data", "data", "text command", "i sent the message", "message text", "bdat", ".")
@@ -96,7 +98,7 @@ class Verdict:
 
 
 def status_of(text: str) -> str:
-    """Return the status code (RFC 3463) in a text; of its reply code (RFC 5321) the class where there is none; or ""."""
+    """Return the status code (RFC 3463) in a text; where there is none, the class of its reply code; or ""."""
     found = STATUS.search(text)
     if found:
         return found[1]
@@ -108,8 +110,8 @@ def classify(text: str, status: str = "", command: str = "") -> Verdict:
     """Return what a reply means.
 
     `text` is the reply, with or without its codes; `status` an enhanced status code that came with it, or ""; `command`
-    the SMTP command that was answered (`RCPT TO`, `DATA`, `end of DATA`), `?` for one that nobody knows, or "" where the
-    text says it, or needs not.
+    the SMTP command that was answered (`RCPT TO`, `DATA`, `end of DATA`), `?` for one that nobody knows, or "" where
+    the text says it, or needs not.
     """
     said = status_of(text)
     if not said or said.endswith(".0.0") and status[:1] == said[:1]:

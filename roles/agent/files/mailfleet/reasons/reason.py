@@ -1,8 +1,12 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """What a reason is, and the phrases by which it is known.
 
-A phrase is looked for in the wording of a reply (see wording.py), at the beginning of a word. `{a|b}` stands for either,
-` * ` for up to GAP characters of other words or none, `*` for as many of anything. Nothing else has a meaning. Texts and
-gaps are bounded, so is the time that a phrase takes.
+A phrase is looked for in the wording of a reply (see wording.py), at the beginning of a word. `{a|b}` stands for
+either, ` * ` for up to GAP characters of other words or none, `*` for as many of anything. Nothing else has a meaning.
+Texts and gaps are bounded, so is the time that a phrase takes.
 """
 
 from __future__ import annotations
