@@ -96,7 +96,7 @@ def failures(message: Message, report: status.Report, own: str, back: Headers) -
     if in_text and failed and not texts.agree(in_text, failed):
         in_text = []
     if in_text:
-        return [told(each.recipient, verdict_of([each.text, own], "", own, message), each.text, each.form)
+        return [told(each.recipient, verdict_of(about(each, in_text, own), "", own, message), each.text, each.form)
                 for each in in_text]
     how = "X-Failed-Recipients"
     if not failed and own.strip() and origin.FAILED.search(origin.subject_of(message)):
@@ -105,11 +105,17 @@ def failures(message: Message, report: status.Report, own: str, back: Headers) -
     return [told(each, verdict_of([own], "", own, message), own, how) for each in failed]
 
 
+def about(said: texts.Said, in_text: list[texts.Said], own: str) -> list[str]:
+    """Return what is about one recipient: what was said of it, and all of a text that names no other."""
+    return [said.text] if len(in_text) > 1 else [said.text, own]
+
+
 def guessed(message: Message, own: str, trust: origin.Trust) -> list[Finding]:
     """Return what is said by something that may be a mail system in disguise: only in the form and words of one."""
     if trust is origin.Trust.NONE or origin.has_subject_of_answer(message):
         return []
-    found = [(each, verdict_of([each.text, own], "", own, message)) for each in texts.said_in(own)
+    in_text = texts.said_in(own)
+    found = [(each, verdict_of(about(each, in_text, own), "", own, message)) for each in in_text
              if each.form not in (texts.GUESSES if trust is origin.Trust.NULL_SENDER else texts.UNSIGNED)]
     return [told(each.recipient, verdict, each.text, each.form) for each, verdict in found if verdict.by_phrase]
 
@@ -157,7 +163,7 @@ def verdict_of(said: list[str], given: str, own: str, message: Message) -> Verdi
                 return verdict
             if best is None or best.reason == UNDETERMINED:
                 best = verdict
-        if WORD.search(wording_of(text)):
+        if WORD.search(wording_of(text)) and (given or texts.REPLY.search(text)):
             break
     if not any(WORD.search(wording_of(text)) for text in said):
         verdict = classify(origin.subject_of(message), given)

@@ -60,9 +60,11 @@ FORMS = (
     form("IMail", ("unknown user:", "unknown host:", "delivery failed", "user mailbox exceeds", "undeliverable to "),
          rf"^(?:[^\n@:]{{1,60}}:|undeliverable to) ?{A}[ \t]*$"),
     form("KDDI", ("your mail sent on:",), rf"could not be delivered to: {A}"),
-    form("by its label", ("recipient", "deliver", "addresses", "mailbox"),
-         rf"(?:recipient|delivered to|deliver (?:your |the )?(?:message|mail|e-mail) to|message to|mail to|mailbox is "
-         rf"full|rcpt to): ?{A}"),
+    form("by its label", ("recipient", "deliver", "address", "mailbox"),
+         r"(?:recipients?|delivered to|deliver (?:your |the )?(?:message|mail|e-mail) to|message to|mail to|"
+         rf"mailbox is full|rcpt to|address|addressed to): ?{A}"),
+    form("by its label", ("宛先", "送信先", "受信者", "收件", "수신자"),
+         rf"(?:宛先|送信先|受信者|收件人|收件者|수신자)[ :：（(]{{0,3}}{A}"),
     form("at a line's beginning", (), rf"^(?:[ \t]|[*>•·-]){{0,8}}{A}(?=[ \t]*(?:$|[:,;(\[]|\.\.\.|[ \t]-))"),
     form("in a sentence", (), rf"(?:to|for|recipients?|user|address|mailbox|account|an|à|para|a)[ \t]+{A}"),
 )
@@ -148,6 +150,6 @@ UNSIGNED = (*GUESSES, "by its label")
 
 
 def agree(in_text: list[Said], failed: list[str]) -> bool:
-    """Say whether a text may be believed beside X-Failed-Recipients: no place was guessed, or both name one recipient."""
+    """Say whether a text may be believed beside X-Failed-Recipients: no place was guessed, or both name one."""
     surely = any(each.form not in GUESSES for each in in_text)
     return surely or bool({each.recipient.lower() for each in in_text} & set(map(str.lower, failed)))

@@ -21,7 +21,8 @@ QUOTES = str.maketrans({"’": "'", "‘": "'", "´": "'", '"': " ", "“": " ",
 # Codes of Google's help pages and names of block lists are words, all else of a link is not.
 LISTS = re.compile(r"spamhaus|spamcop|sorbs|barracuda|senderscore|cloudmark|uceprotect|dnsbl|[./]rbl", re.IGNORECASE)
 LINK = re.compile(r"https?://[^\s<>]{0,400}?(?:[?&](p=\w{1,40})[^\s<>]{0,400}|(?=[\s<>]|$))|https?://\S{1,800}")
-ADDRESS = re.compile(r"[^\s<>()\[\],;:\"@]{1,128}@[^\s<>()\[\],;:\"@]{1,253}")
+# Only what ASCII has of a domain: Chinese and Japanese words follow it without a space.
+ADDRESS = re.compile(r"[^\s<>()\[\],;:\"@（）「」：]{1,128}@[A-Za-z0-9.-]{0,253}")
 HOST = re.compile(r"(?<![\w.-])[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){0,10}\.[a-z]{2,24}(?![\w-])")
 REPLY = re.compile(r"(?<![\w.])[2-5][0-9]{2}[ -](?:#?[245]\.[0-9]{1,3}\.[0-9]{1,3}(?![\w.]))?[ -]?")
 NUMBER = re.compile(r"(?<![a-z0-9])[0-9]+(?:[.:/-][0-9]+)*(?![a-z0-9])")
