@@ -74,6 +74,6 @@ REASON = Reason(
     },
     never=("550 5.1.1 user unknown", "550 message blocked: it looks like spam",
            "451 4.7.1 Greylisted, try again later"),
-    unless=("blacklisted {url|link|uri}",),
+    unless=("blacklisted {url|link|uri}", "sending to/from"),
     statuses=(".7.25", ".7.511", ".7.606", ".7.650", ".7.7", ".7.3"),
 )

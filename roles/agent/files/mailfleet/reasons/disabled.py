@@ -32,6 +32,10 @@ REASON = Reason(
             "550 5.2.1 it is not accepting messages at this time",
         "not accepting messages": "5.2.1 (mailbox closed for repair, not accepting messages)",
         "vacation {is |}on": "450 his vacation is on",
+        "destinataire archivee": "550 boite du destinataire archivee",
+        "{account|mailbox} is {temporarily |}limited": "550 the user(s) account is temporarily limited",
+        "user is terminated": "450 4.2.1 user is terminated",
+        "no longer accepts mail: deactivated": "550 it no longer accepts mail: deactivated",
     },
     never=(
         "421 4.7.0 account temporarily blocked: too many messages from your IP",
@@ -39,5 +43,5 @@ REASON = Reason(
         "550 5.7.1 Message blocked by a filter",
     ),
     statuses=(".2.1", ".7.13"),
-    unless=("{too many|delivery temporarily|does not exist}",),
+    unless=("{too many|delivery temporarily|does not exist|address rejected: user}",),
 )

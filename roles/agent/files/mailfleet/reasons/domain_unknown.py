@@ -41,6 +41,7 @@ REASON = Reason(
         "550 5.1.1 user unknown",
     ),
     statuses=("5.1.2", "5.4.4", "5.4.310"),
-    unless=("not found, try again", "try again later", "not responding", "helo", "ehlo", "sender", "temporar",
+    unless=("not found, try again", "try again later", "not responding", "timed out", "helo", "ehlo", "sender",
+        "temporar",
             "client host"),
 )

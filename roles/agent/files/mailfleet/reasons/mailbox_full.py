@@ -42,6 +42,11 @@ REASON = Reason(
         "ящик * переполнен": "552 почтовый ящик переполнен",
         "{一杯|いっぱい|容量を超え|容量オーバー}": "送信先のメールボックスが一杯のため",
         "{已满|已滿|邮箱空间不足}": "552 收件人邮箱已满",
+        "{mailbox|inbox|maildir|account|user|recipient} * not have enough {space|room}": "552 the mailbox does not "
+            "have enough space",
+        "full {mailbox|inbox}": "552 full mailbox",
+        "too much mail data": "552 too much mail data",
+        "too many messages on the server": "552 he has too many messages on the server",
     },
     never=(
         "552 5.3.4 Message size exceeds fixed maximum message size",

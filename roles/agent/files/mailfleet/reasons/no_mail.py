@@ -27,5 +27,6 @@ REASON = Reason(
         "550 5.7.1 we do not accept mail from hosts without PTR records",
         "550 5.2.1 mailbox disabled, not accepting messages",
     ),
+    unless=("accept mail from {@|this|that|you|your|#}", "mail from {@|your}"),
     statuses=("5.3.2", "5.1.27"),
 )

@@ -27,6 +27,10 @@ REASON = Reason(
         "client was not authenticated|requires authentication|pop before smtp}":
             "530 5.7.0 Authentication required",
         "relaying": "550 because of relaying",
+        "{as a|not a} {relay|gateway}": "550 not a gateway",
+        "non-local {e-mail|email|mail|address}": "550 to send to a non-local e-mail address you log in",
+        "{do not|does not|will not} {handle|host|serve|take} {mail|e-mail|email} for": "550 we don't handle mail for "
+            "that one",
     },
     never=("550 5.1.1 user unknown", "550 5.7.26 sender authentication required: DMARC",
            "554 5.7.1 Service unavailable; Client host blocked"),

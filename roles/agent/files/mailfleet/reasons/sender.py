@@ -49,9 +49,20 @@ REASON = Reason(
         "{email address|identity|identities} {is |}not verified":
             "554 Message rejected: Email address is not verified.",
         "failed the sender": "550 it failed the sender test",
+        "batv": "550 5.7.1 recipient not accepted. (BATV: no tag)",
+        "backscatter": "550 backscatter protection detected an expired address",
+        "{non-member|not a member}": "550 posting by non-member to a members-only list",
+        "sender {is |}not {a member|pre-approved|approved|known|permitted}": "550 sender not pre-approved",
+        "sender is {a |}spammer": "550 sender is a spammer",
+        "{does not|do not|will not} accept {mail|email|e-mail|messages} from": "550 server does not accept mail from "
+            "that one",
+        "address rejected: sender": "550 address rejected: sender",
+        "denied by * sender": "550 denied by a filter for the sender",
+        "from field must": "550 the message's from field must be valid",
+        "required: sender": "550 fully qualified email address required: sender",
     },
     never=("550 5.1.1 user unknown", "550 5.7.1 Client host rejected: cannot find your hostname",
            "554 5.7.1 sender's DMARC policy says reject", "550 relaying denied"),
-    unless=("{the|your|sending|client} ip {you|is|not|has}", "contains spam", "deliverability"),
+    unless=("{the|your|sending|client} ip {you|is|not|has}", "contains spam", "{ptr record|reverse|rdns}"),
     statuses=(".1.7", ".1.8", ".1.9", ".7.60"),
 )

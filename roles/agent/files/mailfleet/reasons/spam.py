@@ -30,6 +30,7 @@ REASON = Reason(
             "550 it contains a banned link",
         "{not rfc|classified as} bulk": "550 classified as bulk",
         "rejected {as |for |due to |}{bulk|unwanted}": "550 rejected for bulk",
+        "blacklisted {url|link|uri}": "550 blacklisted URL in message",
     },
     never=("550 5.1.1 <spam@example.com>: user unknown", "550 host spamfilter.example.com said: mailbox full"),
     unless=("{presents a potential|policy reason}",),

@@ -49,6 +49,12 @@ REASON = Reason(
         "{relay|host|server|mx|mta} {is |are |}{down|offline|unavailable|temporarily unavailable|currently "
         "unavailable|not available}": "the mx is offline",
         "no {usable |working |suitable |valid }{mx|server|hosts|host}": "there are no suitable servers",
+        "could not {connect|reach}": "it could not connect and send the mail",
+        "dns records * not be found": "DNS records for the destination computer could not be found",
+        "unexpected name server reply": "malformed or unexpected name server reply",
+        "unable to resolve {route|host|~}": "unable to resolve route",
+        "delivery attempts will continue": "delivery attempts will continue to be made",
+        "it has not been collected": "it has not been collected after 3 days",
     },
     never=("550 5.1.1 user unknown", "450 4.7.1 connection refused from your site: listed by bl.example.org"),
     vague={
