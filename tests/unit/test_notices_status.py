@@ -115,6 +115,24 @@ def test_the_text_says_what_a_report_does_not():
     assert told(report(fields, text)) == [("ann@example.net", "soft", "mailbox-full", "5.0.0")]
 
 
+def test_what_waits_is_never_hard():
+    (found,) = read(report(f"Final-Recipient: rfc822; ann@example.net\n{UNKNOWN}".replace("failed", "delayed"))).findings
+    assert (found.kind, found.reason) == ("soft", "user-unknown")
+
+
+def test_what_is_said_of_one_is_not_said_of_another():
+    fields = (f"Final-Recipient: rfc822; ann@example.net\n{UNKNOWN}\n"
+              "Final-Recipient: rfc822; bob@example.net\nAction: failed\nStatus: 5.0.0\n")
+    text = "<ann@example.net>: no such user\n"
+    assert [each[1:3] for each in told(report(fields, text))] == [("hard", "user-unknown"), ("soft", "undetermined")]
+
+
+def test_what_a_text_says_before_all_is_said_of_each():
+    text = "Delivery failed, the recipients' host is not reachable:\n\n<ann@example.net>\n\n<bob@example.net>\n"
+    assert [each[:3] for each in told(plain("MAILER-DAEMON@x.example", "Failure", text))] == [
+        ("ann@example.net", "soft", "unreachable"), ("bob@example.net", "soft", "unreachable")]
+
+
 @pytest.mark.parametrize("session, kind", [
     (">>> RCPT To:<ann@example.net>\n<<< 550 5.2.1 User unknown\n", "hard"),
     (">>> DATA\n<<< 550 User unknown\n554 5.0.0 Service unavailable\n", "soft"),

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 from mailfleet.finding import Finding, Kind, Notice, Scope
@@ -90,7 +91,8 @@ def failures(message: Message, report: status.Report, own: str, back: Headers) -
     failed = unique(each for value in message.headers.all("x-failed-recipients") for each in addresses_in(value))
     in_text = [each for each in texts.said_in(own) if each.recipient.lower() not in authors]
     if report.groups:
-        return [finding_of(group, message, own, in_text, failed, back) for group in report.groups]
+        alone = len(report.groups) == 1
+        return [finding_of(group, message, own, in_text, failed, back, alone) for group in report.groups]
     if not failed and origin.has_subject_of_answer(message):
         return []
     if in_text and failed and not texts.agree(in_text, failed):
@@ -106,8 +108,10 @@ def failures(message: Message, report: status.Report, own: str, back: Headers) -
 
 
 def about(said: texts.Said, in_text: list[texts.Said], own: str) -> list[str]:
-    """Return what is about one recipient: what was said of it, and all of a text that names no other."""
-    return [said.text] if len(in_text) > 1 else [said.text, own]
+    """Return what is about one recipient: what was said of it, and all if it is alone, else what is before the first."""
+    if len(in_text) > 1:
+        return [said.text, own[: min(max(own.find(each.text[:40]), 0) for each in in_text)]]
+    return [said.text, own]
 
 
 def guessed(message: Message, own: str, trust: origin.Trust) -> list[Finding]:
@@ -121,7 +125,7 @@ def guessed(message: Message, own: str, trust: origin.Trust) -> list[Finding]:
 
 
 def finding_of(group: status.Group, message: Message, own: str, in_text: list[texts.Said], failed: list[str],
-               back: Headers) -> Finding:
+               back: Headers, alone: bool) -> Finding:
     """Return the finding of one group of a status part; `own` is what the text says, where the group says little."""
     named = unique(each.recipient for each in in_text)
     recipient = group.recipient or (failed[0] if len(failed) == 1 else "") or (named[0] if len(named) == 1 else "")
@@ -131,17 +135,16 @@ def finding_of(group: status.Group, message: Message, own: str, in_text: list[te
     if group.action in ("delivered", "relayed", "expanded"):
         return Finding(recipient, Kind.DELIVERED, group.action, Scope.RECIPIENT, group.status, group.diagnostic[:SHOWN],
                        f"RFC 3464: {group.action}", group.original)
-    about = [each.text for each in in_text if each.recipient.lower() == recipient.lower()]
+    in_words = [each.text for each in in_text if each.recipient.lower() == recipient.lower()]
     # sendmail says in its text whether it took the reply to be about the address.
-    of_address = group.status if group.status.startswith("5.1.") else next(filter(None, map(address_status, about)), "")
-    verdict = verdict_of([group.diagnostic, *about, own], of_address or group.status, own, message)
-    return told(recipient, verdict, group.diagnostic or " ".join(about), "RFC 3464", group.original, group.status)
-
-
-def address_status(text: str) -> str:
-    """Return the status code in a text if it is one of addresses (5.1.x); or ""."""
-    code = status_of(text)
-    return code if code.startswith("5.1.") else ""
+    codes = [code for code in (group.status, *map(status_of, in_words)) if code.startswith("5.1.")]
+    of_address = next(iter(codes), "")
+    # What is said of nobody by name is about a recipient only where there is no other.
+    said = [group.diagnostic, *in_words, *([own] if alone else [])]
+    verdict = verdict_of(said, of_address or group.status, own, message)
+    if group.action == "delayed":
+        verdict = dataclasses.replace(verdict, kind=Kind.SOFT)
+    return told(recipient, verdict, group.diagnostic or " ".join(in_words), "RFC 3464", group.original, group.status)
 
 
 def verdict_of(said: list[str], given: str, own: str, message: Message) -> Verdict:

@@ -18,8 +18,8 @@ from mailfleet.notices.mime import Message, words
 class Trust(enum.IntEnum):
     """How far a message without a part for programs may be taken for a notice.
 
-    SYSTEM: a mail system wrote it. NULL_SENDER: nobody takes an answer to it, as with notices and some answers.
-    SUBJECT: its subject alone is that of a notice.
+    SYSTEM: a mail system wrote it, by its sender, its type, or its subject with the null sender. NULL_SENDER: nobody
+    takes an answer to it, as with notices and some answers. SUBJECT: its subject alone is that of a notice.
     """
 
     NONE = 0
@@ -36,7 +36,8 @@ SYSTEM = re.compile("|".join((
     r"\bcontent-filter at", r"email-bounces", r"\bno-?reply@sns\.amazonaws\.com",
 )), re.IGNORECASE)
 FAILED = re.compile("|".join((
-    r"\bundeliver\w*|\b(?:not|non|un|could not be|can ?not be) ?deliver", r"\bdeliver\w* (?:has |have )?(?:status|fail|"
+    r"\bundeliver\w*|\b(?:not|non-?|un|could not be|can ?not be) ?deliver", r"\bdeliver\w* (?:has |have )?(?:status|"
+        r"fail|"
     r"error|problem|report|notification|incomplete|delay|unsuccessful)", r"\b(?:fail\w*|error) (?:notice|in deliver|"
         r"mail)",
     r"\breturned (?:mail|to sender|e-?mail)|\breturn(?:ing)? (?:message )?to sender", r"\bmail (?:system )?(?:error|"
@@ -89,16 +90,19 @@ def has_null_sender(message: Message) -> bool:
 def trust_of(message: Message) -> Trust:
     """Return how far the message may be taken for a notice, by its header alone."""
     headers, null = message.headers, has_null_sender(message)
+    if message.type == "multipart/report" and message.parameters.get("report-type", "").lower() == "delivery-status":
+        return Trust.SYSTEM
     sender = words(headers.get("from"))
     if DAEMON.search(sender) or "from" in headers and not sender.strip(" <>"):
         return Trust.SYSTEM
     if not null and (any(name in headers for name in LISTED) or BY_HAND.match(subject_of(message))):
         return Trust.NONE
-    if SYSTEM.search(sender):
+    failed = FAILED.search(subject_of(message)) is not None
+    if SYSTEM.search(sender) or null and failed:
         return Trust.SYSTEM
     if null:
         return Trust.NULL_SENDER
-    return Trust.SUBJECT if FAILED.search(subject_of(message)) and "in-reply-to" not in headers else Trust.NONE
+    return Trust.SUBJECT if failed and "in-reply-to" not in headers else Trust.NONE
 
 
 def by_mail_system(message: Message) -> bool:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from mailfleet.notices.addresses import FORM, address_of
 
-A = rf"[<\"']?(?:smtp:|mailto:)?(?P<address>{FORM})[>\"']?"
+A = rf"[<\"'\[]?(?:smtp:|mailto:)?(?P<address>{FORM})[>\"'\]]?"
 # A form is looked for in so much of a text.
 LONGEST = 20000
 
@@ -44,6 +44,7 @@ FORMS = (
         rf"<[^>]{{1,200}}>\))?:"),
     form("Exim", ("created automatically by mail delivery software", "message that you sent", "message sent by"),
          rf"^(?: {{2,6}}|\t)?(?!<){A}:?[ \t]*$"),
+    form("Exim", ("created automatically by mail delivery software",), rf"generated (?:from|by) {A}"),
     form("Exim", ("malformed address:",), rf"malformed address: {A} may not follow"),
     form("fml", ("duplicated message-id", "not a member"), rf"(?:duplicated message-id in|of this mailing list) {A}"),
     form("DragonFly", ("dragonfly mail agent",), rf"delivering your mail to {A}\."),
@@ -55,17 +56,21 @@ FORMS = (
          rf"^(?:>>> rcpt to: ?{A}|{A.replace('address>', 'second>')}$)"),
     form("MessagingServer", ("recipient address:",), rf"recipient address: *{A}"),
     form("Exchange", ("did not reach", "could not be reached"), rf"^[ \t]*{A} on .{{5,60}}$"),
+    form("Exchange", ("did not reach",), rf";dda:SMTP={A}; on "),
     form("Exchange", ("delivery has failed to these", "diagnostic information for administrators"),
          rf"^{A}(?:<mailto:[^>]{{1,200}}>)?$"),
     form("IMail", ("unknown user:", "unknown host:", "delivery failed", "user mailbox exceeds", "undeliverable to "),
          rf"^(?:[^\n@:]{{1,60}}:|undeliverable to) ?{A}[ \t]*$"),
+    form("InterScan", ("interscan messaging security",), rf"deliver message to {A}"),
     form("KDDI", ("your mail sent on:",), rf"could not be delivered to: {A}"),
     form("by its label", ("recipient", "deliver", "address", "mailbox"),
          r"(?:recipients?|delivered to|deliver (?:your |the )?(?:message|mail|e-mail) to|message to|mail to|"
          rf"mailbox is full|rcpt to|address|addressed to): ?{A}"),
     form("by its label", ("宛先", "送信先", "受信者", "收件", "수신자"),
          rf"(?:宛先|送信先|受信者|收件人|收件者|수신자)[ :：（(]{{0,3}}{A}"),
-    form("at a line's beginning", (), rf"^(?:[ \t]|[*>•·-]){{0,8}}{A}(?=[ \t]*(?:$|[:,;(\[]|\.\.\.|[ \t]-))"),
+    form("at a line's beginning", (), rf"^(?:[ \t]|[*>•·-]){{0,8}}{A}(?=[ \t]*(?:$|[:,;(\[<]|\.\.\.|[ \t]-))"),
+    form("behind a colon", (), r"^[ \t]*(?!(?:from|sender|reply|cc|contact|received|return|message-id)\b)[^\n@:]{1,60}:"
+         rf"[ \t]*{A}[ \t.]*$"),
     form("in a sentence", (), rf"(?:to|for|recipients?|user|address|mailbox|account|an|à|para|a)[ \t]+{A}"),
 )
 
@@ -145,7 +150,7 @@ def readings(text: str) -> Iterator[str]:
         yield text
 
 
-GUESSES = ("at a line's beginning", "in a sentence")
+GUESSES = ("at a line's beginning", "behind a colon", "in a sentence")
 UNSIGNED = (*GUESSES, "by its label")
 
 

@@ -55,6 +55,8 @@ REASON = Reason(
         "unable to resolve {route|host|~}": "unable to resolve route",
         "delivery attempts will continue": "delivery attempts will continue to be made",
         "it has not been collected": "it has not been collected after 3 days",
+        "delivery failed # attempts": "Delivery failed 20 attempts: a@example.com",
+        "{server|host|system} {did|does} not respond": "the recipient server did not respond",
     },
     never=("550 5.1.1 user unknown", "450 4.7.1 connection refused from your site: listed by bl.example.org"),
     vague={

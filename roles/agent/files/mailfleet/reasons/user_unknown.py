@@ -100,6 +100,9 @@ REASON = Reason(
         "{нет|не существует} такого {пользователя|адреса|ящика}": "550 не существует такого пользователя",
         "addresses rejected": "550 5.4.1 All recipient addresses rejected : Access denied",
         "mailbox for @ is not available": "550 mailbox for a@example.com is not available",
+        "invalid final delivery userid": "Invalid final delivery userid: a@example.com",
+        "not have a final {email|e-mail|mail} delivery point": "a@example.com does not have a final email delivery "
+            "point",
     },
     never=(
         "450 4.2.2 <user@example.com> mailbox is full",
