@@ -116,7 +116,8 @@ def test_the_text_says_what_a_report_does_not():
 
 
 def test_what_waits_is_never_hard():
-    (found,) = read(report(f"Final-Recipient: rfc822; ann@example.net\n{UNKNOWN}".replace("failed", "delayed"))).findings
+    raw = report(f"Final-Recipient: rfc822; ann@example.net\n{UNKNOWN}".replace("failed", "delayed"))
+    (found,) = read(raw).findings
     assert (found.kind, found.reason) == ("soft", "user-unknown")
 
 

@@ -7,20 +7,15 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 
 from mailfleet.finding import Finding, Kind, Notice, Scope
 from mailfleet.notices import amazon, feedback, origin, returned, status, texts
 from mailfleet.notices.addresses import address_of, addresses_in, unique
 from mailfleet.notices.mime import Headers, Message, Part
-from mailfleet.notices.sessions import command_of
-from mailfleet.reasons import UNDETERMINED, Stage, Verdict, classify, stage_of, status_of
-from mailfleet.reasons.wording import wording_of
+from mailfleet.notices.verdicts import SHOWN, told, verdict_of
+from mailfleet.reasons import status_of
 
-REPORT, FEEDBACK = "delivery-status", "feedback-report"
-SHOWN = 500
-# What says something has a word.
-WORD = re.compile(r"[^\W\d_]{4}")
+REPORT = "delivery-status"
 
 
 def read(raw: bytes) -> Notice:
@@ -108,7 +103,7 @@ def failures(message: Message, report: status.Report, own: str, back: Headers) -
 
 
 def about(said: texts.Said, in_text: list[texts.Said], own: str) -> list[str]:
-    """Return what is about one recipient: what was said of it, and all if it is alone, else what is before the first."""
+    """Return what is about one recipient: what was said of it, and all if it is alone, else what is before them all."""
     if len(in_text) > 1:
         return [said.text, own[: min(max(own.find(each.text[:40]), 0) for each in in_text)]]
     return [said.text, own]
@@ -145,47 +140,6 @@ def finding_of(group: status.Group, message: Message, own: str, in_text: list[te
     if group.action == "delayed":
         verdict = dataclasses.replace(verdict, kind=Kind.SOFT)
     return told(recipient, verdict, group.diagnostic or " ".join(in_words), "RFC 3464", group.original, group.status)
-
-
-def verdict_of(said: list[str], given: str, own: str, message: Message) -> Verdict:
-    """Return what the first of some texts means whose words say something, else what the codes say.
-
-    The first is what was said of the recipient; the others, and the subject, count where that says next to nothing.
-    """
-    best = None
-    stage = next((each for text in said if (each := stage_of(text, command_of(text, own))) is not Stage.UNSAID), None)
-    if stage is None:
-        bare = not given or given.endswith(".0.0")
-        stage = Stage.UNKNOWN if bare and reply_without_status(said[0], given) else Stage.UNSAID
-    command = stage.value[0] if stage.value else ""
-    for text in said:
-        for reading in texts.readings(text):
-            exact = given if given and not given.endswith(".0.0") else status_of(text)
-            verdict = classify(reading, exact if exact and not exact.endswith(".0.0") else given, command)
-            if verdict.by_phrase:
-                return verdict
-            if best is None or best.reason == UNDETERMINED:
-                best = verdict
-        if WORD.search(wording_of(text)) and (given or texts.REPLY.search(text)):
-            break
-    if not any(WORD.search(wording_of(text)) for text in said):
-        verdict = classify(origin.subject_of(message), given)
-        best = verdict if verdict.by_phrase else best
-    return best or classify("", given)
-
-
-def reply_without_status(text: str, given: str) -> bool:
-    """Say whether a server replied with a code alone: a text where nobody says to what (see Stage) proves little."""
-    return bool(text.strip() and given or texts.CODE.search(text)) and status_of(text)[1:] in ("", ".0.0")
-
-
-def told(recipient: str, verdict: Verdict, text: str, form: str, original: str = "", given: str = "") -> Finding:
-    """Return a finding that was not delivered."""
-    text = " ".join(text.split())[:SHOWN]
-    said = status_of(text)
-    code = said if said and not said.endswith(".0.0") else given or said
-    return Finding(recipient, verdict.kind, verdict.reason, verdict.scope, code, text, f"{form}, {verdict.rule}",
-                   original)
 
 
 def answer(message: Message) -> list[Finding]:
