@@ -130,6 +130,8 @@ OTHERS = {
                                     Return_Path="<bob@example.net>"),
     "an unsubscribe request": plain(PEOPLE, "unsubscribe", "", Return_Path="<bob@example.net>"),
     "a challenge": plain("ann@example.net", "Please confirm your message", "I do not know you. Click to be heard.\n"),
+    "a postmaster who is away": plain("Postmaster <postmaster@example.net>", "Automatic reply: The news", "I am away.\n"
+                                      "Write to the mailbox of the others, which is not full:\nbob@example.net\n"),
     "cron": plain("Cron Daemon <root@mx.example.org>", "Cron <root@mx> backup", "rsync: connection timed out to "
                   "bob@example.net\n", Auto_Submitted="auto-generated", Return_Path="<root@mx.example.org>"),
     "logwatch": plain("root@mx.example.org", "Logwatch for mx", "550 5.1.1 user unknown: 5 Time(s)\n   "

@@ -80,8 +80,6 @@ MEANINGS = {
     "groups.google.com/support": "you have no permission to post",
     "groups.google.com/a/": "you have no permission to post",
 }
-# qmail adds this to whatever the last try ended with.
-GIVEN_UP = "I'm not going to try again"
 # A transcript's replies, each of one line or more.
 REPLIES = re.compile(r"^<<< ((?:[2-5]\d\d-.*\n<<< ){0,20}[2-5]\d\d.*)$", re.MULTILINE)
 WORD = re.compile(r"[^\W\d_]{4}")
@@ -133,11 +131,10 @@ def address_in(place: re.Match[str]) -> str:
 
 
 def readings(text: str) -> Iterator[str]:
-    """Yield what can be meant by a text, the surest first: what a server replied, what is before qmail's end, all."""
+    """Yield what can be meant by a text, the surest first: what a server replied, then all of it."""
     for sign, meaning in MEANINGS.items():
         if sign in text:
             yield meaning
-    text = text.partition(GIVEN_UP)[0] or text
     replies = REPLIES.findall(text)
     if replies:
         yield replies[-1].replace("\n<<<", "")
