@@ -71,6 +71,8 @@ def test_every_reply_code_that_means_something_means_a_status_code():
     ("550 5.1.1 User unknown (in reply to end of DATA command)", "", "hard", "user-unknown"),
     ("554 delivery error: dd This user doesn't have an account (in reply to end of DATA command)", "", "hard",
      "user-unknown"),
+    ("550 550 User unknown (state 14)", "", "hard", "user-unknown"),
+    ("550 550 User unknown (state 18)", "", "soft", "filtered"),
     ("550 Domain does not exist (in reply to MAIL FROM command)", "5.0.0", "soft", "sender"),
     ("550 Rejected (in reply to MAIL FROM command)", "5.0.0", "soft", "sender"),
     ("550 Rejected (in reply to EHLO command)", "5.0.0", "soft", "blocked"),

@@ -19,6 +19,7 @@ REASON = Reason(
         "{insufficient security|encryption {is |}required}": "550 insufficient security",
         "header error": "554 5.7.0 Header error",
         "content presents a potential": "552 5.7.0 blocked because its content presents a potential security issue",
+        "not support {tls|starttls}": "500 Remote server does not support TLS",
         "protocol violation": "550 Protocol violation",
         "{starttls|tls} {is |}{required|must|mandatory|needed|connection required}": "530 5.7.0 STARTTLS is required",
         "{must|requires|required|need} * {starttls|tls|encrypt}": "530 5.7.10 you must use encryption",
