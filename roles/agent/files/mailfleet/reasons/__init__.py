@@ -47,6 +47,9 @@ ORDER: tuple[Reason, ...] = tuple(module.REASON for module in (
     filtered, blocked, rate, spam, content, policy, unreachable, system,
 ))
 UNDETERMINED = "undetermined"
+# What is said of these is not said of the recipient or its domain, though the words be the same: it is not given up.
+DOUBT = ("{sender|your {domain|host|server|ip|account|hostname}|spam|abuse|client host|header|helo|ehlo|reverse|rdns|"
+         "url |ptr|certificate}")
 
 STATUS = re.compile(r"(?<![\w.])([245]\.[0-9]{1,3}\.[0-9]{1,3})(?!-[0-9]|[\w.]*\w)")
 REPLY = re.compile(r"(?:^|[\s:;'\"<])([245])([0-9]{2})(?=[\s:;'\"-]|$)")
@@ -135,9 +138,9 @@ def stage_of(text: str, command: str = "") -> Stage:
 def judge(wording: str, status: str, implied: str, stage: Stage) -> Verdict:
     """Return what a wording means; `implied` is a status code that the reply code stands for, or "".
 
-    Words go before codes: servers send what status code they please.
+    Words go before codes: servers send what status code they please. A reply code alone makes nobody hard.
     """
-    reason, rule = by_words(wording) or by_status(status) or by_status(implied) or (None, UNDETERMINED)
+    reason, rule = by_words(wording) or by_status(status) or by_status(implied, Kind.SOFT) or (None, UNDETERMINED)
     reason = at_stage(reason, status, stage, LATE in wording or implied.startswith("5.1."))
     if reason is None:
         return Verdict(UNDETERMINED, Kind.SOFT, Scope.MESSAGE, rule)
@@ -169,7 +172,7 @@ def at_stage(reason: Reason | None, status: str, stage: Stage, surely: bool) -> 
 
 def rows(vague: bool) -> tuple[tuple[Reason, tuple[Phrase, ...], tuple[Phrase, ...]], ...]:
     return tuple((reason, tuple(map(Phrase, reason.vague if vague else reason.phrases)),
-                  tuple(map(Phrase, reason.unless))) for reason in ORDER)
+                  tuple(map(Phrase, (*reason.unless, *[DOUBT] * (reason.kind is Kind.HARD))))) for reason in ORDER)
 
 
 PHRASES = rows(vague=False) + rows(vague=True)
@@ -187,7 +190,7 @@ def by_words(wording: str) -> tuple[Reason, str] | None:
     return None
 
 
-def by_status(status: str) -> tuple[Reason, str] | None:
-    """Return the reason that a status code means, and its rule."""
+def by_status(status: str, kind: Kind | None = None) -> tuple[Reason, str] | None:
+    """Return the reason that a status code means, and its rule; only one of a kind, where that is given."""
     reason = STATUSES.get(status) or STATUSES.get(status[1:])
-    return (reason, f"{reason.name}: status {status}") if reason else None
+    return (reason, f"{reason.name}: status {status}") if reason and kind in (None, reason.kind) else None

@@ -41,7 +41,5 @@ REASON = Reason(
         "550 5.1.1 user unknown",
     ),
     statuses=("5.1.2", "5.4.4", "5.4.310"),
-    unless=("not found, try again", "try again later", "not responding", "timed out", "helo", "ehlo", "sender",
-        "temporar",
-            "client host"),
+    unless=("not found, try again", "try again later", "not responding", "timed out", "temporar"),
 )

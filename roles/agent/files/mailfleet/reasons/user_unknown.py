@@ -54,9 +54,10 @@ REASON = Reason(
             "It wasn't found at the destination domain.",
         "{non-existent|nonexistent|no-such|nosuch} {user|recipient|mailbox|account|address}":
             "550 [IR] non-existent user",
-        "{no longer|not} {valid|active|in use|in service|exists|employed|works|with us|with the company|a customer|"
-        "present|here|"
-        "on this server}": "550 he is no longer employed",
+        "not present in our": "550 the one you are trying to reach is not present in our dictionary",
+        "no longer {valid|active|in use|in service|exists|employed|works|with us|with the company|a customer|here|on "
+        "this}":
+            "550 he is no longer employed",
         "{account|mailbox|address|user} {has been |was |is |}{deleted|removed|closed|terminated|cancelled|canceled}":
             "550 The mailbox has been removed",
         "{user|account|mailbox} {has |}{left|retired|been discontinued}": "550 this user has left",
@@ -105,6 +106,8 @@ REASON = Reason(
             "point",
     },
     never=(
+        "550 Message-ID not valid", "550 the certificate is not valid", "550 IP address invalid",
+        "550 5.5.2 HELO: invalid address literal of the helo address",
         "450 4.2.2 <user@example.com> mailbox is full",
         "553 5.1.8 <a@example.com>... Domain of sender address a@example.com does not exist",
         "550 5.1.2 unknown host",
@@ -112,5 +115,8 @@ REASON = Reason(
         "550 5.2.1 The email account that you tried to reach is disabled",
         "550 5.7.1 Sender address rejected: user unknown in local sender table",
     ),
+    # The same words are said of what is no recipient.
+    unless=("{ip|sender|from|source|return|reply-to|helo} address", "{sender|certificate|hostname|signature} {is |"
+        "}{invalid|not|unknown}"),
     statuses=(".1.1", ".1.0", ".1.3", ".1.10", ".1.20"),
 )
