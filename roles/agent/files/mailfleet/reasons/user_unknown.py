@@ -118,5 +118,5 @@ REASON = Reason(
     # The same words are said of what is no recipient.
     unless=("{ip|sender|from|source|return|reply-to|helo} address", "{sender|certificate|hostname|signature} {is |"
         "}{invalid|not|unknown}"),
-    statuses=(".1.1", ".1.0", ".1.3", ".1.10", ".1.20"),
+    statuses=(".1.1", ".1.3", ".1.10", ".1.20"),
 )
