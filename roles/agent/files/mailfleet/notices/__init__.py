@@ -13,7 +13,7 @@ from mailfleet.notices import amazon, feedback, origin, returned, status, texts
 from mailfleet.notices.addresses import address_of, addresses_in, unique
 from mailfleet.notices.mime import Headers, Message, Part
 from mailfleet.notices.verdicts import SHOWN, told, verdict_of
-from mailfleet.reasons import status_of
+from mailfleet.reasons import STATUS
 
 REPORT = "delivery-status"
 
@@ -132,8 +132,8 @@ def finding_of(group: status.Group, message: Message, own: str, in_text: list[te
                        f"RFC 3464: {group.action}", group.original)
     in_words = [each.text for each in in_text if each.recipient.lower() == recipient.lower()]
     # sendmail says in its text whether it took the reply to be about the address.
-    codes = [code for code in (group.status, *map(status_of, in_words)) if code.startswith("5.1.")]
-    of_address = next(iter(codes), "")
+    codes = [group.status, *(code for text in in_words for code in STATUS.findall(text))]
+    of_address = next((code for code in codes if code.startswith("5.1.")), "")
     # What is said of nobody by name is about a recipient only where there is no other.
     said = [group.diagnostic, *in_words, *([own] if alone else [])]
     verdict = verdict_of(said, of_address or group.status, own, message)
