@@ -135,7 +135,7 @@ def test_of_several_findings_that_name_others_the_mildest_counts(host):
 @pytest.mark.parametrize(("kind", "scope", "entries"), [
     (Kind.HARD, Scope.RECIPIENT, 1), (Kind.HARD, Scope.DOMAIN, 1), (Kind.HARD, Scope.NETWORK, 0),
     (Kind.SOFT, Scope.RECIPIENT, 0), (Kind.AUTO_REPLY, Scope.RECIPIENT, 0), (Kind.DELIVERED, Scope.RECIPIENT, 0),
-    (Kind.COMPLAINT, Scope.RECIPIENT, 1), (Kind.COMPLAINT, Scope.MESSAGE, 1),
+    (Kind.COMPLAINT, Scope.RECIPIENT, 1), (Kind.COMPLAINT, Scope.SENDER, 0),
 ])
 def test_what_suppresses(host, kind, scope, entries):
     host.put(message(kind=kind, scope=scope, to=host.token()))

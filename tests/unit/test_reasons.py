@@ -13,6 +13,7 @@ from mailfleet.finding import Kind, Scope
 from mailfleet.reasons import CODES, ORDER, STATUSES, by_status, classify, status_of
 from mailfleet.reasons.reason import Phrase, needed
 from mailfleet.reasons.wording import LONGEST, wording_of
+from mailfleet.refusal import TEXT
 
 BY_NAME = {reason.name: reason for reason in ORDER}
 
@@ -154,3 +155,8 @@ def test_no_phrase_takes_long():
         for phrase in {**reason.phrases, **reason.vague}:
             word = re.split(r"[{}|*]", phrase.strip("{"))[0]
             Phrase(phrase).found_in(wording_of(f"{word} " * (LONGEST // (len(word) + 1))))
+
+
+def test_our_own_refusal_says_nothing_of_the_recipient():
+    verdict = classify(f"host mta1.example.com said: {TEXT} (in reply to RCPT TO command)", "5.7.1")
+    assert (verdict.reason, verdict.kind, verdict.scope) == ("suppressed", Kind.SOFT, Scope.SENDER)

@@ -64,7 +64,8 @@ def decide(event: Event, known: Entry | None, past: t.Sequence[Past], rules: Rul
     if known and known.removed >= 0 and 0 <= event.day <= known.removed:
         return None
     detail = " ".join(part for part in (event.reason, event.status, event.text) if part)[:300]
-    if event.kind == Kind.COMPLAINT:
+    # A report that a signature failed (RFC 6591) complains of the sender, and nobody asked for anything.
+    if event.kind == Kind.COMPLAINT and event.scope == Scope.RECIPIENT:
         days = rules.complaint_days
     elif event.kind == Kind.HARD and event.scope in OF_THE_RECIPIENT:
         days = rules.hard_days

@@ -38,6 +38,7 @@ from mailfleet.reasons import (
 )
 from mailfleet.reasons.reason import Phrase, Reason
 from mailfleet.reasons.wording import wording_of
+from mailfleet.refusal import is_ours
 
 # The first that has a phrase in the text is taken. Replies name the recipient whatever they complain of, so what is
 # said of the sender, the network and the message is looked for before what is said of the recipient; the vaguest words
@@ -69,7 +70,7 @@ class Stage(enum.Enum):
     MESSAGE = ("end of data", "final data", "data", "text command", "i sent the message", "message text", "bdat",
                "state 17", "state 18", ".")
     UNKNOWN = ("?",)
-    UNSAID = ()
+    UNSAID = ("(nothing)",)  # no command is called so
 
 
 # How mail systems say it: Exim, Postfix, DragonFly, qmail and those that write like them; Google by numbers.
@@ -100,6 +101,10 @@ class Verdict:
         return ": " in self.rule and ": status " not in self.rule
 
 
+# Our own list spoke, whatever it had on the address: no word of the recipient's server.
+SUPPRESSED = Verdict("suppressed", Kind.SOFT, Scope.SENDER, "suppressed: by our own list")
+
+
 def status_of(text: str) -> str:
     """Return the status code (RFC 3463) in a text; where there is none, the class of its reply code; or ""."""
     found = STATUS.search(text)
@@ -116,6 +121,8 @@ def classify(text: str, status: str = "", command: str = "") -> Verdict:
     the SMTP command that was answered (`RCPT TO`, `DATA`, `end of DATA`), `?` for one that nobody knows, or "" where
     the text says it, or needs not.
     """
+    if is_ours(text):
+        return SUPPRESSED
     said = status_of(text)
     if not said or said.endswith(".0.0") and status[:1] == said[:1]:
         said = status or said
