@@ -72,12 +72,13 @@ def agent_of(fleet: Fleet, server: Server) -> dict[str, t.Any]:
 
 
 def suppression(fleet: Fleet) -> str:
-    """The restriction by which Postfix asks whether a recipient is not to be mailed; empty without agent.
+    """The recipient restrictions by which Postfix asks whether somebody is not to be mailed; empty without agent.
 
-    It stands before what lets mail in, at every way in on which applications submit (SMTPD_POLICY_README).
+    They stand at every way in on which applications submit (SMTPD_POLICY_README). What comes in for the server itself,
+    bounces above all, is let in before anybody is asked.
     """
     if not fleet.agent:
         return ""
     unanswered = UNANSWERED[fleet.agent.unsure]
-    return (f"check_policy_service {{ unix:{SOCKET}, timeout=10s, try_limit=2, retry_delay=1s,"
-            f" default_action={unanswered} }}")
+    return (f"permit_auth_destination, check_policy_service {{ unix:{SOCKET}, timeout=10s, try_limit=2,"
+            f" retry_delay=1s, default_action={unanswered} }}")

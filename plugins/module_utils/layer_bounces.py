@@ -4,7 +4,8 @@
 
 """The layer ``bounces``: what comes back is taken in for the agent, and nothing else is at the bounce domains.
 
-A message is delivered by local(8), which alone writes a Maildir as a user whose number nobody has to know beforehand.
+A message is delivered by local(8) to a Maildir, as a user whose number nobody has to know beforehand: what virtual(8)
+wants to know of it only the server can tell.
 The null sender and whoever asks whether a return path can be mailed (RFC 5321 4.5.5) meet no rule but that of the
 recipient's form.
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ansible_collections.mailfleet.sending.plugins.module_utils.agent_settings import MAILDIR, USER
+from ansible_collections.mailfleet.sending.plugins.module_utils.agent_settings import MAILDIR, SPOOL, USER
 from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import PROBE_LOGIN, Fleet
 from ansible_collections.mailfleet.sending.plugins.module_utils.layer_postfix import service
 
@@ -33,19 +34,13 @@ def bounces_layer(fleet: Fleet) -> dict[str, t.Any]:
     names = [*ALWAYS, *fleet.agent.feedback]
     # A probe's return path takes mail too: who looks whether it does (a sender callout) shall not refuse the probe.
     known = [TOKEN, rf"/^{PROBE_LOGIN}\+[a-z0-9_-]+@/", *(f"/^{re.escape(name)}@/" for name in names)]
-    aliases = ", ".join(f"{name}={USER}" for name in ("b", PROBE_LOGIN, *names))
+    aliases = ", ".join(f"{name}={SPOOL}/{MAILDIR}/" for name in ("b", PROBE_LOGIN, *names))
     options = {
         "alias_maps": f"inline:{{{aliases}}}",
-        "home_mailbox": f"{MAILDIR}/",
-        "mailbox_command": "",
-        "mailbox_command_maps": "",
-        "mailbox_transport": "",
-        "mailbox_transport_maps": "",
-        "forward_path": "",
-        # What was refused at RCPT never comes here; what comes is for one user, whoever else the host has.
-        "local_recipient_maps": "",
+        # What an alias of root's leads to is written as this user (local(8), "delivery rights").
+        "default_privs": USER,
+        "allow_mail_to_files": "alias",
         "allow_mail_to_commands": "",
-        "allow_mail_to_files": "",
     }
     return {
         "parameters": {

@@ -96,22 +96,21 @@ def _identity(fleet: Fleet, server: Server) -> dict[str, t.Any]:
 def _inbound(fleet: Fleet, server: Server) -> dict[str, t.Any]:
     """Port 25: mail for the fleet's own names; loopback and the listed networks relay, each with its domains."""
     rules = []
-    asked = f"{suppression(fleet)}, " if fleet.agent else ""
     parameters = {
         "mynetworks": " ".join([LOOPBACK, *(_postfix_network(n.network) for n in fleet.networks)]),
         "smtpd_relay_restrictions": "permit_mynetworks, reject_unauth_destination",
-        "smtpd_recipient_restrictions": "",
+        "smtpd_recipient_restrictions": suppression(fleet),
         "smtpd_sender_restrictions": "check_client_access {table:networks}",
         # A domain of ours does not stand for its sub-domains: those may have other owners.
         "parent_domain_matches_subdomains": "",
-        "mailfleet_loopback": f"{asked}check_sender_access {{table:senders_loopback}}, reject",
+        "mailfleet_loopback": "check_sender_access {table:senders_loopback}, reject",
     }
     tables = {"senders_loopback": {"type": "hash", "entries": [["<>", "OK"], *_senders(fleet.mail_domains)]}}
     classes = ["mailfleet_loopback"]
     for index, network in enumerate(fleet.networks):
         name = f"mailfleet_network_{index}"
         classes.append(name)
-        parameters[name] = f"{asked}check_sender_access {{table:senders_network_{index}}}, reject"
+        parameters[name] = f"check_sender_access {{table:senders_network_{index}}}, reject"
         tables[f"senders_network_{index}"] = {"type": "hash", "entries": _senders(fleet.with_bounces(network.domains))}
         rules.append([network.network, name])
     rules += [[network, "mailfleet_loopback"] for network in ("127.0.0.0/8", "::1/128")]

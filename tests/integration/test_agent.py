@@ -123,7 +123,7 @@ class Agent:
         return found
 
     def log(self) -> str:
-        return self.node.shell("journalctl -q -o cat -n 60 -u 'mailfleet-*'")
+        return self.node.shell("journalctl -q -o cat -n 60 -u 'mailfleet-*' -u 'postfix*'; postqueue -p")
 
 
 @pytest.fixture(scope="module", params=list(SUITES))

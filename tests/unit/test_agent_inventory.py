@@ -87,14 +87,12 @@ class TestLayers:
                      sending_networks=[{"network": "10.1.0.0/16", "domains": ["example.com"]}])
         return postfix_layer(made, made.servers[0]), bounces_layer(made), suppression(made)
 
-    def test_every_way_in_for_applications_asks_first_and_the_world_does_not(self):
+    def test_every_way_in_asks_but_for_what_comes_to_the_server_itself(self):
         postfix, _bounces, asks = self.layers()
+        assert asks.startswith("permit_auth_destination, check_policy_service { unix:mailfleet/policy, ")
         assert asks.endswith("default_action=DUNNO }")
-        parameters = postfix["parameters"]
-        assert parameters["mailfleet_loopback"].startswith(f"{asks}, ")
-        assert parameters["mailfleet_network_0"].startswith(f"{asks}, ")
+        assert postfix["parameters"]["smtpd_recipient_restrictions"] == asks
         assert postfix["services"]["submission/inet"]["options"]["smtpd_recipient_restrictions"] == asks
-        assert "check_policy_service" not in parameters["smtpd_recipient_restrictions"]
         assert self.layers(policy={"unsure": "closed"})[2].endswith("default_action=DEFER_IF_PERMIT }")
 
     def test_at_bounce_domains_is_what_comes_back_and_nothing_else(self):
