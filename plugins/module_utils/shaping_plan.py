@@ -177,18 +177,27 @@ def _with_volume(row: Row, daily: Daily, lifetime: int) -> Row:
             warnings.append(f"mail to {most:,} recipients was seen on one day, and {leaves:,} messages can leave"
                             f"{where} in {days:g} days (maximal_queue_lifetime): the rest would go back")
         break
+    if not warnings and row.warmup and row.backlog is not None and mean * days > row.backlog:
+        warnings.append(f"mail to {mean:,} recipients a day was seen, and {row.backlog:,} messages can leave in"
+                        f" {days:g} days (maximal_queue_lifetime) while addresses warm up: the rest would go back")
     return dataclasses.replace(row, warnings=(*row.warnings, *warnings))
 
 
 def _caps(lane: Lane, today: datetime.date, counters: Counters) -> t.Iterator[tuple[str, Cap]]:
-    """Today's cap of each address of a lane that is warmed up."""
+    """Today's cap of each member of a lane that is warmed up; of one with two addresses the lesser holds for both."""
     for share in lane.shares:
+        found = []
         for address in share.member.warming:
             if address.warmup:
                 counted = counters.get((lane.provider.name, address.address))
-                found = cap(address.warmup.start, address.warmup.caps, today, counted)
+                most, reason = cap(address.warmup.start, address.warmup.caps, today, counted)
                 name = f" of {address.warmup.name}" if address.warmup.name else ""
-                yield address.address, Cap(found.messages, f"{found.reason}{name}")
+                # The servers count, and this does not know what.
+                known = "" if counted or today <= address.warmup.start else ", if mail left on each day before"
+                found.append(Cap(most, f"{reason}{name}{known}"))
+        if found:
+            least = min(found, key=lambda one: DAY * DAY if one.messages is None else one.messages)
+            yield " and ".join(address.address for address in share.member.warming), least
 
 
 def _backlog(lane: Lane, lifetime: int, today: datetime.date | None) -> int | None:
@@ -198,14 +207,16 @@ def _backlog(lane: Lane, lifetime: int, today: datetime.date | None) -> int | No
 
 
 def _most(share: Share, lifetime: int, today: datetime.date | None) -> float:
-    """The same of one share, whose caps may let less out than its pace."""
-    most = (share.rate(SLOW) or 0.0) * lifetime
-    for address in share.member.warming if today else ():
-        if address.warmup and today:
-            days = [cap(address.warmup.start, address.warmup.caps, today + datetime.timedelta(days=behind)).messages
-                    for behind in range(lifetime // DAY)]
-            if None not in days:
-                most = min(most, sum(filter(None, days)))
+    """The same of one share, whose caps may let less out on some days than its pace."""
+    pace = (share.rate(SLOW) or 0.0) * DAY
+    warmups = [address.warmup for address in share.member.warming if address.warmup]
+    if not today or not warmups:
+        return pace * lifetime / DAY
+    most = 0.0
+    for behind in range(lifetime // DAY):
+        day = today + datetime.timedelta(days=behind)
+        caps = [cap(warmup.start, warmup.caps, day).messages for warmup in warmups]
+        most += min([pace, *(float(one) for one in caps if one is not None)])
     return most
 
 
