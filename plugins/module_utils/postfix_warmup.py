@@ -43,7 +43,8 @@ ExecStart=/usr/bin/python3 -B -m {PACKAGE}.warmup_node
 ExecStopPost=/usr/bin/python3 -B -m {PACKAGE}.warmup_node shut
 Restart=always
 RestartSec=5
-# Until it is known that all of it has ended nothing is shut, which systemd in some containers is never told.
+# Until it is known that all of it has ended nothing is shut, which systemd in some containers is never told. To shut
+# all has as long; it waits {warmup_node.HURRY} s for its programs.
 TimeoutStopSec=5
 # It has a second between a line of the log and the next message.
 Nice=-10

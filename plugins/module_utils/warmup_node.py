@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import functools
 import json
 import os
 import selectors
@@ -25,6 +26,7 @@ import subprocess
 import sys
 import time
 import typing as t
+from concurrent.futures import ThreadPoolExecutor
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.warmup import Cap, Day, cap, gate
 from ansible_collections.mailfleet.sending.plugins.module_utils.warmup_counts import (
@@ -40,6 +42,9 @@ SPOOL = "/var/spool"
 WANTED = "wanted.json"
 KEPT = "state.json"
 SAVE = 15  # seconds after which what was counted is on the disk at the latest; what was not is counted again
+PATIENCE = 60  # seconds that a program has
+# Where all is shut, systemd ends it after TimeoutStopSec of the unit, a python3 and the last file among that.
+HURRY = 3
 BEHIND = 60  # days of the log that are counted where no counters are left
 
 
@@ -71,17 +76,22 @@ def entry(line: bytes) -> Entry:
 
 def _read(path: str) -> str | None:
     try:
-        with open(path, encoding="utf-8") as file:
+        # A table that is no text is one that differs; a process may have any bytes for a name.
+        with open(path, encoding="utf-8", errors="replace") as file:
             return file.read()
     except FileNotFoundError:
         return None
 
 
-def run_program(command: list[str]) -> None:
-    """Run a program; raises Failed where it fails."""
-    done = subprocess.run(  # pylint: disable=ansible-bad-function
-        command, capture_output=True, text=True, check=False, timeout=60, stdin=subprocess.DEVNULL
-    )
+def run_program(command: list[str], seconds: float = PATIENCE) -> None:
+    """Run a program; raises Failed where it fails, or takes longer than so many seconds."""
+    try:
+        done = subprocess.run(  # pylint: disable=ansible-bad-function
+            command, capture_output=True, text=True, errors="replace", check=False, timeout=seconds,
+            stdin=subprocess.DEVNULL
+        )
+    except subprocess.SubprocessError as error:
+        raise Failed(str(error)) from error
     if done.returncode:
         raise Failed(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip() or done.returncode}")
 
@@ -89,9 +99,14 @@ def run_program(command: list[str]) -> None:
 def reload_lane(lane: str, spool: str = SPOOL, processes: str = "/proc") -> None:
     """Do what ``postfix reload`` does, which would need more rights: tell the lane's master(8), where it runs.
 
-    systemd would do it too, for those only who may do everything (CAP_SYS_ADMIN).
+    systemd would do it too, for those only who may do everything (CAP_SYS_ADMIN). Raises Failed where it is not known
+    who that is.
     """
-    pid = int(_read(f"{spool}/postfix-{lane}/pid/master.pid") or 0)
+    path = f"{spool}/postfix-{lane}/pid/master.pid"
+    try:
+        pid = int(_read(path) or 0)
+    except ValueError as error:
+        raise Failed(f"{path}: {error}, where the number of a process was expected; restart postfix-{lane}") from error
     # A file that outlived its master may name anybody.
     if pid and _read(f"{processes}/{pid}/comm") == "master\n":
         os.kill(pid, signal.SIGHUP)
@@ -145,12 +160,18 @@ class Keeper:
 
     def shut(self) -> None:
         """Let nobody send, in whatever lane that can be done; raises Failed where it cannot in all of them."""
-        wrong = []
-        for lane in self.lanes:
+        today = self.clock.day(time.time())
+
+        def one(lane: str) -> str:
             try:
-                self._set(lane, {}, self.clock.day(time.time()))
+                self._set(lane, {}, today)
             except (Failed, OSError) as error:
-                wrong.append(str(error))
+                return f"{lane}: {error}"
+            return ""
+
+        # All at once: a lane that has to be waited for takes none of the time that the others have.
+        with ThreadPoolExecutor(max(1, len(self.lanes))) as lanes:
+            wrong = [told for told in lanes.map(one, self.lanes) if told]
         if wrong:
             raise Failed("; ".join(wrong))
 
@@ -290,28 +311,58 @@ def say(text: str) -> None:
     sys.stderr.flush()
 
 
+def wanted(path: str, clock: Clock) -> dict[str, t.Any]:
+    """The lanes that are to be kept, as ``Keeper`` takes them; raises Failed where a file does not say them."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            lanes = json.load(file)["lanes"]
+        keeper = Keeper(lanes, State(), clock)
+        if not keeper.known or keeper.since < 0:
+            raise ValueError("no address that warms up since 1970")
+        for lane in lanes.values():
+            gate(lane["members"], lane["nexthop"], {})
+    except (OSError, LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError) as error:
+        raise Failed(f"{path}: {error!r}, where lanes with their members were expected; run the playbook, which writes "
+                     "it anew") from error
+    return t.cast("dict[str, t.Any]", lanes)
+
+
+def shut(home: str, clock: Clock) -> None:
+    """Let nobody send from an address that is warmed up; raises Failed where that cannot be done in all lanes."""
+    try:
+        lanes = wanted(os.path.join(home, WANTED), clock)
+    except Failed as error:
+        say(f"{error}; until then all mail of these lanes waits")
+        # Of a lane without members the table is empty, and what it does not know waits by the lane's default_transport.
+        lanes = {each.name: {"nexthop": "", "members": []} for each in os.scandir(home) if each.is_dir()}
+    quick = functools.partial(run_program, seconds=HURRY)
+    keeper = Keeper(lanes, kept(home, clock), clock, home, quick, reload_lane)
+    try:
+        keeper.shut()
+    finally:
+        keeper.save()
+
+
 def main(arguments: t.Sequence[str], home: str = HOME) -> int:
     """Keep the caps; with C(shut) shut all and end, with C(judge) only read what is wanted, from the file behind it."""
-    with open(arguments[1] if arguments[:1] == ["judge"] else os.path.join(home, WANTED), encoding="utf-8") as file:
-        lanes = json.load(file)["lanes"]
     begin, length = map(int, os.environ.get("MAILFLEET_DAY", "0 86400").split())
     clock = Clock(begin, length)
-    if arguments[:1] == ["judge"]:
-        keeper = Keeper(lanes, State(), clock, home)
-        return 0 if keeper.known and keeper.since >= 0 else 1
     try:
-        keeper = Keeper(lanes, kept(home, clock), clock, home)
-        if arguments[:1] == ["shut"]:
-            keeper.shut()
-            keeper.save()
+        if arguments[:1] == ["judge"]:
+            wanted(arguments[1], clock)
             return 0
+        if arguments[:1] == ["shut"]:
+            shut(home, clock)
+            return 0
+        keeper = Keeper(wanted(os.path.join(home, WANTED), clock), kept(home, clock), clock, home)
         catch_up(keeper)
         keeper.keep(time.time())
         keeper.save()
         ready()
         follow(keeper)
     except (Failed, OSError, ValueError) as error:
-        say(f"{error}; nothing leaves from addresses that are warmed up until this is mended")
+        say(str(error) if arguments[:1] == ["judge"] else
+            f"{error}; nothing leaves from addresses that are warmed up until this is mended")
     return 1
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -273,6 +274,39 @@ class TestKeeper:
             keeper.shut()
         assert WAITING in (node.folder / "last" / "gate.db").read_text()
 
+    def test_a_lane_that_hangs_takes_no_time_of_the_others_when_all_is_shut(self, node):
+        lanes = {f"lane{number}": {"nexthop": "", "members": [member("out-198-51-100-13", [5])]} for number in range(5)}
+        node.lanes |= lanes
+        for lane in lanes:
+            (node.folder / lane).mkdir()
+        node.again(State()).keep(NOW)
+
+        def hangs(command):
+            if "/lane4/" not in command[1]:
+                warmup_node.run_program(["sleep", "60"], 0.4)
+            node.run(command)
+
+        node.keeper.run = hangs
+        begun = time.monotonic()
+        with pytest.raises(Failed) as caught:
+            node.keeper.shut()
+        assert time.monotonic() - begun < 1.6
+        told = str(caught.value).split("; ")
+        assert [each.partition(":")[0] for each in told] == ["acme", "lane0", "lane1", "lane2", "lane3"]
+        assert all("timed out after 0.4 seconds" in each for each in told)
+        assert WAITING in (node.folder / "lane4" / "gate.db").read_text()
+
+    def test_systemd_waits_longer_for_all_to_be_shut_than_that_waits_for_its_programs(self):
+        (seconds,) = re.findall(r"^TimeoutStopSec=(\d+)$", postfix_warmup.UNIT, re.MULTILINE)
+        assert int(seconds) > warmup_node.HURRY + 1
+        assert f"{warmup_node.HURRY} s for its programs" in postfix_warmup.UNIT
+
+    def test_a_table_that_is_no_text_is_written_anew(self, node):
+        node.keeper.keep(NOW)
+        (node.folder / "acme" / "gate").write_bytes(b"\xff\xfe")
+        node.keeper.keep(NOW)
+        assert (node.folder / "acme" / "gate").read_text().startswith(f"{NEW} {NEW}:")
+
     def test_addresses_of_one_helo_name_have_the_least_of_their_caps(self, tmp_path):
         both = member(NEW, [5, 9])
         both["warmups"].append({"address": "2001:db8::11", "start": str(TODAY), "caps": [3]})
@@ -285,21 +319,22 @@ class TestProgram:
     @pytest.fixture
     def home(self, tmp_path, monkeypatch):
         """A home, and a PATH on which journalctl gives what the file `log` has; the lane does not run."""
-        programs = tmp_path / "bin"
+        home, programs = tmp_path / "home", tmp_path / "bin"
+        home.mkdir()
         programs.mkdir()
         for name, script in {
-            "journalctl": f'case "$*" in *--follow*) exit 0;; esac; cat {tmp_path}/log',
+            "journalctl": f'case "$*" in *--follow*) exit 0;; esac; cat {home}/log',
             "postmap": 'cp "${1#hash:}" "${1#hash:}.db"',
         }.items():
             (programs / name).write_text(f"#!/bin/sh\n{script}\n")
             (programs / name).chmod(0o755)
         monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
         day = Clock().day(time.time())
-        (tmp_path / "acme").mkdir()
+        (home / "acme").mkdir()
         lanes = {"acme": {"nexthop": "", "members": [member(NEW, [5, 9], start=day), member(OLD)]}}
-        (tmp_path / "wanted.json").write_text(json.dumps({"lanes": lanes}))
-        self.log(tmp_path, 0)
-        return tmp_path
+        (home / "wanted.json").write_text(json.dumps({"lanes": lanes}))
+        self.log(home, 0)
+        return home
 
     @staticmethod
     def log(home, count: int) -> None:
@@ -325,6 +360,46 @@ class TestProgram:
         assert warmup_node.main(["shut"], str(home)) == 0
         assert self.gate(home) == f"{OLD}:"
 
+    @pytest.mark.parametrize("content", [
+        None, "", '{"lanes": {"ac', "[]", "null", "{}", '{"lanes": []}', '{"lanes": {}}', '{"lanes": {"acme": []}}',
+        json.dumps({"lanes": {"acme": {"nexthop": "", "members": [member(NEW, [5], start="2026-13-01")]}}}),
+        "[" * 10**5,
+    ])
+    def test_all_waits_where_it_cannot_be_read_what_is_wanted(self, home, capsys, monkeypatch, content):
+        warmup_node.main([], str(home))
+        (home / "other").mkdir()
+        assert self.gate(home) == f"{NEW}:"
+        capsys.readouterr()
+        (home / "wanted.json").unlink()
+        if content is not None:
+            (home / "wanted.json").write_text(content)
+        reloaded = []
+        monkeypatch.setattr(warmup_node, "reload_lane", reloaded.append)
+        assert warmup_node.main([], str(home)) == 1
+        mend = f"{home}/wanted.json: "
+        told = capsys.readouterr().err
+        assert mend in told and "run the playbook, which writes it anew; nothing leaves" in told
+        assert warmup_node.main(["shut"], str(home)) == 0
+        assert mend in capsys.readouterr().err
+        assert (home / "acme" / "gate.db").read_text() == (home / "other" / "gate.db").read_text() == ""
+        assert sorted(reloaded) == ["acme", "other"]
+
+    def test_what_was_shut_blindly_opens_again_once_it_is_known_what_is_wanted(self, home):
+        whole = (home / "wanted.json").read_text()
+        warmup_node.main([], str(home))
+        (home / "wanted.json").write_text(whole[:40])
+        warmup_node.main(["shut"], str(home))
+        (home / "wanted.json").write_text(whole)
+        warmup_node.main([], str(home))
+        assert self.gate(home) == f"{NEW}:"
+
+    def test_where_all_is_shut_programs_have_little_time(self, home, tmp_path, monkeypatch):
+        (tmp_path / "bin" / "postmap").write_text("#!/bin/sh\nexec sleep 60\n")
+        monkeypatch.setattr(warmup_node, "HURRY", 0.2)
+        begun = time.monotonic()
+        assert warmup_node.main(["shut"], str(home)) == 1
+        assert time.monotonic() - begun < 5
+
     @pytest.mark.parametrize("name, signalled", [("master", True), ("sleep", False)])
     def test_a_lane_is_reloaded_by_its_masters_signal_and_nobody_elses(self, tmp_path, name, signalled):
         with subprocess.Popen(["sleep", "60"]) as process:
@@ -337,6 +412,20 @@ class TestProgram:
                 process.kill()
             assert process.wait(10) == (-signal.SIGHUP if signalled else -signal.SIGKILL)
         warmup_node.reload_lane("other", str(tmp_path / "spool"))
+
+    @pytest.mark.parametrize("content", [b"garbage\n", b"12 13", b"\xff", b"1" * 5000])
+    def test_a_master_that_is_not_known_is_told(self, tmp_path, content):
+        path = tmp_path / "postfix-acme" / "pid" / "master.pid"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(content)
+        with pytest.raises(Failed, match=r"master\.pid: .*restart postfix-acme"):
+            warmup_node.reload_lane("acme", str(tmp_path))
+
+    def test_a_program_that_fails_or_hangs_is_told(self):
+        with pytest.raises(Failed, match="no such thing"):
+            warmup_node.run_program(["sh", "-c", "echo no such thing >&2; exit 1"])
+        with pytest.raises(Failed, match="timed out"):
+            warmup_node.run_program(["sleep", "60"], 0.1)
 
     def test_damaged_counters_are_kept_aside_and_nothing_leaves_that_day(self, home, capsys):
         (home / "state.json").write_text('{"version": 1, "cur')
