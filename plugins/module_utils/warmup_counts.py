@@ -31,6 +31,43 @@ class Damaged(ValueError):
     """Counters that cannot be read; the text says what is wrong with them."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A line of the log: its place, its moment in seconds, the service's name, the line, and the user who wrote it.
+
+    The name is what the writer says. The user is the kernel's word, a number; empty where it is not known.
+    """
+
+    cursor: str
+    moment: float
+    name: str
+    message: str
+    user: str
+
+
+def entry(line: bytes) -> Entry:
+    """Read an entry as ``journalctl --output=json`` writes it; what it lacks, or has more than once, is empty.
+
+    :raises ValueError: where it is none, with a place and a moment.
+    """
+    try:
+        found = json.loads(line)
+        cursor, moment = _text(found["__CURSOR"]), int(found["__REALTIME_TIMESTAMP"]) / 1e6
+    except (KeyError, TypeError, ArithmeticError, RecursionError) as error:
+        raise ValueError(f"no entry of the log: {error!r}") from error
+    name, message, user = (_field(found.get(key)) for key in ("SYSLOG_IDENTIFIER", "MESSAGE", "_UID"))
+    return Entry(cursor, moment, name, message, user)
+
+
+def _field(value: t.Any) -> str:
+    """A field of an entry. What is no UTF-8 comes as numbers, and what is there more than once as a list of all."""
+    try:
+        return value if isinstance(value, str) else bytes(value if isinstance(value, list) else []).decode(
+            "utf-8", "replace")
+    except (TypeError, ValueError):
+        return ""
+
+
 def outcome(message: str) -> str:
     """What became of a recipient, by a line of the log.
 

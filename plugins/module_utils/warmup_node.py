@@ -19,6 +19,7 @@ import datetime
 import functools
 import json
 import os
+import pwd
 import selectors
 import signal
 import socket
@@ -32,7 +33,9 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.warmup import Ca
 from ansible_collections.mailfleet.sending.plugins.module_utils.warmup_counts import (
     Clock,
     Damaged,
+    Entry,
     State,
+    entry,
     outcome,
     put,
 )
@@ -41,6 +44,7 @@ HOME = "/var/lib/mailfleet/warmup"
 SPOOL = "/var/spool"
 WANTED = "wanted.json"
 KEPT = "state.json"
+OWNER = "postfix"  # the user as whom Postfix delivers
 SAVE = 15  # seconds after which what was counted is on the disk at the latest; what was not is counted again
 PATIENCE = 60  # seconds that a program has
 # Where all is shut, systemd ends it after TimeoutStopSec of the unit, a python3 and the last file among that.
@@ -52,26 +56,16 @@ class Failed(RuntimeError):
     """A program that did not do what it was told."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Entry:
-    """A line of the log: its place, its moment in seconds, the service's name, and the line."""
+def writers() -> frozenset[str]:
+    """The numbers of the users whose lines are counted: Postfix', and root, as whom its processes begin.
 
-    cursor: str
-    moment: float
-    name: str
-    message: str
-
-
-def entry(line: bytes) -> Entry:
-    """Read an entry as ``journalctl --output=json`` writes it; raises ValueError where it is none."""
+    Whoever may write to the log chooses the name that a line has there, but not the user. Raises Failed where there is
+    no such user, since nothing would be counted then.
+    """
     try:
-        found = json.loads(line)
-        message = found["MESSAGE"]
-        # What is no UTF-8 comes as numbers.
-        text = message if isinstance(message, str) else bytes(message or []).decode("utf-8", "replace")
-        return Entry(found["__CURSOR"], int(found["__REALTIME_TIMESTAMP"]) / 1e6, found["SYSLOG_IDENTIFIER"], text)
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"no entry of the log: {error!r}") from error
+        return frozenset({"0", str(pwd.getpwnam(OWNER).pw_uid)})
+    except KeyError as error:
+        raise Failed(f"there is no user {OWNER}, whose lines of the log are to be counted; install Postfix") from error
 
 
 def _read(path: str) -> str | None:
@@ -117,6 +111,7 @@ class Keeper:
     """The lanes of a node with what was counted.
 
     ``run`` runs a program, ``reload`` has a lane's queue manager look anew at what it has; both raise Failed.
+    ``trusted`` are the users whose lines count, by their numbers.
     """
 
     lanes: t.Mapping[str, t.Mapping[str, t.Any]]
@@ -125,7 +120,9 @@ class Keeper:
     home: str = HOME
     run: t.Callable[[list[str]], None] = run_program
     reload: t.Callable[[str], None] = reload_lane
+    trusted: t.Collection[str] = ("0",)
     dirty: bool = False
+    doubted: bool = False
 
     def __post_init__(self) -> None:
         self.known = {
@@ -142,10 +139,16 @@ class Keeper:
         return self.clock.begins(max(min(starts, default=today), today - datetime.timedelta(days=BEHIND)))
 
     def take(self, found: Entry) -> None:
-        """Count a line of the log."""
+        """Count a line of the log, where Postfix wrote it."""
         self.state.cursor, self.dirty = found.cursor, True
-        if found.name in self.known and (result := outcome(found.message)):
+        if found.name not in self.known or not (result := outcome(found.message)):
+            return
+        if found.user in self.trusted:
             self.state.add(self.known[found.name], self.clock.day(found.moment), result)
+        elif not self.doubted:
+            self.doubted = True  # whoever writes such lines writes many
+            say(f"a line of {found.name} is not counted: it is by user {found.user or 'unknown'}, and Postfix writes "
+                f"as user {' or '.join(sorted(self.trusted))}")
 
     def keep(self, now: float) -> None:
         """Let send who may at a moment, and nobody else."""
@@ -237,7 +240,7 @@ def journal(keeper: Keeper) -> list[str]:
     """The command that shows the log from where it was read last."""
     place = f"--after-cursor={keeper.state.cursor}" if keeper.state.cursor else f"--since=@{keeper.since}"
     names = [f"--identifier={name}" for name in keeper.known]
-    fields = "--output-fields=SYSLOG_IDENTIFIER,MESSAGE"
+    fields = "--output-fields=SYSLOG_IDENTIFIER,MESSAGE,_UID"
     return ["journalctl", "--quiet", "--no-pager", "--all", "--output=json", fields, place, *names]
 
 
@@ -354,7 +357,8 @@ def main(arguments: t.Sequence[str], home: str = HOME) -> int:
         if arguments[:1] == ["shut"]:
             shut(home, clock)
             return 0
-        keeper = Keeper(wanted(os.path.join(home, WANTED), clock), kept(home, clock), clock, home)
+        lanes = wanted(os.path.join(home, WANTED), clock)
+        keeper = Keeper(lanes, kept(home, clock), clock, home, trusted=writers())
         catch_up(keeper)
         keeper.keep(time.time())
         keeper.save()

@@ -9,11 +9,13 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import pwd
 import re
 import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -66,11 +68,11 @@ class Node:
     def reload(self, lane: str) -> None:
         self.told.append(["reload", lane])
 
-    def log(self, message: str = "", count: int = 1, service: str = NEW, moment: float = NOW) -> None:
+    def log(self, message: str = "", count: int = 1, service: str = NEW, moment: float = NOW, user: str = "0") -> None:
         for _each in range(count):
             self.number += 1
             name = f"postfix-acme/{service}/smtp"
-            self.keeper.take(Entry(f"s={self.number}", moment, name, message or line()))
+            self.keeper.take(Entry(f"s={self.number}", moment, name, message or line(), user))
 
     @property
     def gate(self) -> dict[str, str]:
@@ -116,11 +118,30 @@ class TestLines:
         with pytest.raises(ValueError):
             warmup_node.entry(junk)
 
+    WHOLE = {"__CURSOR": "s=1", "__REALTIME_TIMESTAMP": "1764000000500000", "SYSLOG_IDENTIFIER": "x", "MESSAGE": "ok",
+             "_UID": "105"}
+
     def test_an_entry_is_read_and_bytes_that_are_no_text_too(self):
-        whole = {"__CURSOR": "s=1", "__REALTIME_TIMESTAMP": "1764000000500000", "SYSLOG_IDENTIFIER": "x"}
-        found = warmup_node.entry(json.dumps({**whole, "MESSAGE": [111, 107, 255]}).encode())
-        assert found == Entry("s=1", 1764000000.5, "x", "ok�")
-        assert warmup_node.entry(json.dumps({**whole, "MESSAGE": None}).encode()).message == ""
+        assert warmup_node.entry(json.dumps(self.WHOLE).encode()) == Entry("s=1", 1764000000.5, "x", "ok", "105")
+        found = warmup_node.entry(json.dumps({**self.WHOLE, "MESSAGE": [111, 107, 255]}).encode())
+        assert found.message == "ok�"
+
+    @pytest.mark.parametrize("field, at", [("SYSLOG_IDENTIFIER", "name"), ("MESSAGE", "message"), ("_UID", "user")])
+    @pytest.mark.parametrize("value", [..., None, ["a", "b"], ["105", "0"], [300], [1.5], {"a": 1}, 7, True, []])
+    def test_a_field_of_another_form_is_empty_and_the_entry_has_its_place(self, field, at, value):
+        made = {**self.WHOLE, field: value}
+        if value is ...:
+            del made[field]
+        found = warmup_node.entry(json.dumps(made).encode())
+        assert (found.cursor, found.moment, getattr(found, at)) == ("s=1", 1764000000.5, "")
+
+    @pytest.mark.parametrize("wrong", [
+        {"__CURSOR": None}, {"__CURSOR": 7}, {"__CURSOR": ["s=1"]}, {"__REALTIME_TIMESTAMP": None},
+        {"__REALTIME_TIMESTAMP": "later"}, {"__REALTIME_TIMESTAMP": ["1"]}, {"__REALTIME_TIMESTAMP": "9" * 400},
+    ])
+    def test_an_entry_without_its_place_or_moment_is_none(self, wrong):
+        with pytest.raises(ValueError):
+            warmup_node.entry(json.dumps({**self.WHOLE, **wrong}).encode())
 
 
 class TestClock:
@@ -196,6 +217,18 @@ class TestKeeper:
         node.log("statistics: max connection rate")
         node.log(service=OLD)
         assert node.keeper.state.counters["acme/" + NEW] == {TODAY: Day(1, 1, 1)}
+
+    def test_lines_that_others_wrote_by_postfixs_name_move_on_and_do_not_count(self, node, capsys):
+        keeper = Keeper(node.lanes, State(), Clock(), str(node.folder), node.run, node.reload, trusted=("0", "105"))
+        node.keeper = keeper
+        for user in ("1000", "", "65534", "1050"):
+            node.log(user=user)
+        assert keeper.state.cursor == "s=4" and keeper.state.counters == {}
+        told = capsys.readouterr().err
+        assert told.count("not counted") == 1 and "by user 1000, and Postfix writes as user 0 or 105" in told
+        for user in ("105", "0"):
+            node.log(user=user)
+        assert keeper.state.counters == {"acme/" + NEW: {TODAY: Day(2)}}
 
     @given(caps=st.integers(1, 30), services=st.integers(1, 12), rounds=st.lists(st.integers(0, 12), max_size=40))
     def test_never_more_than_the_cap_leaves_with_one_message_under_way_in_each_open_service(
@@ -329,6 +362,7 @@ class TestProgram:
             (programs / name).write_text(f"#!/bin/sh\n{script}\n")
             (programs / name).chmod(0o755)
         monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+        monkeypatch.setattr(pwd, "getpwnam", {"postfix": SimpleNamespace(pw_uid=105)}.__getitem__)
         day = Clock().day(time.time())
         (home / "acme").mkdir()
         lanes = {"acme": {"nexthop": "", "members": [member(NEW, [5, 9], start=day), member(OLD)]}}
@@ -337,10 +371,10 @@ class TestProgram:
         return home
 
     @staticmethod
-    def log(home, count: int) -> None:
+    def log(home, count: int, user: str = "105") -> None:
         moment = int(time.time() * 1e6)
         (home / "log").write_text("".join(json.dumps({
-            "__CURSOR": f"s={number}", "__REALTIME_TIMESTAMP": str(moment), "MESSAGE": line(),
+            "__CURSOR": f"s={number}", "__REALTIME_TIMESTAMP": str(moment), "MESSAGE": line(), "_UID": user,
             "SYSLOG_IDENTIFIER": f"postfix-acme/{NEW}/smtp"}) + "\n" for number in range(count)))
 
     @staticmethod
@@ -352,6 +386,19 @@ class TestProgram:
         assert warmup_node.main([], str(home)) == 1
         assert self.gate(home) == f"{OLD}:"
         assert "shut, 5 of 5 left today, day 1 of 2" in capsys.readouterr().err
+
+    def test_it_asks_the_log_who_wrote_a_line_and_counts_nobody_elses(self, home, capsys):
+        self.log(home, 5, user="1000")
+        assert warmup_node.main([], str(home)) == 1
+        assert self.gate(home) == f"{NEW}:"
+        assert "by user 1000, and Postfix writes as user 0 or 105" in capsys.readouterr().err
+        assert "--output-fields=SYSLOG_IDENTIFIER,MESSAGE,_UID" in warmup_node.journal(Keeper({}, State()))
+
+    def test_where_it_cannot_know_who_postfix_is_nothing_opens(self, home, capsys, monkeypatch):
+        monkeypatch.setattr(pwd, "getpwnam", {}.__getitem__)
+        assert warmup_node.main([], str(home)) == 1
+        assert not (home / "acme" / "gate").exists()
+        assert "there is no user postfix" in capsys.readouterr().err
 
     def test_a_log_that_cannot_be_read_is_told_and_all_is_shut_when_it_ends(self, home, capsys):
         (home / "log").unlink()
