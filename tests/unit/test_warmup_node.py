@@ -43,6 +43,12 @@ def line(status: str = "sent", relay: str = "mx.acme.test[198.51.100.99]:25", to
             f"({answer})")
 
 
+def quoted(local: str) -> str:
+    """A local part as RFC 5321 has it and Postfix logs it: in quotes, control characters and line ends shown as "?"."""
+    shown = "".join(each if each.isprintable() else "?" for each in local)
+    return '"' + re.sub(r'(["\\])', r"\\\1", shown) + '"'
+
+
 class Node:
     """A home with a Keeper whose programs only take note of what they were told; postmap builds its file."""
 
@@ -98,6 +104,11 @@ class TestLines:
         (line().replace("delay=1.2", "conn_use=2, delay=1.2"), "sent"),
         (line().replace("<u@acme.test>", "<u@acme.test>, orig_to=<v@acme.test>"), "sent"),
         ("4dKvRJ1m2Fz9: from=<a@example.us>, size=300, nrcpt=1 (queue active)", ""),
+        (line().replace("delay=1.2", "delay=1e+05"), "sent"),
+        (line(to=""), "sent"),
+        (line(to="u+a=b'{c}@xn--d-eka.acme.test"), "sent"),
+        (line(to="ü@acme.test"), "sent"),
+        (line("undeliverable"), ""),
         ("connect to mx.acme.test[198.51.100.99]:25: Connection refused", ""),
         ("", ""),
     ])
@@ -109,9 +120,38 @@ class TestLines:
         clean = local.replace("\n", "").replace("\r", "")
         assert outcome(line(status, to=f'"{clean}"@acme.test', answer=answer)) != ""
 
-    def test_a_recipient_that_looks_like_a_line_hides_nothing(self):
-        decoy = line(relay="none").partition(">")[2]
-        assert outcome(line(to=f'">{decoy}"@acme.test')) != ""
+    @given(st.text(max_size=60), st.sampled_from(["sent", "deferred", "bounced"]), st.text(max_size=60))
+    def test_a_recipient_that_is_logged_as_postfix_does_chooses_nothing(self, local, status, answer):
+        assert outcome(line(status, to=f"{quoted(local)}@acme.test", answer=answer)) == status
+
+    DECOYS = tuple(f">{line(status, relay=relay).partition('>')[2]}" for status in ("sent", "deferred", "bounced")
+                   for relay in ("none", "mx.acme.us[198.51.100.98]:25"))
+
+    @pytest.mark.parametrize("decoy", DECOYS)
+    @pytest.mark.parametrize("begin", ["", "a", '"', "\\", '\\"', "a@acme.test", '"@acme.test', '"@a>, orig_to=<a'])
+    @pytest.mark.parametrize("relay, status, expected", [
+        ("mx.acme.test[198.51.100.99]:25", "bounced", "bounced"), ("none", "deferred", ""),
+        ("mx.acme.test[198.51.100.99]:25", "undeliverable", ""),
+    ])
+    def test_decoys_choose_nothing(self, begin, decoy, relay, status, expected):
+        to = f"{quoted(begin + decoy)}@acme.test"
+        for message in (
+            line(status, relay, to=to),
+            line(status, relay, answer=begin + decoy),
+            line(status, relay, to=to, answer=begin + decoy),
+            line(status, relay, to=f"u@acme.test>, orig_to=<{to}"),
+            line(status, relay, to=f"{to}>, orig_to=<{to}", answer=begin + decoy),
+        ):
+            assert outcome(message) == expected, message
+
+    @pytest.mark.parametrize("decoy", DECOYS)
+    def test_what_a_host_said_is_no_outcome(self, decoy):
+        assert outcome(f"4dKvRJ1m2Fz9: host mx.acme.test[198.51.100.99] said: 451 to=<a@acme.test{decoy}") == ""
+
+    @pytest.mark.parametrize("decoy", DECOYS)
+    def test_an_address_of_another_form_hides_nothing(self, decoy):
+        assert outcome(line(to=f" {decoy} @acme.test")) != ""
+        assert outcome(line(to=f" {decoy.replace('status=', 'status=un')} @acme.test")) == "sent"
 
     @given(st.binary(max_size=200))
     def test_what_is_no_entry_is_told(self, junk):
