@@ -19,7 +19,6 @@ import datetime
 import functools
 import json
 import os
-import pwd
 import selectors
 import signal
 import socket
@@ -39,33 +38,17 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.warmup_counts im
     outcome,
     put,
 )
+from ansible_collections.mailfleet.sending.plugins.module_utils.warmup_log import Failed, oldest, read, show, writers
 
 HOME = "/var/lib/mailfleet/warmup"
 SPOOL = "/var/spool"
 WANTED = "wanted.json"
 KEPT = "state.json"
-OWNER = "postfix"  # the user as whom Postfix delivers
 SAVE = 15  # seconds after which what was counted is on the disk at the latest; what was not is counted again
 PATIENCE = 60  # seconds that a program has
 # Where all is shut, systemd ends it after TimeoutStopSec of the unit, a python3 and the last file among that.
 HURRY = 3
 BEHIND = 60  # days of the log that are counted where no counters are left
-
-
-class Failed(RuntimeError):
-    """A program that did not do what it was told."""
-
-
-def writers() -> frozenset[str]:
-    """The numbers of the users whose lines are counted: Postfix', and root, as whom its processes begin.
-
-    Whoever may write to the log chooses the name that a line has there, but not the user. Raises Failed where there is
-    no such user, since nothing would be counted then.
-    """
-    try:
-        return frozenset({"0", str(pwd.getpwnam(OWNER).pw_uid)})
-    except KeyError as error:
-        raise Failed(f"there is no user {OWNER}, whose lines of the log are to be counted; install Postfix") from error
 
 
 def _read(path: str) -> str | None:
@@ -137,6 +120,21 @@ class Keeper:
                   for each in member["warmups"]]
         today = self.clock.day(time.time())
         return self.clock.begins(max(min(starts, default=today), today - datetime.timedelta(days=BEHIND)))
+
+    @property
+    def fresh(self) -> list[str]:
+        """The names in the log of those of whom nothing was counted yet."""
+        return [name for name, key in self.known.items() if not self.state.counters.get(key)]
+
+    def begin(self, names: t.Collection[str], moment: float) -> None:
+        """Know of names in the log from when on nothing but what was counted left: since the log's oldest moment."""
+        first = max(self.clock.day(moment), self.clock.day(self.since))
+        for lane, member in self._warming():
+            key = f"{lane}/{member['service']}"
+            if any(self.known[name] == key for name in names):
+                start = min(datetime.date.fromisoformat(each["start"]) for each in member["warmups"])
+                self.state.add(key, max(start, first))
+                self.dirty = True
 
     def take(self, found: Entry) -> None:
         """Count a line of the log, where Postfix wrote it."""
@@ -236,28 +234,49 @@ class Keeper:
                 for member in wanted["members"] if member["warmups"]]
 
 
-def journal(keeper: Keeper) -> list[str]:
-    """The command that shows the log from where it was read last."""
-    place = f"--after-cursor={keeper.state.cursor}" if keeper.state.cursor else f"--since=@{keeper.since}"
-    names = [f"--identifier={name}" for name in keeper.known]
-    fields = "--output-fields=SYSLOG_IDENTIFIER,MESSAGE,_UID"
-    return ["journalctl", "--quiet", "--no-pager", "--all", "--output=json", fields, place, *names]
-
-
 def catch_up(keeper: Keeper) -> None:
-    """Count what the log has by now; raises Failed where it cannot be read."""
-    with subprocess.Popen(  # pylint: disable=ansible-bad-function
-        journal(keeper), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL
-    ) as reader:
-        for line in t.cast("t.IO[bytes]", reader.stdout):
-            keeper.take(entry(line))
-    if reader.returncode:
-        raise Failed(f"journalctl ended with status {reader.returncode}")
+    """Count what the log has by now; raises Failed where it cannot be read.
+
+    Of members of whom nothing was counted yet it is read from as far back as it goes. A day without lines there is one
+    on which nothing left from them.
+    """
+    state, fresh, last = keeper.state, keeper.fresh, 0.0
+    if fresh and state.cursor:
+        cursor = state.cursor
+        for found in read(show(fresh, "", keeper.since)):
+            keeper.take(found)
+            last = found.moment
+        state.cursor = cursor
+    for found in read(show(keeper.known, state.cursor, keeper.since)):
+        state.cursor = found.cursor
+        if found.name not in fresh or found.moment > last:
+            keeper.take(found)
+    if fresh:
+        keeper.begin(fresh, oldest())
+
+
+def begun(lanes: t.Mapping[str, t.Any], clock: Clock, home: str) -> Keeper:
+    """A keeper who has counted what the log has; raises Failed where it cannot be read.
+
+    Where it can be read from its begin only, and not from the place that was kept, that place is damaged.
+    """
+    trusted = writers()
+    keeper = Keeper(lanes, kept(home, clock), clock, home, trusted=trusted)
+    cursor = keeper.state.cursor
+    try:
+        catch_up(keeper)
+    except (Failed, ValueError) as error:
+        if not cursor or keeper.state.cursor != cursor:
+            raise
+        keeper = Keeper(lanes, State(closed=clock.day(time.time())), clock, home, trusted=trusted)
+        catch_up(keeper)
+        aside(home, error)
+    return keeper
 
 
 def follow(keeper: Keeper) -> None:
     """Count what comes to the log, and keep the caps; it ends by an error only."""
-    command = [*journal(keeper), "--follow", "--no-tail"]
+    command = [*show(keeper.known, keeper.state.cursor, keeper.since), "--follow", "--no-tail"]
     with subprocess.Popen(  # pylint: disable=ansible-bad-function
         command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL
     ) as reader:
@@ -293,11 +312,17 @@ def kept(home: str, clock: Clock) -> State:
     except FileNotFoundError:
         return State()
     except (Damaged, UnicodeDecodeError) as error:
-        aside = f"{path}.damaged-{int(time.time())}"
-        os.replace(path, aside)
-        say(f"{path} was damaged ({error}); it is kept as {aside}. Nothing leaves today from addresses that are warmed "
-            "up; what was counted before is counted again as far as the log goes")
+        aside(home, error)
         return State(closed=clock.day(time.time()))
+
+
+def aside(home: str, error: Exception) -> None:
+    """Keep damaged counters under another name."""
+    path = os.path.join(home, KEPT)
+    beside = f"{path}.damaged-{int(time.time())}"
+    os.replace(path, beside)
+    say(f"{path} was damaged ({error}); it is kept as {beside}. Nothing leaves today from addresses that are warmed "
+        "up; what was counted before is counted again as far as the log goes")
 
 
 def ready() -> None:
@@ -357,9 +382,7 @@ def main(arguments: t.Sequence[str], home: str = HOME) -> int:
         if arguments[:1] == ["shut"]:
             shut(home, clock)
             return 0
-        lanes = wanted(os.path.join(home, WANTED), clock)
-        keeper = Keeper(lanes, kept(home, clock), clock, home, trusted=writers())
-        catch_up(keeper)
+        keeper = begun(wanted(os.path.join(home, WANTED), clock), clock, home)
         keeper.keep(time.time())
         keeper.save()
         ready()

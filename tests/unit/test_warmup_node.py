@@ -396,7 +396,8 @@ class TestProgram:
         home.mkdir()
         programs.mkdir()
         for name, script in {
-            "journalctl": f'case "$*" in *--follow*) exit 0;; esac; cat {home}/log',
+            "journalctl": 'case "$*" in *--follow*) exit;; *--system*) log=oldest;; *--after-cursor=s=*) log=later;; '
+                          f'*--after-cursor=*) exit 1;; *) log=log;; esac; cat {home}/$log',
             "postmap": 'cp "${1#hash:}" "${1#hash:}.db"',
         }.items():
             (programs / name).write_text(f"#!/bin/sh\n{script}\n")
@@ -408,6 +409,8 @@ class TestProgram:
         lanes = {"acme": {"nexthop": "", "members": [member(NEW, [5, 9], start=day), member(OLD)]}}
         (home / "wanted.json").write_text(json.dumps({"lanes": lanes}))
         self.log(home, 0)
+        for name in ("oldest", "later"):
+            (home / name).write_text("")
         return home
 
     @staticmethod
@@ -432,7 +435,7 @@ class TestProgram:
         assert warmup_node.main([], str(home)) == 1
         assert self.gate(home) == f"{NEW}:"
         assert "by user 1000, and Postfix writes as user 0 or 105" in capsys.readouterr().err
-        assert "--output-fields=SYSLOG_IDENTIFIER,MESSAGE,_UID" in warmup_node.journal(Keeper({}, State()))
+        assert "--output-fields=SYSLOG_IDENTIFIER,MESSAGE,_UID" in warmup_node.show(["x"], "", 0)
 
     def test_where_it_cannot_know_who_postfix_is_nothing_opens(self, home, capsys, monkeypatch):
         monkeypatch.setattr(pwd, "getpwnam", {}.__getitem__)
@@ -523,6 +526,64 @@ class TestProgram:
         # The next start, on the same day, knows it still.
         warmup_node.main([], str(home))
         assert self.gate(home) == f"{OLD}:"
+
+    @pytest.mark.parametrize("cursor", ["--garbage", "x\0y", "\ud800"])
+    def test_a_place_in_the_log_that_is_damaged_is_given_up_once_with_what_was_counted(self, home, capsys, cursor):
+        before = State(counters={f"acme/{NEW}": {self.today(): Day(1)}})
+        text = json.dumps({**json.loads(before.text), "cursor": cursor})
+        (home / "state.json").write_text(text)
+        self.log(home, 3)
+        warmup_node.main([], str(home))
+        (aside,) = home.glob("state.json.damaged-*")
+        assert aside.read_text() == text
+        state = State.read((home / "state.json").read_text())
+        assert (state.cursor, state.counters[f"acme/{NEW}"]) == ("s=2", {self.today(): Day(3)})
+        assert self.gate(home) == f"{OLD}:" and "was damaged" in capsys.readouterr().err
+        warmup_node.main([], str(home))
+        assert len(list(home.glob("state.json.damaged-*"))) == 1 and "was damaged" not in capsys.readouterr().err
+
+    def test_where_the_log_cannot_be_read_at_all_what_was_counted_stays(self, home):
+        text = State("--garbage", {f"acme/{NEW}": {self.today(): Day(1)}}).text
+        (home / "state.json").write_text(text)
+        (home / "log").unlink()
+        assert warmup_node.main([], str(home)) == 1
+        assert (home / "state.json").read_text() == text and not list(home.glob("state.json.damaged-*"))
+
+    @staticmethod
+    def today() -> datetime.date:
+        return Clock().day(time.time())
+
+    def begin(self, home, start: int, oldest: int | None) -> None:
+        """A member whose start is so many days ago, and a log whose oldest line is."""
+        lanes = {"acme": {"nexthop": "", "members": [
+            member(NEW, [5, 9], start=self.today() - datetime.timedelta(days=start)), member(OLD)]}}
+        (home / "wanted.json").write_text(json.dumps({"lanes": lanes}))
+        if oldest is not None:
+            moment = int((time.time() - oldest * 86400) * 1e6)
+            (home / "oldest").write_text(json.dumps({"__CURSOR": "o", "__REALTIME_TIMESTAMP": str(moment)}) + "\n")
+
+    @pytest.mark.parametrize("start, oldest, told", [
+        (1000, 900, "0 of 5 left today, day 1 of 2, begun again: nothing left for 60 days"),
+        (20, 30, "0 of 5 left today, day 1 of 2, not counted on: nothing left for 20 days"),
+        (20, 19, "0 of 9 left today, day 2 of 2, not counted on: nothing left for 19 days"),
+        (20, 10, "0 of any number left today, warm: the schedule is over"),
+        (1, None, "0 of 9 left today, day 2 of 2"),
+        (0, 5, "0 of 5 left today, day 1 of 2"),
+    ])
+    def test_days_that_the_log_has_without_mail_are_no_days_with_mail(self, home, capsys, start, oldest, told):
+        self.begin(home, start, oldest)
+        warmup_node.main([], str(home))
+        assert f"{told}\n" in capsys.readouterr().err
+
+    def test_what_a_new_member_sent_before_is_counted_once_where_others_go_on(self, home):
+        self.begin(home, 3, 30)
+        (home / "state.json").write_text(State("s=9").text)
+        self.log(home, 3)
+        (home / "later").write_text((home / "log").read_text())
+        warmup_node.main([], str(home))
+        state = State.read((home / "state.json").read_text())
+        start = self.today() - datetime.timedelta(days=3)
+        assert (state.cursor, state.counters[f"acme/{NEW}"]) == ("s=2", {start: Day(), self.today(): Day(3)})
 
     def test_the_package_that_is_laid_down_runs_by_itself(self, home, tmp_path):
         package = tmp_path / "program"
