@@ -26,7 +26,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.pools import (
     spread,
     uncapped,
 )
-from ansible_collections.mailfleet.sending.plugins.module_utils.wording import some
+from ansible_collections.mailfleet.sending.plugins.module_utils.wording import many, some
 
 # What Postfix takes for a delivery besides the receiver's time and the pause.
 OVERHEAD = 0.035
@@ -73,7 +73,7 @@ class Share:
 
 @dataclasses.dataclass(frozen=True)
 class Lane:
-    """A provider on one server: the shares of the server's members that have one."""
+    """A provider on one server: the shares of the server's members that have one, of each pool's one at least."""
 
     provider: Provider
     server: str
@@ -266,7 +266,7 @@ def _judge(
     reached = fractions.Fraction(slowest.services, slowest.pause or 1)
     if wanted and reached < wanted * NEAR:
         nearest = f"{slowest.services}/s" if slowest.pause == 1 else f"{slowest.services} in {slowest.pause} s"
-        over = f"{slowest.services} connection{'s' * (slowest.services > 1)} of an address"
+        over = f"{many(slowest.services, 'connection')} of an address"
         text = f"{nearest} is the most that Postfix can keep to over {over}"
         key = "fleet.rate" if provider.fleet_rate and wanted != (provider.rate and provider.rate.fraction) else "rate"
         if provider.sources.get(key.replace(".", "_")) == "inventory":
