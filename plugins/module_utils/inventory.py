@@ -89,6 +89,7 @@ def _server(
 ) -> model.Server:
     """Read a server; ``taken`` says where each address stands that another server, or this one, has."""
     addresses = []
+    bound: dict[str, str] = {}
     for path, item in reader.items(values.get("sending_addresses"), f"{name}: sending_addresses"):
         fields = reader.mapping(item, path, ("address", "helo", "bind", "warmup"), ("address", "helo"))
         address = reader.address(fields["address"], f"{path}.address") if fields.get("address") else ""
@@ -100,6 +101,11 @@ def _server(
         if address in taken:
             expected = f"an address of its own: {taken[address]} has this one"
             reader.note(f"{path}.address", address, expected, "give each server its own addresses")
+        if bind and bind in bound:
+            reader.note(f"{path}.bind", bind, f"an address of its own on {name}: {bound[bind]} is sent from there",
+                        "give each its own, or leave one of them out")
+        if bind:
+            bound.setdefault(bind, f"{path}.address")
         if address:
             taken.setdefault(address, f"{path}.address")
         warming = warmup(reader, fields.get("warmup"), f"{path}.warmup", today)

@@ -17,6 +17,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.reading import R
 
 SERVICE = re.compile(r"[a-z][a-z0-9_-]{0,31}\Z")
 RATE = re.compile(r"([1-9][0-9]{0,6})/(s|m|h|d)\Z")
+LOCAL = re.compile(r"[A-Za-z0-9!$%&'*+/=?^_`{|}~.-]{1,64}\Z")
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 PROVIDER_KEYS = ("name", "domains", "mx", "connections", "messages", "rate", "recipients", "fleet", "family", "tls",
                  "nexthop", "delay")
@@ -237,8 +238,10 @@ def _sender(reader: Reader, path: str, value: t.Any, domains: t.Sequence[str], t
     text = value if isinstance(value, str) else ""
     local, at, domain = text.rpartition("@")
     domain = reader.domain(domain, path) if text else ""
-    if not text:
-        reader.note(path, value, "a domain, or an address of MAIL FROM")
+    # What has another form in a table of Postfix would be a line of it, or the key of a whole domain.
+    if not text or at and not LOCAL.match(local):
+        mend = f"say {domain} for all of it" if domain else ""
+        reader.note(path, value, "a domain, or an address of MAIL FROM", mend)
     elif domain and domain not in domains:
         reader.note(path, value, "a domain of sending_domains, or a bounce domain", nearest(domain, domains))
     sender = f"{local.lower()}{at}{domain}"

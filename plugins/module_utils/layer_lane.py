@@ -179,8 +179,6 @@ def _taking(fleet: Fleet) -> dict[str, str]:
 
 
 def _leaving(lane: Lane, routes: t.Sequence[str]) -> dict[str, str]:
-    first = lane.shares[0].names[0] if lane.shares else "error"
-    closed = "error:5.3.5 no address of this server may send to this provider"
     return {
         "relayhost": "",
         # Notices are the lane's own: it has them signed as the main Postfix does.
@@ -189,7 +187,7 @@ def _leaving(lane: Lane, routes: t.Sequence[str]) -> dict[str, str]:
         "non_smtpd_milters": MILTER.replace("unix:", "unix:/var/spool/postfix/"),
         "transport_maps": "{table:transport}",
         "sender_dependent_default_transport_maps": ", ".join(routes),
-        "default_transport": first if lane.shares else closed,
+        "default_transport": lane.shares[0].names[0],
         "smtp_bind_address_enforce": "yes",
         "smtp_tls_security_level": lane.provider.tls or "may",
         "smtp_tls_CApath": "/etc/ssl/certs",

@@ -145,10 +145,10 @@ def spread(weights: t.Sequence[tuple[int, t.Sequence[str]]], limit: int = 500) -
     common = math.lcm(*(len(services) for _weight, services in weights))
     counts = [(weight * common // len(services), services) for weight, services in weights]
     smallest = math.gcd(*(count for count, _services in counts))
-    entries = tuple(name for count, services in counts for name in services for _each in range(count // smallest))
-    if len(entries) > limit:
-        raise ValueError(f"weights that need {len(entries)} entries of a table, expected at most {limit}")
-    return entries
+    needed = sum(count // smallest * len(services) for count, services in counts)
+    if needed > limit:
+        raise ValueError(f"weights that need {needed} entries of a table, expected at most {limit}")
+    return tuple(name for count, services in counts for name in services for _each in range(count // smallest))
 
 
 def _implied(fleet: Fleet, pool: Pool) -> bool:

@@ -18,7 +18,7 @@ import tempfile
 import typing as t
 from pathlib import Path
 
-from ansible_collections.mailfleet.sending.plugins.module_utils import warmup, warmup_counts, warmup_node
+from ansible_collections.mailfleet.sending.plugins.module_utils import warmup, warmup_counts, warmup_log, warmup_node
 from ansible_collections.mailfleet.sending.plugins.module_utils.owned_files import Owner, hold_folder, write
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_apply import Failed
 from ansible_collections.mailfleet.sending.plugins.module_utils.programs import Programs
@@ -26,7 +26,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.programs import 
 ROOT = Owner(0, 0)
 PROGRAM = "/usr/local/lib/mailfleet"
 PACKAGE = "mailfleet"
-MODULES = (warmup, warmup_counts, warmup_node)
+MODULES = (warmup, warmup_counts, warmup_log, warmup_node)
 NAME = "mailfleet-warmup.service"
 UNIT_FILE = f"/etc/systemd/system/{NAME}"
 WANTED = f"{warmup_node.HOME}/{warmup_node.WANTED}"
@@ -43,7 +43,8 @@ ExecStart=/usr/bin/python3 -B -m {PACKAGE}.warmup_node
 ExecStopPost=/usr/bin/python3 -B -m {PACKAGE}.warmup_node shut
 Restart=always
 RestartSec=5
-# Until it is known that all of it has ended nothing is shut, which systemd in some containers is never told.
+# Until it is known that all of it has ended nothing is shut, which systemd in some containers is never told. To shut
+# all has as long; it waits {warmup_node.HURRY} s for its programs.
 TimeoutStopSec=5
 # It has a second between a line of the log and the next message.
 Nice=-10

@@ -157,7 +157,8 @@ class Reader:
         """A whole number within bounds, which both belong to it."""
         if value is None:
             return default
-        if isinstance(value, str) and value.isdigit():
+        # Digits of other scripts are none for int(), and of very many it makes nothing.
+        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 20:
             value = int(value)
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             self.note(path, value, f"a whole number from {low} to {high}")
@@ -180,8 +181,8 @@ class Reader:
         if value is None:
             return None
         match = DURATION.match(str(value))
-        if not match or isinstance(value, bool):
-            self.note(path, value, "a time such as 1s, 5m or 2h")
+        if not match or isinstance(value, bool) or len(match[1]) > 6:
+            self.note(path, value, "a time such as 1s, 5m or 2h, of at most 6 digits")
             return None
         return match.group(1) + (match.group(2) or "s")
 

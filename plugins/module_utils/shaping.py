@@ -11,8 +11,10 @@ pause carries as many deliveries as it may have processes.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import fractions
+import itertools
 import typing as t
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import Fleet, Provider
@@ -24,6 +26,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.pools import (
     spread,
     uncapped,
 )
+from ansible_collections.mailfleet.sending.plugins.module_utils.wording import many, some
 
 # What Postfix takes for a delivery besides the receiver's time and the pause.
 OVERHEAD = 0.035
@@ -32,6 +35,7 @@ LIFETIME = 5 * DAY  # Postfix' maximal_queue_lifetime in seconds, by default
 # How far below what was asked for the nearest rate may be before it is another one.
 NEAR = fractions.Fraction(9, 10)
 LONGEST_PAUSE = 3600  # seconds
+MOST_SERVICES = 100  # of an address at one provider: each is a process, and a line of master.cf
 EARLY = 2  # how many times faster than evenly over the day an address that is warmed up may send
 
 
@@ -69,7 +73,7 @@ class Share:
 
 @dataclasses.dataclass(frozen=True)
 class Lane:
-    """A provider on one server: the shares of the server's members that have one."""
+    """A provider on one server: the shares of the server's members that have one, of each pool's one at least."""
 
     provider: Provider
     server: str
@@ -110,14 +114,17 @@ def shape(fleet: Fleet, hosted: t.Mapping[str, str] | None = None) -> Shaping:
             continue
         one_place = provider.places == 1 and provider.name not in set((hosted or {}).values())
         usable = [member for member in everywhere if _usable(member, provider)]
+        if wrong := _out_of_reach(provider, usable):
+            mistakes += wrong
+            continue
         shares = _shares(provider, usable, keep=one_place)
         wrong, said = _judge(provider, usable, shares)
-        mistakes += wrong
+        mistakes += [*wrong, *_left_out(provider, everywhere, usable, shares)]
         warnings += [(provider.name, text) for text in said]
         for server in fleet.servers:
             mine = tuple(share for share in shares if share.member.server == server.name)
             lanes.append(Lane(provider, server.name, mine))
-    mistakes += _choices(fleet, lanes)
+    mistakes += [] if mistakes else _choices(fleet, lanes)
     if mistakes:
         raise Mistakes(mistakes)
     warnings += [("", text) for text in _said_of_warming(fleet, {lane.provider.name for lane in lanes})]
@@ -127,11 +134,14 @@ def shape(fleet: Fleet, hosted: t.Mapping[str, str] | None = None) -> Shaping:
 def pace(rate: fractions.Fraction, connections: int) -> tuple[int, int]:
     """Services and their pause in seconds that come nearest to a rate, and never above it.
 
-    :arg rate: messages a second.
+    :arg rate: messages a second, one in ``LONGEST_PAUSE`` at least.
     :arg connections: how many services there may be at most, since each holds a connection; 0 for any number.
     :returns: the number of services and the pause; of those equally near, the fewest services.
+    :raises ValueError: where the rate is lower.
     """
     best = (1, LONGEST_PAUSE)
+    if rate < fractions.Fraction(*best):
+        raise ValueError(f"found a rate of 1 in {float(1 / rate):g} s, expected 1 in {LONGEST_PAUSE} s at least")
     for pause in range(1, LONGEST_PAUSE + 1):
         services = int(rate * pause)
         if connections:
@@ -150,10 +160,11 @@ def _usable(member: Member, provider: Provider) -> bool:
 
 def _shares(provider: Provider, usable: t.Sequence[Member], keep: bool) -> list[Share]:
     """The shares of members in one provider; those for which nothing is left have none."""
-    connections = _parted(provider.fleet_connections, len(usable))
+    connections = dict(zip(_by_turns(usable), _parted(provider.fleet_connections, len(usable)), strict=True))
     found = []
-    senders = len([count for count in connections if count is None or count])
-    for member, part in zip(usable, connections, strict=True):
+    senders = len([count for count in connections.values() if count is None or count])
+    for member in usable:
+        part = connections[member]
         limits = [limit for limit in (provider.connections, part) if limit is not None and limit != 0]
         if part == 0:
             continue
@@ -169,11 +180,63 @@ def _shares(provider: Provider, usable: t.Sequence[Member], keep: bool) -> list[
     return found
 
 
+def _by_turns(found: t.Sequence[Member]) -> list[Member]:
+    """Members in the order in which they get what is parted: one of each pool on each server, then the next of each."""
+    seen: collections.Counter[tuple[str, str]] = collections.Counter()
+    turns = []
+    for member in found:
+        place = member.server, member.pool
+        turns.append((seen[place], member))
+        seen[place] += 1
+    return [member for _turn, member in sorted(turns, key=lambda turn: turn[0])]
+
+
 def _parted(whole: int, parts: int) -> list[int | None]:
     """A number in as many parts, whose sum it is and which differ by one at the most; None each where there is none."""
     if not whole:
         return [None] * parts
     return [whole // parts + (number < whole % parts) for number in range(parts)]
+
+
+def _out_of_reach(provider: Provider, usable: t.Sequence[Member]) -> list[Mistake]:
+    """Rates that are too slow or too fast for services with a pause after each delivery."""
+    found = []
+    path, count = provider.path or provider.name, len(usable)
+    rates = [("rate", provider.rate, 1, "an address")]
+    rates += [("fleet.rate", provider.fleet_rate, count, f"the {count} addresses that share it")] if count else []
+    for key, rate, senders, whose in rates:
+        if rate and rate.fraction / senders < fractions.Fraction(1, LONGEST_PAUSE):
+            found.append(Mistake(f"{path}.{key}", str(rate), f"at least {senders}/h for {whose}, one an hour each",
+                                 f"say {senders}/h, or keep the provider to fewer addresses"))
+        elif rate and rate.fraction / senders > MOST_SERVICES:
+            found.append(Mistake(f"{path}.{key}", str(rate), f"at most {MOST_SERVICES * senders}/s for {whose}",
+                                 f"say {MOST_SERVICES * senders}/s, or limit connections instead"))
+    return found
+
+
+def _left_out(
+    provider: Provider, everywhere: t.Sequence[Member], usable: t.Sequence[Member], shares: t.Sequence[Share]
+) -> list[Mistake]:
+    """Pools of which no address of a server has a share: their mail could not leave, since it leaves from no other."""
+    having = {(share.member.server, share.member.pool) for share in shares}
+    able = {(member.server, member.pool) for member in usable}
+    wanted = dict.fromkeys((member.server, member.pool) for member in everywhere)
+    path = provider.path or provider.name
+    found = []
+    if lacking := [place for place in wanted if place not in able] if shares else []:
+        found.append(Mistake(
+            f"{path}.family", str(provider.family), f"an IPv{provider.family} address in each pool: "
+            f"{_named(lacking)} has none", "leave family out, or add one"))
+    if lacking := [place for place in wanted if place in able and place not in having]:
+        found.append(Mistake(
+            f"{path}.fleet.connections", str(provider.fleet_connections),
+            f"at least {len(able)}, one for each pool on each server: {_named(lacking)} would have none",
+            f"say {len(able)}, or send to it from fewer servers or pools"))
+    return found
+
+
+def _named(places: t.Sequence[tuple[str, str]]) -> str:
+    return some([f"{pool} on {server}" for server, pool in places], 3)
 
 
 def _judge(
@@ -203,7 +266,7 @@ def _judge(
     reached = fractions.Fraction(slowest.services, slowest.pause or 1)
     if wanted and reached < wanted * NEAR:
         nearest = f"{slowest.services}/s" if slowest.pause == 1 else f"{slowest.services} in {slowest.pause} s"
-        over = f"{slowest.services} connection{'s' * (slowest.services > 1)} of an address"
+        over = f"{many(slowest.services, 'connection')} of an address"
         text = f"{nearest} is the most that Postfix can keep to over {over}"
         key = "fleet.rate" if provider.fleet_rate and wanted != (provider.rate and provider.rate.fraction) else "rate"
         if provider.sources.get(key.replace(".", "_")) == "inventory":
@@ -218,17 +281,18 @@ def _judge(
 def _choices(fleet: Fleet, lanes: t.Sequence[Lane]) -> t.Iterator[Mistake]:
     """Pools whose weights cannot be kept to by a choice at random, each once."""
     outlets = [(member, (member.service,)) for server in fleet.servers for member in members(fleet, server)]
-    places = [outlets] + [[(share.member, share.names) for share in lane.shares] for lane in lanes]
-    for pool in fleet.pools:
-        for server in fleet.servers:
+    places = [("", outlets)]
+    places += [(lane.provider.path, [(share.member, share.names) for share in lane.shares]) for lane in lanes]
+    for pool in pools(fleet):
+        for (path, place), server in itertools.product(places, fleet.servers):
+            weights = [(member.weight, names) for member, names in place
+                       if (member.pool, member.server) == (pool.name, server.name)]
             try:
-                for place in places:
-                    weights = [(member.weight, names) for member, names in place
-                               if (member.pool, member.server) == (pool.name, server.name)]
-                    if weights:
-                        spread(weights)
+                spread(weights)
             except ValueError as error:
-                yield Mistake(f"{pool.path}.addresses", str(error), "", "say weights such as 1, 2 and 5")
+                # Of the rest that nobody named only the services of a rate can be too many to choose from.
+                yield (Mistake(f"{pool.path}.addresses", str(error), "", "say weights such as 1, 2 and 5") if pool.path
+                       else Mistake(f"{path}.rate", str(error), "", "ask for a rate that is a whole number a second"))
                 break
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import math
 import re
 import typing as t
 
@@ -28,7 +29,6 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.wording import m
 QUICK, SLOW = 0.0, 2.0
 # What Postfix keeps in its active queue (qmgr_message_active_limit), by default.
 ACTIVE = 20000
-NO_SHARE = "no address"
 Daily = t.Mapping[str, int]  # day -> messages
 
 
@@ -132,8 +132,8 @@ def _of_lane(lane: Lane, lifetime: int, today: datetime.date | None, counters: C
         lane.server,
         tuple(_limits(lane.provider)),
         _share(lane),
-        lane.rate(QUICK) if lane.shares else 0.0,
-        lane.rate(SLOW) if lane.shares else 0.0,
+        lane.rate(QUICK),
+        lane.rate(SLOW),
         _backlog(lane, lifetime, today),
         lifetime=lifetime,
         warmup=tuple(_caps(lane, today, counters)) if today else (),
@@ -169,43 +169,55 @@ def _with_volume(row: Row, daily: Daily, lifetime: int) -> Row:
             continue
         leaves = int(rate * DAY)
         if mean > leaves:
-            after = "at once" if not leaves else f"from day {int(days * leaves / (mean - leaves)) + 1} on"
+            after = int(days * leaves / (mean - leaves)) + 1
             warnings.append(f"mail to {mean:,} recipients a day was seen, and {leaves:,} messages can leave{where}: "
-                            f"{after} mail would wait over {days:g} days (maximal_queue_lifetime) and go back")
+                            f"from day {after} on mail would wait over {days:g} days (maximal_queue_lifetime) and go"
+                            " back")
         else:
             leaves = int(rate * lifetime)
             warnings.append(f"mail to {most:,} recipients was seen on one day, and {leaves:,} messages can leave"
                             f"{where} in {days:g} days (maximal_queue_lifetime): the rest would go back")
         break
+    if not warnings and row.warmup and row.backlog is not None and mean * days > row.backlog:
+        warnings.append(f"mail to {mean:,} recipients a day was seen, and {row.backlog:,} messages can leave in"
+                        f" {days:g} days (maximal_queue_lifetime) while addresses warm up: the rest would go back")
     return dataclasses.replace(row, warnings=(*row.warnings, *warnings))
 
 
 def _caps(lane: Lane, today: datetime.date, counters: Counters) -> t.Iterator[tuple[str, Cap]]:
-    """Today's cap of each address of a lane that is warmed up."""
+    """Today's cap of each member of a lane that is warmed up; of one with two addresses the lesser holds for both."""
     for share in lane.shares:
+        found = []
         for address in share.member.warming:
             if address.warmup:
                 counted = counters.get((lane.provider.name, address.address))
-                found = cap(address.warmup.start, address.warmup.caps, today, counted)
+                most, reason = cap(address.warmup.start, address.warmup.caps, today, counted)
                 name = f" of {address.warmup.name}" if address.warmup.name else ""
-                yield address.address, Cap(found.messages, f"{found.reason}{name}")
+                # The servers count, and this does not know what.
+                known = "" if counted or today <= address.warmup.start else ", if mail left on each day before"
+                found.append(Cap(most, f"{reason}{name}{known}"))
+        if found:
+            least = min(found, key=lambda one: math.inf if one.messages is None else one.messages)
+            yield " and ".join(address.address for address in share.member.warming), least
 
 
 def _backlog(lane: Lane, lifetime: int, today: datetime.date | None) -> int | None:
     """How many messages leave at a slow receiver in a lifetime; None where nothing but its speed limits them."""
     most = [_most(share, lifetime, today) for share in lane.shares]
-    return None if lane.shares and lane.rate(SLOW) is None else int(sum(filter(None, most)))
+    return None if lane.rate(SLOW) is None else int(sum(filter(None, most)))
 
 
 def _most(share: Share, lifetime: int, today: datetime.date | None) -> float:
-    """The same of one share, whose caps may let less out than its pace."""
-    most = (share.rate(SLOW) or 0.0) * lifetime
-    for address in share.member.warming if today else ():
-        if address.warmup and today:
-            days = [cap(address.warmup.start, address.warmup.caps, today + datetime.timedelta(days=behind)).messages
-                    for behind in range(lifetime // DAY)]
-            if None not in days:
-                most = min(most, sum(filter(None, days)))
+    """The same of one share, whose caps may let less out on some days than its pace."""
+    pace = (share.rate(SLOW) or 0.0) * DAY
+    warmups = [address.warmup for address in share.member.warming if address.warmup]
+    if not today or not warmups:
+        return pace * lifetime / DAY
+    most = 0.0
+    for behind in range(lifetime // DAY):
+        day = today + datetime.timedelta(days=behind)
+        caps = [cap(warmup.start, warmup.caps, day).messages for warmup in warmups]
+        most += min([pace, *(float(one) for one in caps if one is not None)])
     return most
 
 
@@ -244,7 +256,7 @@ def _share(lane: Lane) -> str:
         said[each] = said.get(each, 0) + 1
     return "; ".join(
         f"{many(count, 'address', 'addresses')}{', each' if count > 1 else ''} with {each}"
-        for each, count in said.items()) or NO_SHARE
+        for each, count in said.items())
 
 
 def _said(row: Row) -> t.Iterator[tuple[str, str]]:
@@ -252,8 +264,6 @@ def _said(row: Row) -> t.Iterator[tuple[str, str]]:
     of = f" to {row.each}" if row.each else ""
     if row.share:
         yield "share", row.share
-    if row.share == NO_SHARE:
-        return
     unit = _unit(row.rate if row.rate is not None else row.slow)
     slow = "" if row.slow is None else f"{_rate(row.slow, unit)} where it takes {SLOW:g} s for a message"
     if row.rate is None:

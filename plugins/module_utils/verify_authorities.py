@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.agreement import LET_ASK
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
@@ -14,6 +14,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.lookup_delegatio
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup_silence import CUT_OFF
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Kind
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict
+from ansible_collections.mailfleet.sending.plugins.module_utils.wording import some
 
 CHECK = "name servers"
 EVERY = "all authoritative servers"  # the subject of what is said of all of them
@@ -37,14 +38,14 @@ def _cut_off(lookup: Lookup) -> list[Verdict]:
 
 def _of_zone(found: Delegation) -> Iterator[Verdict]:
     """Yield the verdicts on whom a zone names, and whom the zone above it leads receivers to."""
-    zone, own = found.own.zone, _enumerated(found.own.names)
+    zone, own = found.own.zone, some(found.own.names, NAMED)
     for host, target in found.own.aliases:
         yield Verdict(CHECK, (zone,), Status.WARN, f"NS {host}, an alias of {target}", "NS with the name of a host",
                       "a NS record must not name an alias (RFC 2181, 10.3): many resolvers do not ask it",
                       f"publish {zone} NS {target} instead of {host}", f"A and AAAA {host}")
     if causes := [*_causes(found)]:
         yield Verdict(CHECK, (zone,), Status.UNKNOWN if found.silent else Status.WARN,
-                      f"{found.parent} delegates to {_enumerated(found.names)}", f"as {zone} itself says: {own}",
+                      f"{found.parent} delegates to {some(found.names, NAMED)}", f"as {zone} itself says: {own}",
                       f"{'; '.join(causes)} (RFC 1034, 4.2.2)",
                       f"have the registrar, or whoever keeps {found.parent}, delegate {zone} to {own} and to no others",
                       found.said.source)
@@ -65,15 +66,9 @@ def _causes(found: Delegation) -> Iterator[str]:
         return
     own, parent = found.own, found.parent
     if more := [name for name in found.names if name not in own.names]:
-        yield f"{parent} leads receivers to {_enumerated(more)} too, which the zone does not name"
+        yield f"{parent} leads receivers to {some(more, NAMED)} too, which the zone does not name"
     if less := [name for name in own.names if name not in found.names]:
-        yield f"the zone names {_enumerated(less)}, which {parent} does not"
+        yield f"the zone names {some(less, NAMED)}, which {parent} does not"
     for host, address in found.astray[:NAMED]:
         yield f"{parent} has {host} at {address} (glue), which the name does not lead to"
     yield from (str(outcome) for outcome in found.silent[:NAMED])
-
-
-def _enumerated(names: Iterable[str]) -> str:
-    names = list(names)
-    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more

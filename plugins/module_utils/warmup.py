@@ -70,14 +70,11 @@ def cap(
     """
     if today < start:
         return Cap(0, f"begins on {start}")
-    known = min(counters) if counters else today
-    done, idle, held = 0, 0, ""
-    day = start
+    day = max(start, min(today, *counters) if counters else today)
+    done, idle, held = (day - start).days, 0, ""
     while day < today:
         found = (counters or {}).get(day, Day())
-        if day < known:
-            done += 1
-        elif not found.messages:
+        if not found.messages:
             idle += 1
             if idle >= IDLE:
                 done, held = 0, ""

@@ -18,17 +18,58 @@ import typing as t
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.warmup import Day
 
-# What smtp(8) logs of a recipient. A recipient, and the receiver's answer, may hold anything, a line like it as well.
-LINE = re.compile(
-    r">, relay=([^,]+), (?:conn_use=\d+, )?delay=[\d.]+, delays=[\d./]+, dsn=\d\.\d+\.\d+,"
-    r" status=(sent|deferred|bounced) "
-)
+# What smtp(8) logs of a recipient. Both he and the receiver's answer, which is last, may hold anything, a line like it
+# as well. So it is read from its begin: an address is logged as RFC 5321 has it (info_log_address_format), where a ">"
+# stands in a quoted string only, and the first words behind it are Postfix' own.
+ADDRESS = r'<(?:"(?:[^"\\]|\\.)*")?[^"<>\s]*>'
+WORDS = r", relay=([^,]+), (?:conn_use=\d+, )?delay=[^,]+, delays=[^,]+, dsn=[\d.]+, status=(\w+) "
+BEGIN = re.compile(r"\w+: to=<")
+LINE = re.compile(rf"\w+: to={ADDRESS},(?: orig_to={ADDRESS},)?{WORDS[1:]}")
+# For addresses of another form: it is not known which of the words are the recipient's, but that some are Postfix'.
+ANY = re.compile(f">{WORDS}")
 VERSION = 1
 FIRST = datetime.date(1970, 1, 1)
 
 
 class Damaged(ValueError):
     """Counters that cannot be read; the text says what is wrong with them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A line of the log: its place, its moment in seconds, the service's name, the line, and the user who wrote it.
+
+    The name is what the writer says. The user is the kernel's word, a number; empty where it is not known.
+    """
+
+    cursor: str
+    moment: float
+    name: str
+    message: str
+    user: str
+
+
+def entry(line: bytes) -> Entry:
+    """Read an entry as ``journalctl --output=json`` writes it; what it lacks, or has more than once, is empty.
+
+    :raises ValueError: where it is none, with a place and a moment.
+    """
+    try:
+        found = json.loads(line)
+        cursor, moment = _text(found["__CURSOR"]), int(found["__REALTIME_TIMESTAMP"]) / 1e6
+    except (KeyError, TypeError, ArithmeticError, RecursionError) as error:
+        raise ValueError(f"no entry of the log: {error!r}") from error
+    name, message, user = (_field(found.get(key)) for key in ("SYSLOG_IDENTIFIER", "MESSAGE", "_UID"))
+    return Entry(cursor, moment, name, message, user)
+
+
+def _field(value: t.Any) -> str:
+    """A field of an entry. What is no UTF-8 comes as numbers, and what is there more than once as a list of all."""
+    try:
+        return value if isinstance(value, str) else bytes(value if isinstance(value, list) else []).decode(
+            "utf-8", "replace")
+    except (TypeError, ValueError):
+        return ""
 
 
 def outcome(message: str) -> str:
@@ -38,7 +79,11 @@ def outcome(message: str) -> str:
     :returns: C(sent), C(deferred) or C(bounced), a field of Day; empty for other lines, and for a message that reached
         no host of the provider, of which the provider knows nothing.
     """
-    found = LINE.findall(message)
+    if not BEGIN.match(message):
+        return ""
+    whole = LINE.match(message)
+    found = [(relay, status) for relay, status in ([whole.groups()] if whole else ANY.findall(message))
+             if status in Day._fields]
     if all(relay == "none" for relay, _status in found):
         return ""
     return t.cast(str, found[0][1])

@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import functools
 import json
 import os
 import selectors
@@ -25,63 +26,49 @@ import subprocess
 import sys
 import time
 import typing as t
+from concurrent.futures import ThreadPoolExecutor
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.warmup import Cap, Day, cap, gate
 from ansible_collections.mailfleet.sending.plugins.module_utils.warmup_counts import (
     Clock,
     Damaged,
+    Entry,
     State,
+    entry,
     outcome,
     put,
 )
+from ansible_collections.mailfleet.sending.plugins.module_utils.warmup_log import Failed, oldest, read, show, writers
 
 HOME = "/var/lib/mailfleet/warmup"
 SPOOL = "/var/spool"
 WANTED = "wanted.json"
 KEPT = "state.json"
 SAVE = 15  # seconds after which what was counted is on the disk at the latest; what was not is counted again
+PATIENCE = 60  # seconds that a program has
+# Where all is shut, systemd ends it after TimeoutStopSec of the unit, a python3 and the last file among that.
+HURRY = 3
 BEHIND = 60  # days of the log that are counted where no counters are left
-
-
-class Failed(RuntimeError):
-    """A program that did not do what it was told."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Entry:
-    """A line of the log: its place, its moment in seconds, the service's name, and the line."""
-
-    cursor: str
-    moment: float
-    name: str
-    message: str
-
-
-def entry(line: bytes) -> Entry:
-    """Read an entry as ``journalctl --output=json`` writes it; raises ValueError where it is none."""
-    try:
-        found = json.loads(line)
-        message = found["MESSAGE"]
-        # What is no UTF-8 comes as numbers.
-        text = message if isinstance(message, str) else bytes(message or []).decode("utf-8", "replace")
-        return Entry(found["__CURSOR"], int(found["__REALTIME_TIMESTAMP"]) / 1e6, found["SYSLOG_IDENTIFIER"], text)
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"no entry of the log: {error!r}") from error
 
 
 def _read(path: str) -> str | None:
     try:
-        with open(path, encoding="utf-8") as file:
+        # A table that is no text is one that differs; a process may have any bytes for a name.
+        with open(path, encoding="utf-8", errors="replace") as file:
             return file.read()
     except FileNotFoundError:
         return None
 
 
-def run_program(command: list[str]) -> None:
-    """Run a program; raises Failed where it fails."""
-    done = subprocess.run(  # pylint: disable=ansible-bad-function
-        command, capture_output=True, text=True, check=False, timeout=60, stdin=subprocess.DEVNULL
-    )
+def run_program(command: list[str], seconds: float = PATIENCE) -> None:
+    """Run a program; raises Failed where it fails, or takes longer than so many seconds."""
+    try:
+        done = subprocess.run(  # pylint: disable=ansible-bad-function
+            command, capture_output=True, text=True, errors="replace", check=False, timeout=seconds,
+            stdin=subprocess.DEVNULL
+        )
+    except subprocess.SubprocessError as error:
+        raise Failed(str(error)) from error
     if done.returncode:
         raise Failed(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip() or done.returncode}")
 
@@ -89,9 +76,14 @@ def run_program(command: list[str]) -> None:
 def reload_lane(lane: str, spool: str = SPOOL, processes: str = "/proc") -> None:
     """Do what ``postfix reload`` does, which would need more rights: tell the lane's master(8), where it runs.
 
-    systemd would do it too, for those only who may do everything (CAP_SYS_ADMIN).
+    systemd would do it too, for those only who may do everything (CAP_SYS_ADMIN). Raises Failed where it is not known
+    who that is.
     """
-    pid = int(_read(f"{spool}/postfix-{lane}/pid/master.pid") or 0)
+    path = f"{spool}/postfix-{lane}/pid/master.pid"
+    try:
+        pid = int(_read(path) or 0)
+    except ValueError as error:
+        raise Failed(f"{path}: {error}, where the number of a process was expected; restart postfix-{lane}") from error
     # A file that outlived its master may name anybody.
     if pid and _read(f"{processes}/{pid}/comm") == "master\n":
         os.kill(pid, signal.SIGHUP)
@@ -102,6 +94,7 @@ class Keeper:
     """The lanes of a node with what was counted.
 
     ``run`` runs a program, ``reload`` has a lane's queue manager look anew at what it has; both raise Failed.
+    ``trusted`` are the users whose lines count, by their numbers.
     """
 
     lanes: t.Mapping[str, t.Mapping[str, t.Any]]
@@ -110,7 +103,9 @@ class Keeper:
     home: str = HOME
     run: t.Callable[[list[str]], None] = run_program
     reload: t.Callable[[str], None] = reload_lane
+    trusted: t.Collection[str] = ("0",)
     dirty: bool = False
+    doubted: bool = False
 
     def __post_init__(self) -> None:
         self.known = {
@@ -126,11 +121,32 @@ class Keeper:
         today = self.clock.day(time.time())
         return self.clock.begins(max(min(starts, default=today), today - datetime.timedelta(days=BEHIND)))
 
+    @property
+    def fresh(self) -> list[str]:
+        """The names in the log of those of whom nothing was counted yet."""
+        return [name for name, key in self.known.items() if not self.state.counters.get(key)]
+
+    def begin(self, names: t.Collection[str], moment: float) -> None:
+        """Know of names in the log from when on nothing but what was counted left: since the log's oldest moment."""
+        first = max(self.clock.day(moment), self.clock.day(self.since))
+        for lane, member in self._warming():
+            key = f"{lane}/{member['service']}"
+            if any(self.known[name] == key for name in names):
+                start = min(datetime.date.fromisoformat(each["start"]) for each in member["warmups"])
+                self.state.add(key, max(start, first))
+                self.dirty = True
+
     def take(self, found: Entry) -> None:
-        """Count a line of the log."""
+        """Count a line of the log, where Postfix wrote it."""
         self.state.cursor, self.dirty = found.cursor, True
-        if found.name in self.known and (result := outcome(found.message)):
+        if found.name not in self.known or not (result := outcome(found.message)):
+            return
+        if found.user in self.trusted:
             self.state.add(self.known[found.name], self.clock.day(found.moment), result)
+        elif not self.doubted:
+            self.doubted = True  # whoever writes such lines writes many
+            say(f"a line of {found.name} is not counted: it is by user {found.user or 'unknown'}, and Postfix writes "
+                f"as user {' or '.join(sorted(self.trusted))}")
 
     def keep(self, now: float) -> None:
         """Let send who may at a moment, and nobody else."""
@@ -145,12 +161,18 @@ class Keeper:
 
     def shut(self) -> None:
         """Let nobody send, in whatever lane that can be done; raises Failed where it cannot in all of them."""
-        wrong = []
-        for lane in self.lanes:
+        today = self.clock.day(time.time())
+
+        def one(lane: str) -> str:
             try:
-                self._set(lane, {}, self.clock.day(time.time()))
+                self._set(lane, {}, today)
             except (Failed, OSError) as error:
-                wrong.append(str(error))
+                return f"{lane}: {error}"
+            return ""
+
+        # All at once: a lane that has to be waited for takes none of the time that the others have.
+        with ThreadPoolExecutor(max(1, len(self.lanes))) as lanes:
+            wrong = [told for told in lanes.map(one, self.lanes) if told]
         if wrong:
             raise Failed("; ".join(wrong))
 
@@ -212,28 +234,49 @@ class Keeper:
                 for member in wanted["members"] if member["warmups"]]
 
 
-def journal(keeper: Keeper) -> list[str]:
-    """The command that shows the log from where it was read last."""
-    place = f"--after-cursor={keeper.state.cursor}" if keeper.state.cursor else f"--since=@{keeper.since}"
-    names = [f"--identifier={name}" for name in keeper.known]
-    fields = "--output-fields=SYSLOG_IDENTIFIER,MESSAGE"
-    return ["journalctl", "--quiet", "--no-pager", "--all", "--output=json", fields, place, *names]
-
-
 def catch_up(keeper: Keeper) -> None:
-    """Count what the log has by now; raises Failed where it cannot be read."""
-    with subprocess.Popen(  # pylint: disable=ansible-bad-function
-        journal(keeper), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL
-    ) as reader:
-        for line in t.cast("t.IO[bytes]", reader.stdout):
-            keeper.take(entry(line))
-    if reader.returncode:
-        raise Failed(f"journalctl ended with status {reader.returncode}")
+    """Count what the log has by now; raises Failed where it cannot be read.
+
+    Of members of whom nothing was counted yet it is read from as far back as it goes. A day without lines there is one
+    on which nothing left from them.
+    """
+    state, fresh, last = keeper.state, keeper.fresh, 0.0
+    if fresh and state.cursor:
+        cursor = state.cursor
+        for found in read(show(fresh, "", keeper.since)):
+            keeper.take(found)
+            last = found.moment
+        state.cursor = cursor
+    for found in read(show(keeper.known, state.cursor, keeper.since)):
+        state.cursor = found.cursor
+        if found.name not in fresh or found.moment > last:
+            keeper.take(found)
+    if fresh:
+        keeper.begin(fresh, oldest())
+
+
+def begun(lanes: t.Mapping[str, t.Any], clock: Clock, home: str) -> Keeper:
+    """A keeper who has counted what the log has; raises Failed where it cannot be read.
+
+    Where it can be read from its begin only, and not from the place that was kept, that place is damaged.
+    """
+    trusted = writers()
+    keeper = Keeper(lanes, kept(home, clock), clock, home, trusted=trusted)
+    cursor = keeper.state.cursor
+    try:
+        catch_up(keeper)
+    except (Failed, ValueError) as error:
+        if not cursor or keeper.state.cursor != cursor:
+            raise
+        keeper = Keeper(lanes, State(closed=clock.day(time.time())), clock, home, trusted=trusted)
+        catch_up(keeper)
+        aside(home, error)
+    return keeper
 
 
 def follow(keeper: Keeper) -> None:
     """Count what comes to the log, and keep the caps; it ends by an error only."""
-    command = [*journal(keeper), "--follow", "--no-tail"]
+    command = [*show(keeper.known, keeper.state.cursor, keeper.since), "--follow", "--no-tail"]
     with subprocess.Popen(  # pylint: disable=ansible-bad-function
         command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL
     ) as reader:
@@ -269,11 +312,17 @@ def kept(home: str, clock: Clock) -> State:
     except FileNotFoundError:
         return State()
     except (Damaged, UnicodeDecodeError) as error:
-        aside = f"{path}.damaged-{int(time.time())}"
-        os.replace(path, aside)
-        say(f"{path} was damaged ({error}); it is kept as {aside}. Nothing leaves today from addresses that are warmed "
-            "up; what was counted before is counted again as far as the log goes")
+        aside(home, error)
         return State(closed=clock.day(time.time()))
+
+
+def aside(home: str, error: Exception) -> None:
+    """Keep damaged counters under another name."""
+    path = os.path.join(home, KEPT)
+    beside = f"{path}.damaged-{int(time.time())}"
+    os.replace(path, beside)
+    say(f"{path} was damaged ({error}); it is kept as {beside}. Nothing leaves today from addresses that are warmed "
+        "up; what was counted before is counted again as far as the log goes")
 
 
 def ready() -> None:
@@ -290,28 +339,57 @@ def say(text: str) -> None:
     sys.stderr.flush()
 
 
+def wanted(path: str, clock: Clock) -> dict[str, t.Any]:
+    """The lanes that are to be kept, as ``Keeper`` takes them; raises Failed where a file does not say them."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            lanes = json.load(file)["lanes"]
+        keeper = Keeper(lanes, State(), clock)
+        if not keeper.known or keeper.since < 0:
+            raise ValueError("no address that warms up since 1970")
+        for lane in lanes.values():
+            gate(lane["members"], lane["nexthop"], {})
+    except (OSError, LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError) as error:
+        raise Failed(f"{path}: {error!r}, where lanes with their members were expected; run the playbook, which writes "
+                     "it anew") from error
+    return t.cast("dict[str, t.Any]", lanes)
+
+
+def shut(home: str, clock: Clock) -> None:
+    """Let nobody send from an address that is warmed up; raises Failed where that cannot be done in all lanes."""
+    try:
+        lanes = wanted(os.path.join(home, WANTED), clock)
+    except Failed as error:
+        say(f"{error}; until then all mail of these lanes waits")
+        # Of a lane without members the table is empty, and what it does not know waits by the lane's default_transport.
+        lanes = {each.name: {"nexthop": "", "members": []} for each in os.scandir(home) if each.is_dir()}
+    quick = functools.partial(run_program, seconds=HURRY)
+    keeper = Keeper(lanes, kept(home, clock), clock, home, quick, reload_lane)
+    try:
+        keeper.shut()
+    finally:
+        keeper.save()
+
+
 def main(arguments: t.Sequence[str], home: str = HOME) -> int:
     """Keep the caps; with C(shut) shut all and end, with C(judge) only read what is wanted, from the file behind it."""
-    with open(arguments[1] if arguments[:1] == ["judge"] else os.path.join(home, WANTED), encoding="utf-8") as file:
-        lanes = json.load(file)["lanes"]
     begin, length = map(int, os.environ.get("MAILFLEET_DAY", "0 86400").split())
     clock = Clock(begin, length)
-    if arguments[:1] == ["judge"]:
-        keeper = Keeper(lanes, State(), clock, home)
-        return 0 if keeper.known and keeper.since >= 0 else 1
     try:
-        keeper = Keeper(lanes, kept(home, clock), clock, home)
-        if arguments[:1] == ["shut"]:
-            keeper.shut()
-            keeper.save()
+        if arguments[:1] == ["judge"]:
+            wanted(arguments[1], clock)
             return 0
-        catch_up(keeper)
+        if arguments[:1] == ["shut"]:
+            shut(home, clock)
+            return 0
+        keeper = begun(wanted(os.path.join(home, WANTED), clock), clock, home)
         keeper.keep(time.time())
         keeper.save()
         ready()
         follow(keeper)
     except (Failed, OSError, ValueError) as error:
-        say(f"{error}; nothing leaves from addresses that are warmed up until this is mended")
+        say(str(error) if arguments[:1] == ["judge"] else
+            f"{error}; nothing leaves from addresses that are warmed up until this is mended")
     return 1
 
 

@@ -62,8 +62,12 @@ def way(server: str, domain: str) -> str:
 
 def test_what_was_observed_is_told_and_kept(fleet):
     told = fleet.observed.output
-    assert f"  orange       3  {CUSTOMER}, orange.fr, wanadoo.fr\n" in told
-    assert fleet.kept()["domains"]["wanadoo.fr"]["mx"] == ["mx.orange.fr"]
+    # Others may be in the log of what was sent before.
+    found = re.search(r"^  orange +([0-9]+)  (.+)$", told, re.MULTILINE)
+    known = {CUSTOMER, "orange.fr", "wanadoo.fr"}
+    assert found and int(found[1]) >= len(known), told
+    assert known <= set(found[2].split(", ")) or found[2].endswith(" more"), told
+    assert all(fleet.kept()["domains"][domain]["mx"] == ["mx.orange.fr"] for domain in known)
     for server in lab.SERVERS:
         assert f"  {server}: " in told and f"  {server}: not read" not in told
 

@@ -163,18 +163,22 @@ def test_what_is_put_off_comes_later(measured):
 
 @pytest.mark.parametrize("address", WEIGHTS)
 def test_a_pool_spreads_its_mail_by_its_weights(measured, address):
-    """Within three standard deviations of a binomial distribution, over all cases that give each address a share."""
+    """Within three standard deviations of a binomial distribution, over all cases that give each address a share.
+
+    What waits while a lane is reloaded is chosen anew. It waits for the address that has most of the mail, and some of
+    it then goes to the others: that case is another distribution.
+    """
+    cases = [case for case in CASES if case.name not in ("few-connections", "recipients", "reloaded")]
     server = next(name for name, own in lab.SERVERS.items() if address[:-1] == own[:-1])
     own = [each for each in WEIGHTS if each[:-1] == address[:-1]]
     counts = collections.Counter(
         event.peer
-        for case in CASES
-        if case.name not in ("few-connections", "recipients")
+        for case in cases
         for event in measured.events[case.name]
         if event.kind == MESSAGE
     )
     total = sum(counts[each] for each in own)
-    assert total == sum(case.count(server) for case in CASES if case.name not in ("few-connections", "recipients"))
+    assert total == sum(case.count(server) for case in cases)
     share = WEIGHTS[address]
     assert abs(counts[address] - share * total) <= 3 * math.sqrt(total * share * (1 - share)), counts
 

@@ -72,7 +72,11 @@ def shown(item):
             return item.preference, labels(item.exchange)
         case "SOA":
             return item.minimum
-    return b"".join(item.strings)
+    said = b"".join(item.strings)
+    try:
+        return said.decode("utf-8")
+    except UnicodeDecodeError:
+        return said.decode("latin-1")
 
 
 def as_dnspython(wire):
@@ -96,27 +100,11 @@ def as_ours(wire):
     for section in (message.answer, message.authority, message.additional):
         sections.append(found := {})
         for owner, rdtype, ttl, value in section:
-            if isinstance(value, str) and rdtype in (dns_message.TXT, dns_message.SPF):
-                try:
-                    value = value.encode("latin-1") if not value.isascii() and _is_latin(value) else value.encode()
-                except UnicodeEncodeError:
-                    value = value.encode()
             # Of a type that stands alone the last one counts.
             alone = rdtype in (dns_message.CNAME, dns_message.DNAME, dns_message.SOA)
             least, values = found.get((owner, rdtype), (ttl, set()))
             found[owner, rdtype] = min(least, ttl), {value} if alone else values | {value}
     return message.rcode, [message.question] if message.question else [], sections
-
-
-def _is_latin(value):
-    """Return whether a text was read as Latin-1, since its bytes are no UTF-8."""
-    try:
-        value.encode("latin-1").decode("utf-8")
-    except UnicodeDecodeError:
-        return True
-    except UnicodeEncodeError:
-        return False
-    return False
 
 
 ERRORS = st.lists(st.tuples(st.integers(0, 40), st.text(max_size=9).filter(lambda said: "\0" not in said)), max_size=2)

@@ -79,13 +79,6 @@ class TestProviders:
         assert [each.share.split(" at")[0] for each in made.rows] == [
             "1 address with 3 connections", "1 address with 2 connections"]
 
-    def test_a_server_without_a_share_is_told(self):
-        made = plan({"name": "acme", "domains": ["acme.test"], "fleet": {"connections": 1}})
-        assert row(made, "mta2").share == "no address" and row(made, "mta2").rate == 0
-        said = fleet_plan.text(made)
-        assert "  on mta2\n    share    no address\n  on all" in said
-        assert "! 1 of 2 addresses have no connection left to them" in said
-
     def test_the_rate_is_the_one_that_lanes_have(self):
         made = plan({**ACME, "rate": "2/s"}, pools=[BULK])
         assert row(made).rate == pytest.approx(6 / (1 + OVERHEAD))
@@ -154,11 +147,6 @@ class TestVolume:
     def test_one_day_may_be_too_much(self):
         (said,) = self.warnings(*[0] * 29, 30000)
         assert "mail to 30,000 recipients was seen on one day, and 11,9" in said and "can leave in 5 days" in said
-
-    def test_a_server_that_may_send_nothing_is_warned_of_at_once(self):
-        nothing = {"name": "acme", "domains": ["acme.test"], "fleet": {"connections": 1}}
-        made = plan(nothing, observed=days("acme", 5, server="mta2"))
-        assert any("5 recipients a day was seen, and 0 messages can leave: at once" in said for said in made.warnings)
 
     def test_days_without_mail_count(self):
         observed = Observations("2026-11-28", {}, {"mta1": {"2026-11-01": {"free": 10}, "2026-11-02": {"-": 3}}})

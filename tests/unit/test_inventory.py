@@ -347,3 +347,21 @@ def test_junk_is_a_mistake_and_not_a_traceback(name, junk):
         read_fleet(VARIABLES, {"mta1": {"sending_addresses": junk}})
     except Mistakes:
         pass
+
+
+def test_two_addresses_of_a_server_are_not_sent_from_one():
+    def change(_variables, hosts):
+        hosts["mta1"]["sending_addresses"].append(
+            {"address": "198.51.100.11", "helo": "mta1b.example.com", "bind": "198.51.100.10"})
+
+    found = mistakes(change)
+    assert "an address of its own on mta1: mta1: sending_addresses[0].address is sent from there" in found[
+        "mta1: sending_addresses[2].bind"]
+
+
+@pytest.mark.parametrize("sender", ["@example.us", "a b@example.us", "a#\n@example.us"])
+def test_a_sender_that_would_be_another_line_of_a_table(sender):
+    def change(variables, _hosts):
+        variables["sending_pools"] = [{"name": "bulk", "senders": [sender], "addresses": ["198.51.100.10"]}]
+
+    assert "a domain, or an address of MAIL FROM" in mistakes(change)["sending_pools[0].senders[0]"]

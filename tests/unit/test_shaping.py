@@ -54,6 +54,11 @@ def told(*providers, pools=()) -> dict[str, str]:
 
 
 class TestPace:
+    @pytest.mark.parametrize("rate", [Fraction(1, 3601), Fraction(1, 86400)])
+    def test_below_one_in_the_longest_pause_there_is_none(self, rate):
+        with pytest.raises(ValueError, match="expected 1 in 3600 s at least"):
+            pace(rate, 0)
+
     @given(st.fractions(min_value=Fraction(1, 3600), max_value=50, max_denominator=3600), st.integers(0, 30))
     def test_it_is_never_above_the_rate_and_never_over_the_connections(self, rate, connections):
         services, pause = pace(rate, connections)
@@ -77,7 +82,7 @@ class TestShares:
         found = shares(fleet(acme(connections=3), pools=[BULK]))
         assert {(share.services, share.processes) for share in found} == {(1, 3)}
 
-    @given(st.integers(1, 40))
+    @given(st.integers(4, 40))
     def test_shares_of_the_fleet_sum_to_no_more_than_its_limit(self, limit):
         made = shares(fleet(acme(connections=8, fleet={"connections": limit}), pools=[BULK]))
         assert sum(share.connections for share in made) == limit
@@ -93,13 +98,16 @@ class TestShares:
         assert sum(Fraction(share.services, share.pause) for share in made) == 1
 
     def test_addresses_for_which_nothing_is_left_send_nothing(self):
-        made = shape(fleet(acme(fleet={"connections": 2}), pools=[BULK]))
-        assert sum(len(lane.shares) for lane in made.lanes) == 2
-        assert made.warnings == (("acme", "3 of 5 addresses have no connection left to them, and send nothing to it"),)
+        made = shape(fleet(acme(fleet={"connections": 4}), pools=[BULK]))
+        # Each pool has one on each server before any has a second one.
+        assert [(share.member.server, share.member.pool) for lane in made.lanes for share in lane.shares] == [
+            ("mta1", "bulk"), ("mta1", "rest"), ("mta2", "bulk"), ("mta2", "rest")]
+        assert made.warnings == (("acme", "1 of 5 addresses have no connection left to them, and send nothing to it"),)
 
     def test_only_addresses_of_the_family_that_the_provider_takes(self):
-        made = shares(fleet(acme(connections=1, family=6), pools=[BULK]))
-        assert [share.member.helo for share in made] == ["mta1.example.com"]
+        hosts = {"mta1": [("198.51.100.10", "mta1"), ("2001:db8::10", "mta1")]}
+        (share,) = shares(fleet(acme(connections=1, family=6), hosts=hosts))
+        assert share.member.helo == "mta1.example.com" and share.member.address(6)
 
     def test_connections_are_kept_for_one_next_hop_only(self):
         limit = {"connections": 2, "messages": 20}
@@ -122,6 +130,14 @@ class TestMistakes:
         ({"connections": None}, "sending_providers[0]", "connections, messages, rate"),
         ({"delay": "1s", "messages": 5}, "sending_providers[0].messages", "say rate: 1/s instead of delay"),
         ({"connections": 2, "rate": "10/s"}, "sending_providers[0].rate", "2/s is the most"),
+        ({"rate": "10/d"}, "sending_providers[0].rate", "at least 1/h for an address"),
+        ({"fleet": {"rate": "1/h"}}, "sending_providers[0].fleet.rate", "at least 2/h for the 2 addresses"),
+        ({"rate": "9999999/s"}, "sending_providers[0].rate", "at most 100/s for an address"),
+        ({"fleet": {"connections": 1}}, "sending_providers[0].fleet.connections",
+         "1 | at least 2, one for each pool on each server: rest on mta2 would have none | say 2"),
+        ({"connections": "²"}, "sending_providers[0].connections", "a whole number"),
+        ({"connections": "9" * 5000}, "sending_providers[0].connections", "a whole number"),
+        ({"delay": "99999999999d"}, "sending_providers[0].delay", "at most 6 digits"),
         ({"connections": 2, "fleet": {"connections": 99}}, "sending_providers[0].fleet.connections", "at most 4"),
         ({"family": 5}, "sending_providers[0].family", "one of 4, 6"),
         ({"nexthop": "acme.example"}, "sending_providers[0].nexthop", "one of its domains"),

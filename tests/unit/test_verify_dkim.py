@@ -267,9 +267,9 @@ def test_waiting_ends_with_the_time(servers):
     run = servers({OWNER: {"TXT": ["v=DKIM1; p="]}})
     keys = [Key("example.com", "m1", PUBLIC), Key("example.com", "m2", PUBLIC), Key("example.com", "m1", PUBLIC)]
     began = time.monotonic()
-    waiting = Waiting(0.4)
+    waiting = Waiting(0.9)  # enough for a first try on a busy machine, and less than the pause behind it
     found = verify_dkim(run.lookup, keys, "yes", waiting)
-    assert 0.4 < time.monotonic() - began < 1
+    assert 0.9 < time.monotonic() - began < 1.5
     assert [verdict.status for verdict in found.verdicts] == [Status.FAIL, Status.ABSENT]
     assert [item["asked"] for item in waiting.told] == [2, 2] and waiting.told[-1]["waiting"] == [
         f"{OWNER}.",

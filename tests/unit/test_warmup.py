@@ -90,6 +90,20 @@ class TestCap:
     def test_what_was_before_the_first_counter_counts_as_the_schedule_says(self):
         assert cap(START, CAPS, on(3), {on(3): Day()}) == (500, "day 4 of 5")
 
+    def test_a_start_long_ago_costs_no_more_than_what_was_counted(self):
+        asked = []
+
+        class Counters(dict):
+            def get(self, day, default=None):
+                asked.append(day)
+                return super().get(day, default)
+
+        first = datetime.date(1, 1, 1)
+        for counters in ({on(3): Day()}, {on(4): Day()}, {on(2): GOOD, on(3): GOOD}):
+            assert cap(first, CAPS, on(3), Counters(counters)).messages is None
+        assert cap(first, CAPS, first + datetime.timedelta(days=2), Counters({on(3): GOOD})).messages == CAPS[2]
+        assert asked == [on(2)]
+
     @pytest.mark.parametrize("found, over", [
         (Day(sent=9, bounced=1), ""),
         (Day(sent=49, deferred=1), ""),

@@ -2,42 +2,23 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The program that keeps caps on a node: what it counts, what it opens and shuts, and when it gives up."""
+"""The program that keeps caps on a node: what it opens and shuts, and when."""
 
 from __future__ import annotations
 
 import datetime
-import json
-import os
-import signal
-import subprocess
-import sys
+import re
 import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from warming import NEW, NOW, OLD, TODAY, line, member
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import postfix_warmup, warmup_node
 from ansible_collections.mailfleet.sending.plugins.module_utils.warmup import WAITING, Day
-from ansible_collections.mailfleet.sending.plugins.module_utils.warmup_counts import Clock, Damaged, State, outcome
-from ansible_collections.mailfleet.sending.plugins.module_utils.warmup_node import Entry, Failed, Keeper
-
-NOW = 1764000000 + 365 * 86400
-TODAY = Clock().day(NOW)
-NEW, OLD = "out-198-51-100-11", "out-198-51-100-12"
-
-
-def member(service: str, caps=None, *, services: int = 1, start: datetime.date = TODAY) -> dict:
-    names = [service, *(f"{service}-{number}" for number in range(2, services + 1))]
-    warmups = [{"address": "198.51.100.11", "start": str(start), "caps": caps}] if caps else []
-    return {"pool": "bulk", "service": service, "services": names, "weight": 1, "warmups": warmups}
-
-
-def line(status: str = "sent", relay: str = "mx.acme.test[198.51.100.99]:25", to: str = "u@acme.test",
-         answer: str = "250 ok") -> str:
-    return (f"4dKvRJ1m2Fz9: to=<{to}>, relay={relay}, delay=1.2, delays=0.01/0/0.2/1, dsn=2.0.0, status={status} "
-            f"({answer})")
+from ansible_collections.mailfleet.sending.plugins.module_utils.warmup_counts import Clock, Entry, State
+from ansible_collections.mailfleet.sending.plugins.module_utils.warmup_node import Failed, Keeper
 
 
 class Node:
@@ -65,11 +46,11 @@ class Node:
     def reload(self, lane: str) -> None:
         self.told.append(["reload", lane])
 
-    def log(self, message: str = "", count: int = 1, service: str = NEW, moment: float = NOW) -> None:
+    def log(self, message: str = "", count: int = 1, service: str = NEW, moment: float = NOW, user: str = "0") -> None:
         for _each in range(count):
             self.number += 1
             name = f"postfix-acme/{service}/smtp"
-            self.keeper.take(Entry(f"s={self.number}", moment, name, message or line()))
+            self.keeper.take(Entry(f"s={self.number}", moment, name, message or line(), user))
 
     @property
     def gate(self) -> dict[str, str]:
@@ -84,82 +65,6 @@ class Node:
 @pytest.fixture
 def node(tmp_path):
     return Node(tmp_path, member(NEW, [5, 9]), member(OLD))
-
-
-class TestLines:
-    @pytest.mark.parametrize("message, expected", [
-        (line(), "sent"),
-        (line("deferred", answer="host said: 451 4.7.1 later"), "deferred"),
-        (line("bounced"), "bounced"),
-        (line("deferred", relay="none"), ""),
-        (line().replace("delay=1.2", "conn_use=2, delay=1.2"), "sent"),
-        (line().replace("<u@acme.test>", "<u@acme.test>, orig_to=<v@acme.test>"), "sent"),
-        ("4dKvRJ1m2Fz9: from=<a@example.us>, size=300, nrcpt=1 (queue active)", ""),
-        ("connect to mx.acme.test[198.51.100.99]:25: Connection refused", ""),
-        ("", ""),
-    ])
-    def test_by_example(self, message, expected):
-        assert outcome(message) == expected
-
-    @given(st.text(max_size=60), st.sampled_from(["sent", "deferred", "bounced"]), st.text(max_size=60))
-    def test_whatever_recipient_and_answer_hold_a_message_that_reached_a_host_counts(self, local, status, answer):
-        clean = local.replace("\n", "").replace("\r", "")
-        assert outcome(line(status, to=f'"{clean}"@acme.test', answer=answer)) != ""
-
-    def test_a_recipient_that_looks_like_a_line_hides_nothing(self):
-        decoy = line(relay="none").partition(">")[2]
-        assert outcome(line(to=f'">{decoy}"@acme.test')) != ""
-
-    @given(st.binary(max_size=200))
-    def test_what_is_no_entry_is_told(self, junk):
-        with pytest.raises(ValueError):
-            warmup_node.entry(junk)
-
-    def test_an_entry_is_read_and_bytes_that_are_no_text_too(self):
-        whole = {"__CURSOR": "s=1", "__REALTIME_TIMESTAMP": "1764000000500000", "SYSLOG_IDENTIFIER": "x"}
-        found = warmup_node.entry(json.dumps({**whole, "MESSAGE": [111, 107, 255]}).encode())
-        assert found == Entry("s=1", 1764000000.5, "x", "ok�")
-        assert warmup_node.entry(json.dumps({**whole, "MESSAGE": None}).encode()).message == ""
-
-
-class TestClock:
-    @given(st.integers(0, 2**33), st.sampled_from([(0, 86400), (1764000007, 30)]))
-    def test_a_day_begins_where_it_does(self, now, made):
-        clock = Clock(*made)
-        if abs(now - clock.begin) < 10**6 * clock.length:
-            assert clock.begins(clock.day(now)) <= now < clock.begins(clock.day(now) + datetime.timedelta(days=1))
-
-    def test_days_are_those_of_utc(self):
-        midnight = datetime.datetime(2026, 11, 28, tzinfo=datetime.UTC).timestamp()
-        assert [str(Clock().day(midnight + more)) for more in (-1, 0)] == ["2026-11-27", "2026-11-28"]
-
-
-states = st.builds(
-    State, st.text(max_size=20),
-    st.dictionaries(st.text(max_size=9), st.dictionaries(st.dates(), st.builds(Day, *[st.integers(0, 9**9)] * 3))),
-    st.dictionaries(st.text(max_size=9), st.lists(st.text(max_size=9))), st.none() | st.dates())
-
-
-class TestState:
-    @given(states)
-    def test_what_was_written_is_read(self, state):
-        assert State.read(state.text) == state
-
-    @given(states, st.data())
-    def test_a_file_that_was_cut_off_is_damaged(self, state, data):
-        with pytest.raises(Damaged):
-            State.read(state.text[:data.draw(st.integers(0, len(state.text) - 3))])
-
-    @pytest.mark.parametrize("text", [
-        "", "[]", "null", "{}", '{"version": 1}',
-        State().text.replace('"version": 1', '"version": 2'), State().text.replace('""', "7"),
-        State(counters={"a": {TODAY: Day(1)}}).text.replace("1,", "-1,", 1).replace("-1,", "1,", 1).replace(
-            "    1,", "    -1,"),
-        "[" * 10**5,
-    ])
-    def test_other_files_are_damaged(self, text):
-        with pytest.raises(Damaged):
-            State.read(text)
 
 
 class TestKeeper:
@@ -195,6 +100,18 @@ class TestKeeper:
         node.log("statistics: max connection rate")
         node.log(service=OLD)
         assert node.keeper.state.counters["acme/" + NEW] == {TODAY: Day(1, 1, 1)}
+
+    def test_lines_that_others_wrote_by_postfixs_name_move_on_and_do_not_count(self, node, capsys):
+        keeper = Keeper(node.lanes, State(), Clock(), str(node.folder), node.run, node.reload, trusted=("0", "105"))
+        node.keeper = keeper
+        for user in ("1000", "", "65534", "1050"):
+            node.log(user=user)
+        assert keeper.state.cursor == "s=4" and keeper.state.counters == {}
+        told = capsys.readouterr().err
+        assert told.count("not counted") == 1 and "by user 1000, and Postfix writes as user 0 or 105" in told
+        for user in ("105", "0"):
+            node.log(user=user)
+        assert keeper.state.counters == {"acme/" + NEW: {TODAY: Day(2)}}
 
     @given(caps=st.integers(1, 30), services=st.integers(1, 12), rounds=st.lists(st.integers(0, 12), max_size=40))
     def test_never_more_than_the_cap_leaves_with_one_message_under_way_in_each_open_service(
@@ -273,92 +190,42 @@ class TestKeeper:
             keeper.shut()
         assert WAITING in (node.folder / "last" / "gate.db").read_text()
 
+    def test_a_lane_that_hangs_takes_no_time_of_the_others_when_all_is_shut(self, node):
+        lanes = {f"lane{number}": {"nexthop": "", "members": [member("out-198-51-100-13", [5])]} for number in range(5)}
+        node.lanes |= lanes
+        for lane in lanes:
+            (node.folder / lane).mkdir()
+        node.again(State()).keep(NOW)
+
+        def hangs(command):
+            if "/lane4/" not in command[1]:
+                warmup_node.run_program(["sleep", "60"], 0.4)
+            node.run(command)
+
+        node.keeper.run = hangs
+        begun = time.monotonic()
+        with pytest.raises(Failed) as caught:
+            node.keeper.shut()
+        assert time.monotonic() - begun < 1.6
+        told = str(caught.value).split("; ")
+        assert [each.partition(":")[0] for each in told] == ["acme", "lane0", "lane1", "lane2", "lane3"]
+        assert all("timed out after 0.4 seconds" in each for each in told)
+        assert WAITING in (node.folder / "lane4" / "gate.db").read_text()
+
+    def test_systemd_waits_longer_for_all_to_be_shut_than_that_waits_for_its_programs(self):
+        (seconds,) = re.findall(r"^TimeoutStopSec=(\d+)$", postfix_warmup.UNIT, re.MULTILINE)
+        assert int(seconds) > warmup_node.HURRY + 1
+        assert f"{warmup_node.HURRY} s for its programs" in postfix_warmup.UNIT
+
+    def test_a_table_that_is_no_text_is_written_anew(self, node):
+        node.keeper.keep(NOW)
+        (node.folder / "acme" / "gate").write_bytes(b"\xff\xfe")
+        node.keeper.keep(NOW)
+        assert (node.folder / "acme" / "gate").read_text().startswith(f"{NEW} {NEW}:")
+
     def test_addresses_of_one_helo_name_have_the_least_of_their_caps(self, tmp_path):
         both = member(NEW, [5, 9])
         both["warmups"].append({"address": "2001:db8::11", "start": str(TODAY), "caps": [3]})
         node = Node(tmp_path, both)
         assert node.keeper.caps("acme", both, TODAY).messages == 3
         assert node.keeper.caps("acme", both, TODAY + datetime.timedelta(days=1)).messages == 9
-
-
-class TestProgram:
-    @pytest.fixture
-    def home(self, tmp_path, monkeypatch):
-        """A home, and a PATH on which journalctl gives what the file `log` has; the lane does not run."""
-        programs = tmp_path / "bin"
-        programs.mkdir()
-        for name, script in {
-            "journalctl": f'case "$*" in *--follow*) exit 0;; esac; cat {tmp_path}/log',
-            "postmap": 'cp "${1#hash:}" "${1#hash:}.db"',
-        }.items():
-            (programs / name).write_text(f"#!/bin/sh\n{script}\n")
-            (programs / name).chmod(0o755)
-        monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
-        day = Clock().day(time.time())
-        (tmp_path / "acme").mkdir()
-        lanes = {"acme": {"nexthop": "", "members": [member(NEW, [5, 9], start=day), member(OLD)]}}
-        (tmp_path / "wanted.json").write_text(json.dumps({"lanes": lanes}))
-        self.log(tmp_path, 0)
-        return tmp_path
-
-    @staticmethod
-    def log(home, count: int) -> None:
-        moment = int(time.time() * 1e6)
-        (home / "log").write_text("".join(json.dumps({
-            "__CURSOR": f"s={number}", "__REALTIME_TIMESTAMP": str(moment), "MESSAGE": line(),
-            "SYSLOG_IDENTIFIER": f"postfix-acme/{NEW}/smtp"}) + "\n" for number in range(count)))
-
-    @staticmethod
-    def gate(home) -> str:
-        return (home / "acme" / "gate.db").read_text().splitlines()[0].partition(" ")[2]
-
-    def test_it_counts_what_the_log_has_before_it_opens_anything(self, home, capsys):
-        self.log(home, 5)
-        assert warmup_node.main([], str(home)) == 1
-        assert self.gate(home) == f"{OLD}:"
-        assert "shut, 5 of 5 left today, day 1 of 2" in capsys.readouterr().err
-
-    def test_a_log_that_cannot_be_read_is_told_and_all_is_shut_when_it_ends(self, home, capsys):
-        (home / "log").unlink()
-        assert warmup_node.main([], str(home)) == 1
-        assert "nothing leaves from addresses that are warmed up until this is mended" in capsys.readouterr().err
-        assert warmup_node.main(["shut"], str(home)) == 0
-        assert self.gate(home) == f"{OLD}:"
-
-    @pytest.mark.parametrize("name, signalled", [("master", True), ("sleep", False)])
-    def test_a_lane_is_reloaded_by_its_masters_signal_and_nobody_elses(self, tmp_path, name, signalled):
-        with subprocess.Popen(["sleep", "60"]) as process:
-            for path, text in {"spool/postfix-acme/pid/master.pid": f"{process.pid:>20}\n",
-                               f"proc/{process.pid}/comm": f"{name}\n"}.items():
-                (tmp_path / path).parent.mkdir(parents=True)
-                (tmp_path / path).write_text(text)
-            warmup_node.reload_lane("acme", str(tmp_path / "spool"), str(tmp_path / "proc"))
-            if not signalled:
-                process.kill()
-            assert process.wait(10) == (-signal.SIGHUP if signalled else -signal.SIGKILL)
-        warmup_node.reload_lane("other", str(tmp_path / "spool"))
-
-    def test_damaged_counters_are_kept_aside_and_nothing_leaves_that_day(self, home, capsys):
-        (home / "state.json").write_text('{"version": 1, "cur')
-        warmup_node.main([], str(home))
-        (aside,) = home.glob("state.json.damaged-*")
-        assert aside.read_text() == '{"version": 1, "cur'
-        assert self.gate(home) == f"{OLD}:" and "was damaged" in capsys.readouterr().err
-        # The next start, on the same day, knows it still.
-        warmup_node.main([], str(home))
-        assert self.gate(home) == f"{OLD}:"
-
-    def test_the_package_that_is_laid_down_runs_by_itself(self, home, tmp_path):
-        package = tmp_path / "program"
-        for path, text in postfix_warmup.sources().items():
-            place = package / os.path.relpath(path, postfix_warmup.PROGRAM)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_text(text)
-        command = [sys.executable, "-I", "-B", "-c",
-                   "import sys; sys.path.insert(0, sys.argv[1]); from mailfleet import warmup_node;"
-                   "sys.exit(warmup_node.main(['judge', sys.argv[2]]))", str(package)]
-        done = subprocess.run([*command, str(home / "wanted.json")], capture_output=True, text=True, check=False)
-        assert (done.returncode, done.stderr) == (0, "")
-        (home / "wrong.json").write_text('{"lanes": {"acme": {}}}')
-        wrong = subprocess.run([*command, str(home / "wrong.json")], capture_output=True, text=True, check=False)
-        assert wrong.returncode and "KeyError" in wrong.stderr

@@ -140,8 +140,25 @@ class TestLane:
 class TestPlan:
     def test_it_tells_todays_cap_and_why(self):
         (row,) = planned(fleet(), today=TODAY)
-        assert row.to_dict()["warmup"] == [{"address": NEW, "cap": 500, "reason": "day 4 of 16 of gentle"}]
-        assert f"{NEW} at most 500 today (day 4 of 16 of gentle)" in "\n".join(text([row], "acme"))
+        reason = "day 4 of 16 of gentle, if mail left on each day before"
+        assert row.to_dict()["warmup"] == [{"address": NEW, "cap": 500, "reason": reason}]
+        assert f"{NEW} at most 500 today ({reason})" in "\n".join(text([row], "acme"))
+
+    def test_of_two_addresses_of_one_name_the_lesser_cap_is_told_once(self):
+        both = [{"address": address, "helo": "new.example.com", "warmup": {"start": START, "schedule": caps}}
+                for address, caps in (("198.51.100.11", [50, 60, 70, 80]), ("2001:db8::11", [10, 20, 30, 40]))]
+        hosts = {"mta1": {"sending_addresses": [{"address": "198.51.100.10", "helo": "mta1.example.com"}, *both]}}
+        pool = {"name": "bulk", "senders": ["example.us"], "addresses": [each["address"] for each in both]}
+        made = read_fleet({"sending_domains": [{"name": "example.com"}, {"name": "example.us"}],
+                           "sending_providers": [ACME], "sending_pools": [pool]}, hosts)
+        (row,) = planned(made, today=START)
+        assert [(address, found.messages) for address, found in row.warmup] == [("198.51.100.11 and 2001:db8::11", 10)]
+
+    def test_a_cap_that_outlasts_the_queue_is_warned_of(self):
+        made = fleet(provider={**ACME, "rate": "1/s"}, schedule=[10] * 30, pool=ONLY_NEW)
+        daily = {"mta1": {"acme": {"2026-11-01": 30000}}}
+        found = rows(shape(made), made, daily, today=START)
+        assert any("while addresses warm up: the rest would go back" in said for row in found for said in row.warnings)
 
     def test_what_was_counted_has_a_say(self):
         counted = {("acme", NEW): {START: Day(sent=40, bounced=10)}}
@@ -154,7 +171,8 @@ class TestPlan:
 
     def test_a_warm_address_has_no_cap(self):
         (row,) = planned(fleet(schedule=[50]), today=TODAY)
-        assert f"{NEW} without a cap (warm: the schedule is over)" in "\n".join(text([row], "acme"))
+        said = "\n".join(text([row], "acme"))
+        assert f"{NEW} without a cap (warm: the schedule is over, if mail left on each day before)" in said
 
     def test_the_backlog_is_what_the_caps_of_its_days_let_out(self):
         made = fleet(provider={**ACME, "rate": "1/s"}, schedule=[50, 60, 70, 80, 90, 100, 110, 120, 130])
