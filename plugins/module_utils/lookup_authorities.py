@@ -38,9 +38,24 @@ def network(name: str) -> str:
 
 def find(lookup: Lookup, at: str) -> tuple[Authorities, int]:
     """Return the authoritative servers of the zone that holds the name, and for how many seconds that holds."""
+    if at == "." or lookup.authorities_above(at):
+        return _find(lookup, at)
+    # Of this part of the tree nothing is known. Who serves the names above is wanted next, for one of them is the zone,
+    # or has its say on it: looked up meanwhile. Labels like _domainkey are in a zone and seldom one.
+    above = lookup_delegation.above(at)
+    while above.startswith("_"):
+        above = lookup_delegation.above(above)
+    acts = lambda: lookup_delegation.serving(lookup, above), lambda: _find(lookup, at)
+    return lookup.each(lambda act: act(), acts, first=True)[1]
+
+
+def _find(lookup: Lookup, at: str) -> tuple[Authorities, int]:
     zone, names = lookup_delegation.serving(lookup, at)
     if not zone:
         return Authorities("", (), (names,)), 0
+    if zone != at:
+        made = lookup.authorities(zone)
+        return made, 0 if made.silent else names.ttl
     hosts = names.values[:MAXIMUM_HOSTS]
     servers, silent, aliases = [], [], []
     for host, outcomes in lookup_delegation.addresses(lookup, hosts):

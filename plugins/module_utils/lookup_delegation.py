@@ -89,7 +89,8 @@ def addresses(lookup: Lookup, hosts: Iterable[str],
               kinds: Iterable[str] = ADDRESSES) -> list[tuple[str, list[Outcome]]]:
     """Return each host with what the resolvers say of its addresses, one outcome for each kind."""
     hosts, kinds = list(hosts), list(kinds)
-    found = lookup.each(lambda question: lookup.ask(*question), [(host, kind) for host in hosts for kind in kinds])
+    questions = [(host, kind) for host in hosts for kind in kinds]
+    found = lookup.each(lambda question: lookup.ask(*question), questions, first=True)
     return [(host, found[at * len(kinds) : (at + 1) * len(kinds)]) for at, host in enumerate(hosts)]
 
 
