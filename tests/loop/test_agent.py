@@ -9,6 +9,7 @@ import dataclasses
 import json
 import smtplib
 import time
+import uuid
 
 import breaking
 import lab_runs
@@ -21,6 +22,8 @@ SETTINGS = {"store": {"postgresql": DATABASE}, "policy": {"refresh": 1}}
 SECRETS = {"postgresql": "{{ lookup('ansible.builtin.file', lab_run + '/postgresql.secret') }}"}
 FIRST, SECOND = lab.SERVERS
 REFUSED = "mailfleet-suppressed"
+# Names of this run, since the database outlives one that was cut off.
+NOBODY, NOBODY_ELSE = (f"nobody-{uuid.uuid4().hex[:12]}@gmail.com" for _name in range(2))
 WITHIN = 20.0  # seconds from a bounce to the refusal at every server
 
 
@@ -94,11 +97,10 @@ def test_the_keys_are_the_same_on_all_servers(fleet):
 
 
 def test_mail_to_nobody_comes_back_and_both_servers_refuse_the_next(fleet):
-    recipient = "nobody-there@gmail.com"
-    assert submit(FIRST, return_path(FIRST, recipient), recipient) == ""
+    assert submit(FIRST, return_path(FIRST, NOBODY), NOBODY) == ""
     for server in lab.SERVERS:
-        assert REFUSED in refused_within(server, recipient), server
-    why = lab.ssh(SECOND, "mailfleet", "suppress", "why", recipient)
+        assert REFUSED in refused_within(server, NOBODY), server
+    why = lab.ssh(SECOND, "mailfleet", "suppress", "why", NOBODY)
     assert "hard" in why and "user-unknown" in why, why
 
 
@@ -108,13 +110,12 @@ def test_others_are_not_refused(fleet):
 
 
 def test_without_the_database_mail_flows_and_bounces_wait(fleet):
-    recipient = "nobody-else@gmail.com"
     with breaking.stopped("postgresql", "db"):
         assert submit(FIRST, return_path(FIRST, "probe@gmail.com"), "probe@gmail.com") == ""
         # From the copy, those who are known are refused all the same.
-        assert REFUSED in submit(FIRST, return_path(FIRST, "nobody-there@gmail.com"), "nobody-there@gmail.com")
-        assert submit(FIRST, return_path(FIRST, recipient), recipient) == ""
+        assert REFUSED in submit(FIRST, return_path(FIRST, NOBODY), NOBODY)
+        assert submit(FIRST, return_path(FIRST, NOBODY_ELSE), NOBODY_ELSE) == ""
         time.sleep(6)
-        assert submit(SECOND, return_path(SECOND, recipient), recipient) == ""
+        assert submit(SECOND, return_path(SECOND, NOBODY_ELSE), NOBODY_ELSE) == ""
     for server in lab.SERVERS:
-        assert REFUSED in refused_within(server, recipient), server
+        assert REFUSED in refused_within(server, NOBODY_ELSE), server

@@ -28,6 +28,8 @@ def settings_of(asked: argparse.Namespace) -> Settings:
         os.initgroups(user.pw_name, user.pw_gid)
         os.setgid(user.pw_gid)
         os.setuid(user.pw_uid)
+        # The library of PostgreSQL looks for certificates there.
+        os.environ["HOME"] = user.pw_dir
     return settings
 
 
