@@ -45,8 +45,8 @@ def find(lookup: Lookup, at: str) -> tuple[Authorities, int]:
     above = lookup_delegation.above(at)
     while above.startswith("_"):
         above = lookup_delegation.above(above)
-    acts = lambda: lookup_delegation.serving(lookup, above), lambda: _find(lookup, at)
-    return lookup.each(lambda act: act(), acts, first=True)[1]
+    return lookup.each(lambda act: act(), (
+        lambda: lookup_delegation.serving(lookup, above), lambda: _find(lookup, at)), first=True)[1]
 
 
 def _find(lookup: Lookup, at: str) -> tuple[Authorities, int]:
