@@ -32,7 +32,7 @@ from mailfleet.spool import Spool
 from mailfleet.store import open_store
 from mailfleet.worker import Worker
 settings = load(sys.argv[1])
-quarantine = Quarantine(settings.quarantine, settings.quarantine_bytes, settings.quarantine_days)
+quarantine = Quarantine.of(settings)
 print(Worker(settings, open_store(settings), Spool(settings.maildir), quarantine, read).round())
 """
 

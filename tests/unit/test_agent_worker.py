@@ -208,13 +208,57 @@ def test_events_wait_for_the_store_and_junk_does_not(host):
     assert host.told == [f"the database: gone; messages wait in {host.settings.maildir}"]
     host.put(message("v@acme.test", to=host.token("v@acme.test")), message(extra="more junk"))
     assert host.worker.round() == 2  # those that wait are not read again
-    assert host.worker.waiting == 2 and len(host.quarantine.kept("other")) == 2
+    assert host.worker.waiting == 2 and len(list(host.quarantine.kept("other"))) == 2
     host.store._connect = working
     assert host.worker.round() == 0  # it is not asked yet
     host.now += 5
     assert host.worker.round() == 2
     assert len(events.after(host.store, 0, 10)) == 2 and host.spool.names() == []
     assert len(host.told) == 2 and host.told[1].endswith("answers again")
+
+
+def test_what_waits_is_not_read_again_until_the_store_answers(host):
+    def fails():
+        raise Unavailable("the database", "gone")
+    read_, seen = read, []
+    host.start(reader=lambda raw: seen.append(raw) or read_(raw))
+    working, host.store._connect = host.store._connect, fails
+    host.put(*[message(to=host.token(), extra=str(n)) for n in range(5)])
+    host.worker.round()
+    for _each in range(5):
+        host.now += 60
+        assert host.worker.round() == 0
+    assert len(seen) == 5 and host.worker.waiting == 5 and len(host.told) == 1
+    host.store._connect = working
+    host.now += 60
+    assert host.worker.round() == 5 and len(seen) == 10 and host.worker.waiting == 0
+    assert len(events.after(host.store, 0, 10)) == 5 and host.told[1].endswith("answers again")
+
+
+@pytest.mark.parametrize("jump", [-DAY, DAY])
+def test_a_clock_that_jumps_makes_nothing_wait(host, jump):
+    def fails():
+        raise Unavailable("the database", "gone")
+    host.put(message(to=host.token()))
+    working, host.store._connect = host.store._connect, fails
+    host.worker.round()
+    host.now += jump
+    host.store._connect = working
+    assert host.worker.round() == 1 and len(events.after(host.store, 0, 10)) == 1
+
+
+def test_a_flood_of_junk_fills_no_disk_without_the_store_either(tmp_path):
+    def fails():
+        raise Unavailable("the database", "gone")
+    host = Host(tmp_path, quarantine={"bytes": 1 << 20})
+    host.store._connect = fails
+    for n in range(20):
+        host.put(*[message(extra=f"{n} {m} " + "x" * 9000) for m in range(40)],
+                 message("other@acme.test", to=host.token(), extra=str(n)), message(to=host.token(), extra=str(n)))
+        host.worker.round()
+        assert len(host.spool.names()) == n + 1  # what waits for the store
+    size = sum(each.size for place in ("token", "other") for each in host.quarantine.kept(place))
+    assert size <= (1 << 20) + 10 * 4096
 
 
 def test_new_mail_wakes_the_worker_and_it_stops_when_told(host):

@@ -54,7 +54,7 @@ def _check(asked: argparse.Namespace) -> int:
 def _work(asked: argparse.Namespace) -> int:
     settings = settings_of(asked)
     store, spool = open_store(settings), Spool(settings.maildir)
-    quarantine = Quarantine(settings.quarantine, settings.quarantine_bytes, settings.quarantine_days)
+    quarantine = Quarantine.of(settings)
     quarantine.check(settings.maildir)
     worker = Worker(settings, store, spool, quarantine, importlib.import_module("mailfleet.notices").read, say)
     if asked.once:

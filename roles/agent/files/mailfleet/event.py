@@ -92,5 +92,12 @@ def occurrence(raw: bytes) -> str:
         reporter, queue_id = _REPORTER.search(raw), _QUEUE_ID.search(raw)
     if reporter and queue_id:
         return occurrence_in_log(reporter[1].decode("ascii"), queue_id[1].decode("ascii"))
+    return "digest " + hashlib.sha256(without_trace(raw)).hexdigest()
+
+
+def without_trace(raw: bytes) -> bytes:
+    """A message without what hosts on the way write on top of it, its lines ending alike: the same by every way."""
+    if b"\r\n" in raw:
+        raw = raw.replace(b"\r\n", b"\n")
     head, blank, body = raw.partition(b"\n\n")
-    return "digest " + hashlib.sha256(_TRACE.sub(b"", head + b"\n") + blank + body).hexdigest()
+    return _TRACE.sub(b"", head + b"\n") + blank + body

@@ -15,6 +15,7 @@ from .rules import DAY
 from .settings import Settings
 from .spool import Spool
 from .store import Store
+from .tokens import Keys
 
 EVERY = 3600  # seconds between two rounds of a resident worker
 
@@ -43,11 +44,11 @@ def tidy(settings: Settings, store: Store, spool: Spool, quarantine: Quarantine,
         return events.tidy(store, before)
 
 
-def forget(address: str, store: Store, quarantine: Quarantine) -> Forgotten:
+def forget(address: str, store: Store, quarantine: Quarantine, keys: Keys) -> Forgotten:
     """Drop all that is known of an address (folded): events, and so what webhooks did not take yet, entries and their
-    trail, messages in this host's quarantine."""
+    trail, messages in this host's quarantine that name it or carry a token of its."""
     with store.transaction():
         dropped = events.forget(store, address)
         entries, trail = suppressions.forget(store, address)
     store.scrub()
-    return Forgotten(dropped, entries, trail, quarantine.forget(address))
+    return Forgotten(dropped, entries, trail, quarantine.forget(address, lambda token: keys.is_of(token, address)))

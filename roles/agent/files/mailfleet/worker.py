@@ -77,11 +77,12 @@ class Worker:
 
     def round(self) -> int:
         """Work off what is there now, but for what waits; how many messages that were."""
-        if self._waiting and self.clock() >= self._ask_again:
-            self._waiting.clear()
+        if self._waiting and not self._patient():
+            self._ask()
         names = self.spool.names(self._waiting)
         for start in range(0, len(names), self.settings.batch):
             self._batch(names[start:start + self.settings.batch])
+            self.quarantine.save()
         return len(names)
 
     def _batch(self, names: t.Sequence[str]) -> None:
@@ -104,7 +105,7 @@ class Worker:
         wanted = [*events_of, *unresolved]
         if not wanted:
             return
-        if self.clock() < self._ask_again:
+        if self._patient():
             self._waiting.update(wanted)
             return
         try:
@@ -145,10 +146,23 @@ class Worker:
         if judged.failure and judged.failure not in self._failures and len(self._failures) < MOST_TOLD:
             self._failures.add(judged.failure)
             self.say(f"the reader failed with {judged.failure}; such messages are in {self.quarantine.folder}")
-        self.quarantine.take(self.spool.path(name), raw, judged.reason, token=judged.checked is not None)
+        self.quarantine.take(self.spool.path(name), raw, judged.reason, judged.checked.token if judged.checked else "")
         self.counts.messages += 1
         self.counts.quarantined += 1
         self.steps("quarantined")
+
+    def _patient(self) -> bool:
+        """Whether it is too early to ask the store again; a clock that was set back does not make it longer."""
+        return 0 < self._ask_again - self.clock() <= PATIENCE[1]
+
+    def _ask(self) -> None:
+        """Ask the store whether it is there again, before all that waits for it is read anew."""
+        try:
+            self.store.counter("events")
+        except Unavailable as error:
+            self._wait((), error)
+        else:
+            self._waiting.clear()
 
     def _wait(self, names: t.Iterable[str], error: Unavailable) -> None:
         if not self._patience:
