@@ -66,6 +66,8 @@ class Pop3(Session):
                 for number, raw in enumerate(there, 1):
                     self.say(f"{number} {len(raw)}")
                 self.say(".")
+            elif verb == "RETR" and rest == self.server.refuses:
+                self.say("-ERR it is gone")
             elif verb == "RETR":
                 self.say("+OK")
                 self.say(re.sub(rb"(?m)^\.", b"..", there[int(rest) - 1]) + b".")
@@ -101,6 +103,8 @@ class Imap(Session):
             elif told.endswith("(RFC822.SIZE)"):
                 name = told.split()[1]
                 self.say(f"* 1 FETCH (UID {name} RFC822.SIZE {len(there[name])})")
+            elif "BODY.PEEK[]" in told and told.split()[1] == self.server.refuses:
+                end = f"{tag} {self.server.how} it is gone"
             elif "BODY.PEEK[]" in told:
                 name = told.split()[1]
                 self.wfile.write(LITERAL.format(1, name, len(there[name])).encode() + there[name])
@@ -144,7 +148,7 @@ def serve(tmp_path):
         server.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         server.context.load_cert_chain(tmp_path / "chain.pem")
         server.there, server.seen, server.breaks, server.extra = list(MESSAGES), [], breaks, extra
-        server.implicit = tls == "implicit"
+        server.implicit, server.refuses, server.how = tls == "implicit", "", "NO"
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         running.append((server, thread))
@@ -165,8 +169,8 @@ def spool(tmp_path) -> Spool:
     return Spool(str(tmp_path / "spool"))
 
 
-def fetched(spool: Spool) -> list[bytes]:
-    return sorted(spool.read(name, 1 << 20)[0] for name in spool.names())
+def fetched(spool: Spool, most: int = 1 << 20) -> list[bytes]:
+    return sorted(spool.read(name, most)[0] for name in spool.names())
 
 
 @pytest.mark.parametrize("tls", ["implicit", "starttls", "none"])
@@ -192,6 +196,25 @@ def test_where_it_breaks_off_nothing_is_removed_and_nothing_is_lost(serve, spool
     server.breaks = ""
     assert fetch(remote, spool, print) == 2 and server.there == []
     assert set(fetched(spool)) == {raw.replace(b"\r\n", b"\n") for raw in MESSAGES}
+
+
+@pytest.mark.parametrize(("protocol", "refuses", "how"), [("pop3", "1", ""), ("imap", "7", "NO"), ("imap", "7", "OK")])
+def test_a_message_that_is_not_given_keeps_no_other_back(serve, spool, protocol, refuses, how):
+    server, remote = serve(protocol, "none")
+    server.refuses, server.how = refuses, how
+    told: list[str] = []
+    assert fetch(remote, spool, told.append) == 1 and server.there == MESSAGES[:1]
+    assert told == [f"mailbox seed: the server does not give message {refuses}; it stays there"]
+
+
+@pytest.mark.parametrize("protocol", ["pop3", "imap"])
+def test_neither_a_long_line_nor_a_long_list_keeps_a_mailbox_full(serve, spool, monkeypatch, protocol):
+    monkeypatch.setattr("mailfleet.fetching.MOST_AT_ONCE", 3)
+    monkeypatch.setattr("mailfleet.mailboxes.MOST_AT_ONCE", 3)
+    server, remote = serve(protocol, "none")
+    server.there = [b"Subject: long\r\n\r\n" + b"x" * (3 << 20) + b"\r\n", *[b"x\r\n"] * 160000]
+    assert fetch(remote, spool, print) == 3
+    assert max(map(len, fetched(spool, 4 << 20))) > 3 << 20 and len(server.there) == 159998
 
 
 def test_only_the_named_messages_are_expunged_where_the_server_can(serve, spool):

@@ -123,6 +123,17 @@ def test_a_message_that_is_far_too_large_stays_where_it_is(tmp_path, monkeypatch
     assert list(box.there) == ["1"] and "6 octets, over 5" in told[0]
 
 
+def test_a_mailbox_is_not_emptied_onto_a_disk_that_is_nearly_full(tmp_path, monkeypatch):
+    spool, told = Spool(str(tmp_path / "spool")), []
+    free = iter([(256 << 20) + 3, (256 << 20) + 2, (256 << 20) + 2])
+    monkeypatch.setattr(spool, "free", lambda: next(free))
+    box = Box({"1": b"one", "2": b"two"}, [])
+    assert fetch(REMOTE, spool, told.append, opened=lambda _remote: box) == 1 and list(box.there) == ["2"]
+    with pytest.raises(Unavailable, match="256 MiB are free on its file system; expected 256 MiB beside the next"):
+        fetch(REMOTE, spool, told.append, opened=lambda _remote: box)
+    assert box.log == ["remove 1", "close", "close"] and list(box.there) == ["2"]
+
+
 def test_a_password_is_never_told():
     with pytest.raises(Unavailable) as found, errors(REMOTE):
         raise OSError("authentication of s3cret-pass failed")

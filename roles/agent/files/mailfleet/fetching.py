@@ -10,11 +10,11 @@ import time
 import typing as t
 
 from .errors import Unavailable
-from .mailboxes import MOST_AT_ONCE, Mailbox, errors, open_mailbox
+from .mailboxes import LARGEST, MOST_AT_ONCE, Mailbox, errors, open_mailbox
 from .settings import Remote
 from .spool import Spool
 
-LARGEST = 64 << 20  # octets; what is larger is no notice, and stays where it is
+SPARE = 256 << 20  # octets that are left free: a mailbox that somebody floods is not to fill the disk here
 
 
 def fetch(
@@ -30,13 +30,21 @@ def fetch(
     try:
         with errors(remote):
             there = mailbox.messages()[:MOST_AT_ONCE]
-        here = []
+        here: list[str] = []
         for name, size in there:
+            if (free := spool.free()) < SPARE + size:
+                if here:
+                    break
+                raise Unavailable(spool.folder, f"{free >> 20} MiB are free on its file system", f"{SPARE >> 20} MiB "
+                                  "beside the next message", f"Mailbox {remote.name} keeps what it has until then")
             if size > LARGEST:
                 say(f"mailbox {remote.name}: message {name} has {size} octets, over {LARGEST}; it stays there")
                 continue
             with errors(remote):
                 raw = mailbox.content(name)
+            if raw is None:
+                say(f"mailbox {remote.name}: the server does not give message {name}; it stays there")
+                continue
             # What the disk says is not the mailbox's fault.
             spool.deliver(raw)
             here.append(name)

@@ -20,8 +20,10 @@ import typing as t
 from .errors import Unavailable
 from .settings import Remote
 
-# Python refuses lines over 2048 octets; messages have longer ones, whatever RFC 5322 says.
-poplib._MAXLINE = 1 << 20  # type: ignore[attr-defined]
+LARGEST = 64 << 20  # octets of a message; what is larger is no notice, and stays where it is
+# Python refuses lines over 2048 octets, or a million. Messages have longer ones, whatever RFC 5322 says, and so has the
+# list of a mailbox that somebody floods: one of them shall not keep all the others there.
+poplib._MAXLINE = imaplib._MAXLINE = LARGEST + 1024  # type: ignore[attr-defined]
 
 MOST_AT_ONCE = 200  # messages of one session: what was fetched is then removed, whatever becomes of the rest
 _LITERAL_SIZE = re.compile(rb"RFC822\.SIZE (\d+)")
@@ -33,8 +35,8 @@ class Mailbox(t.Protocol):
     def messages(self) -> list[tuple[str, int]]:
         """The messages: how the session names each, and its octets."""
 
-    def content(self, name: str) -> bytes:
-        """A message."""
+    def content(self, name: str) -> bytes | None:
+        """A message; None where the server refuses this one, as where another host removed it meanwhile."""
 
     def remove(self, names: t.Sequence[str]) -> None:
         """Remove messages for good."""
@@ -61,8 +63,13 @@ class Pop3:
         found = [line.split() for line in self._box.list()[1]]
         return [(each[0].decode("ascii"), int(each[1])) for each in found]
 
-    def content(self, name: str) -> bytes:
-        return b"\n".join([*self._box.retr(name)[1], b""])
+    def content(self, name: str) -> bytes | None:
+        try:
+            return b"\n".join([*self._box.retr(name)[1], b""])
+        except poplib.error_proto as error:
+            if error.args[0][:4] == b"-ERR":
+                return None
+            raise
 
     def remove(self, names: t.Sequence[str]) -> None:
         for name in names:
@@ -98,11 +105,10 @@ class Imap:
             found.append((name.decode("ascii"), int(size[1]) if size else 0))
         return found
 
-    def content(self, name: str) -> bytes:
-        for part in self._good(self._box.uid("FETCH", name, "(BODY.PEEK[])")):
-            if isinstance(part, tuple):
-                return part[1].replace(b"\r\n", b"\n")
-        raise imaplib.IMAP4.error(f"message {name} has no content")
+    def content(self, name: str) -> bytes | None:
+        status, found = self._box.uid("FETCH", name, "(BODY.PEEK[])")
+        content = (part[1].replace(b"\r\n", b"\n") for part in found if isinstance(part, tuple))
+        return next(content, None) if status == "OK" else None
 
     def remove(self, names: t.Sequence[str]) -> None:
         if not names:

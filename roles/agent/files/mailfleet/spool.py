@@ -88,6 +88,11 @@ class Spool:
         sync_folder(self.new)
         return name
 
+    def free(self) -> int:
+        """Octets that are free on its file system, for whoever is not root."""
+        found = os.statvfs(self.folder)
+        return found.f_bavail * found.f_frsize
+
     def tidy(self, now: float) -> None:
         """Remove what was begun long ago and never finished."""
         with os.scandir(self.tmp) as found:
