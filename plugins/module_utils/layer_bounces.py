@@ -22,6 +22,9 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.layer_postfix im
 SERVICE = "bounces"
 # The program prints it: `mailfleet token pattern`.
 TOKEN = r"/^b\+[a-z2-7]{26}@/"
+# Octets of the queue's file system, on which the spool is as well: with less than that free, Postfix has whoever sends
+# try again (452), so that a flood that nobody works off fills no disk. Its own bound is 1.5 times message_size_limit.
+SPARE = 256 << 20
 # RFC 2142 and RFC 5321 4.5.1 want them at every domain that takes mail.
 ALWAYS = ("postmaster", "abuse")
 
@@ -48,6 +51,7 @@ def bounces_layer(fleet: Fleet) -> dict[str, t.Any]:
             "virtual_mailbox_maps": "{table:return_paths}",
             "virtual_transport": f"{SERVICE}:",
             f"{SERVICE}_destination_recipient_limit": "1",
+            "queue_minfree": str(SPARE),
             # sendmail(1) hands mail in without SMTP, where nobody is asked.
             "authorized_submit_users": ", ".join(fleet.agent.sendmail) or "!static:all",
         },

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from mailfleet import tokens
+from mailfleet import fetching, tokens
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.agent_settings import agent_of, suppression
 from ansible_collections.mailfleet.sending.plugins.module_utils.agent_units import SERVICES
@@ -99,6 +99,7 @@ class TestLayers:
         postfix, bounces, _asks = self.layers(feedback_addresses=["fbl"])
         assert postfix["parameters"]["mydestination"] == "mta1.example.com, localhost"
         assert bounces["parameters"]["virtual_mailbox_domains"] == "e.example.com"
+        assert int(bounces["parameters"]["queue_minfree"]) == fetching.SPARE
         patterns = [re.compile(pattern.strip("/"), re.IGNORECASE)
                     for pattern, _ok in bounces["tables"]["return_paths"]["entries"]]
 
