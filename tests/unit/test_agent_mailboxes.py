@@ -86,19 +86,22 @@ class Imap(Session):
     def session(self) -> None:
         there = {str(number): raw for number, raw in enumerate(self.server.there, 7)}
         gone: set[str] = set()
-        self.say(f"* OK [CAPABILITY IMAP4rev1 STARTTLS {self.server.extra}] hello")
+        self.say("* OK [CAPABILITY IMAP4rev1 STARTTLS] hello")
+        known = False
         while line := self.line():
             tag, verb, *rest = line.split(" ", 2)
             told = rest[0] if rest else ""
             end = f"{tag} OK done"
             if verb == "CAPABILITY":
-                self.say(f"* CAPABILITY IMAP4rev1 STARTTLS {self.server.extra}")
+                self.say(f"* CAPABILITY IMAP4rev1 STARTTLS {self.server.extra if known else ''}")
             elif verb == "LOGIN" and told != 'u "secret"':
                 end = f"{tag} NO wrong"
+            elif verb == "LOGIN":
+                known = True
             elif verb == "SELECT":
                 end = f"{tag} OK done" if told == '"IN \\"BOX"' else f"{tag} NO no such folder"
                 self.say(f"* {len(there)} EXISTS")
-            elif told == "SEARCH UNDELETED" or told.startswith("SEARCH"):
+            elif told == "SEARCH ALL":
                 self.say("* SEARCH " + " ".join(there))
             elif told.endswith("(RFC822.SIZE)"):
                 name = told.split()[1]

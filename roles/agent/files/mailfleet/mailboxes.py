@@ -65,11 +65,17 @@ class Pop3:
 
     def content(self, name: str) -> bytes | None:
         try:
-            return b"\n".join([*self._box.retr(name)[1], b""])
+            self._box._shortcmd(f"RETR {name}")  # type: ignore[attr-defined]
         except poplib.error_proto as error:
             if error.args[0][:4] == b"-ERR":
                 return None
             raise
+        # As retr() does it, but for the list of lines: of millions of short ones it takes many times their octets.
+        raw = bytearray()
+        while (line := self._box._getline()[0]) != b".":  # type: ignore[attr-defined]
+            raw += line[line.startswith(b".."):]
+            raw += b"\n"
+        return bytes(raw)
 
     def remove(self, names: t.Sequence[str]) -> None:
         for name in names:
@@ -95,9 +101,13 @@ class Imap:
         self._box.login(remote.user, remote.password)
         folder = remote.folder.replace("\\", "\\\\").replace('"', '\\"')
         self._good(self._box.select(f'"{folder}"'))
+        # Servers tell more of themselves once somebody has logged in; imaplib remembers what was said before.
+        told = b" ".join(part for part in self._good(self._box.capability()) if isinstance(part, bytes))
+        self._named_alone = b"UIDPLUS" in told.upper().split()
 
     def messages(self) -> list[tuple[str, int]]:
-        names = (self._good(self._box.uid("SEARCH", "UNDELETED"))[0] or b"").split()[:MOST_AT_ONCE]
+        # Those too that are to be removed already: whoever marked them was perhaps cut off before they were.
+        names = (self._good(self._box.uid("SEARCH", "ALL"))[0] or b"").split()[:MOST_AT_ONCE]
         found = []
         for name in names:
             size = _LITERAL_SIZE.search(b" ".join(part for part in self._good(
@@ -115,7 +125,7 @@ class Imap:
             return
         chosen = ",".join(names)
         self._good(self._box.uid("STORE", chosen, "+FLAGS.SILENT", r"(\Deleted)"))
-        if "UIDPLUS" in self._box.capabilities:
+        if self._named_alone:
             self._good(self._box.uid("EXPUNGE", chosen))
         else:
             self._good(self._box.expunge())
