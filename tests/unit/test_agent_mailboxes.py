@@ -63,6 +63,8 @@ class Pop3(Session):
                 self.say("-ERR no")
             elif verb == "LIST":
                 self.say("+OK")
+                if self.server.lists:
+                    self.say(self.server.lists)
                 for number, raw in enumerate(there, 1):
                     self.say(f"{number} {len(raw)}")
                 self.say(".")
@@ -152,6 +154,7 @@ def serve(tmp_path):
         server.context.load_cert_chain(tmp_path / "chain.pem")
         server.there, server.seen, server.breaks, server.extra = list(MESSAGES), [], breaks, extra
         server.implicit, server.refuses, server.how = tls == "implicit", "", "NO"
+        server.lists = ""
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         running.append((server, thread))
@@ -218,6 +221,15 @@ def test_neither_a_long_line_nor_a_long_list_keeps_a_mailbox_full(serve, spool, 
     server.there = [b"Subject: long\r\n\r\n" + b"x" * (3 << 20) + b"\r\n", *[b"x\r\n"] * 160000]
     assert fetch(remote, spool, print) == 3
     assert max(map(len, fetched(spool, 4 << 20))) > 3 << 20 and len(server.there) == 159998
+
+
+@pytest.mark.parametrize("line", ["1", "x y", "* 0 FETCH", "\xff"])
+def test_a_server_that_speaks_nonsense_stops_none_of_the_others(serve, spool, line):
+    server, remote = serve("pop3", "none")
+    server.lists = line
+    with pytest.raises(Unavailable, match="mailbox seed"):
+        fetch(remote, spool, print)
+    assert server.there == MESSAGES
 
 
 def test_only_the_named_messages_are_expunged_where_the_server_can(serve, spool):

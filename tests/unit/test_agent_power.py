@@ -112,7 +112,7 @@ def test_a_disk_that_is_full_removes_nothing_elsewhere(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         fetch(REMOTE, spool, print, opened=lambda _remote: Box({"1": b"one"}, log))
-    assert log == ["close"] and spool.names() == []
+    assert log == ["close"] and spool.names() == [] and os.listdir(spool.tmp) == []
 
 
 def test_a_message_that_is_far_too_large_stays_where_it_is(tmp_path, monkeypatch):

@@ -192,3 +192,12 @@ def test_what_was_begun_and_never_finished_is_swept(host):
             os.utime(left, (NOW - age, NOW - age))
         host.spool.tidy(NOW)
         assert os.path.exists(left) is there
+
+
+def test_what_is_finished_or_cannot_go_while_it_is_swept_stops_nothing(host):
+    os.mkdir(os.path.join(host.spool.tmp, "a"))
+    os.symlink("/nowhere", os.path.join(host.spool.tmp, "b"))
+    for name in "ab":
+        os.utime(os.path.join(host.spool.tmp, name), (0, 0), follow_symlinks=False)
+    host.spool.tidy(NOW)
+    assert os.listdir(host.spool.tmp) == ["a"]

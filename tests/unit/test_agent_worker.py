@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import signal
@@ -259,6 +260,55 @@ def test_a_flood_of_junk_fills_no_disk_without_the_store_either(tmp_path):
         assert len(host.spool.names()) == n + 1  # what waits for the store
     size = sum(each.size for place in ("token", "other") for each in host.quarantine.kept(place))
     assert size <= (1 << 20) + 10 * 4096
+
+
+def test_what_cannot_be_read_stops_none_of_the_others(host):
+    os.mkdir(host.spool.path("0-a-folder"))
+    host.put(message(to=host.token()), message())
+    host.worker.round()
+    assert len(events.after(host.store, 0, 10)) == 1 and host.reasons() == {"no-token": "other"}
+    for _each in range(3):
+        assert host.worker.round() == 0
+    told, = host.told
+    assert told.startswith("0-a-folder stays in ") and "Is a directory; it is looked at again" in told
+    os.rmdir(host.spool.path("0-a-folder"))
+    assert host.worker.left == 1
+    host.now += 61
+    host.worker.round()
+    assert host.worker.left == 0 and host.told == [told]
+
+
+@pytest.mark.parametrize("jump", [61, -DAY])
+def test_a_quarantine_without_room_keeps_no_event_back(host, monkeypatch, jump):
+    def full(*_arguments, **_more) -> None:
+        raise OSError(28, "No space left on device")
+
+    host.put(*[message("other@acme.test", to=host.token(), extra=str(n)) for n in range(3)], message(to=host.token()))
+    with monkeypatch.context() as patch:
+        patch.setattr("mailfleet.quarantine.os.makedirs", full)
+        host.worker.round()
+        assert len(events.after(host.store, 0, 10)) == 1 and host.worker.left == 3 == len(host.spool.names())
+        assert host.worker.round() == 0 and len(host.told) == 1 and "No space left" in host.told[0]
+    host.now += jump
+    host.worker.round()
+    assert host.spool.names() == [] and host.reasons() == {"other-recipient": "token"}
+
+
+@pytest.mark.parametrize("since", [-(1 << 40), -1, 1 << 33])
+def test_a_message_of_any_time_is_read(host, monkeypatch, since):
+    raw = message(to=host.token())
+    host.put(raw)
+    monkeypatch.setattr(host.spool, "read", lambda _name, _most: (raw, since))
+    host.worker.round()
+    assert host.spool.names() == [] and host.reasons() in ({}, {"expired": "other"})
+
+
+def test_what_no_rule_can_make_sense_of_stops_nothing(host):
+    host.start(reader=lambda raw: dataclasses.replace(read(raw), addressed=(None, 3)) if b"!" in raw else read(raw))
+    host.put(message(to=host.token(), extra="!"), message(to=host.token()))
+    host.worker.round()
+    assert len(events.after(host.store, 0, 10)) == 1 and host.reasons() == {"unreadable": "token"}
+    assert host.told[0].startswith("the reader failed with AttributeError at recipients.py")
 
 
 def test_new_mail_wakes_the_worker_and_it_stops_when_told(host):

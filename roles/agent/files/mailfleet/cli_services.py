@@ -62,14 +62,17 @@ def _work(asked: argparse.Namespace) -> int:
             pass
         if worker.waiting:
             raise Unavailable(store.name, f"{worker.waiting} messages wait for it", "an answer", "Run this again later")
+        if worker.left:
+            raise Unavailable(spool.new, f"{worker.left} messages were left there", "none", "The line before says why")
         return Status.DONE
-    stop, due = Stop(), time.monotonic()
+    stop, due, steady = Stop(), time.monotonic() + upkeep.FIRST, upkeep.Steady()
 
     def stopped(seconds: float) -> bool:
         nonlocal due
         if time.monotonic() >= due:
             due = time.monotonic() + upkeep.EVERY
-            _upkeep(settings, store, spool, quarantine)
+            if steady():
+                _upkeep(settings, store, spool, quarantine)
         return stop(seconds)
 
     ready()

@@ -59,9 +59,12 @@ def judge(raw: bytes, read: Read, settings: Settings, now: int) -> Judged:
     :arg now: when it came, in seconds of UTC: while it waited for the store, its token did not grow older.
     """
     try:
-        notice = read(raw)
+        return _judge(raw, read(raw), settings, now)
     except Exception as error:  # whatever it is: one message never stops the others
         return Judged(reason="unreadable", checked=_anywhere(raw, settings, now), failure=_place(error))
+
+
+def _judge(raw: bytes, notice: Notice, settings: Settings, now: int) -> Judged:
     today = _day(now)
     addresses = _addresses(notice)
     checks = [settings.keys.check(mention.address, today) for mention in notice.mentions[:50]]

@@ -152,7 +152,7 @@ def errors(remote: Remote) -> t.Iterator[None]:
     """Tell what a server or the network did as Unavailable, without the password."""
     try:
         yield
-    except (OSError, EOFError, ValueError, poplib.error_proto, imaplib.IMAP4.error) as error:
+    except Exception as error:  # whatever a server makes of the protocol: one mailbox never stops the others
         text = " ".join(str(error).split())[:300] or type(error).__name__
         if remote.password:
             text = text.replace(remote.password, "...")
