@@ -330,7 +330,9 @@ def test_a_copy_that_nobody_keeps_any_more_ends_the_service(tmp_path, store):
         raise AssertionError("broken")
 
     async def run() -> None:
-        await asyncio.wait_for(one.serve(asyncio.Event(), lambda: setattr(one, "refresh", broken)), 5)
+        running = asyncio.create_task(one.serve(asyncio.Event(), lambda: setattr(one, "refresh", broken)))
+        assert await asyncio.wait((running,), timeout=5) == ({running}, set())
+        await running
 
     with pytest.raises(AssertionError, match="broken"):
         asyncio.run(run())
