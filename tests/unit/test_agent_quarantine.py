@@ -12,6 +12,7 @@ import os
 import pytest
 from agent_host import Host, host
 from agent_world import DAY, NOW, message
+from mailfleet import events
 from mailfleet.errors import Trouble
 from mailfleet.quarantine import Quarantine
 
@@ -149,6 +150,19 @@ def test_the_folder_is_not_read_as_a_whole_for_a_message(place, monkeypatch):
     for token in tokens(500, 100):
         take(place, b"x", token)
     assert sum(path.endswith("token") for path in scans) < 20
+
+
+def test_what_is_beyond_the_events_of_a_token_is_kept_too(host, monkeypatch):
+    monkeypatch.setattr("mailfleet.events.MOST_OF_A_TOKEN", 3)
+    for n in range(4):
+        host.put(*[message(to=host.token(), extra=f"{n} {m}") for m in range(2)])
+        host.worker.round()
+    assert len(events.after(host.store, 0, 10)) == 3 and host.spool.names() == []
+    assert host.quarantine.counts()["too-many"]["kept"] == 5 and host.reasons() == {"too-many": "token"}
+    # What was recorded is known, and no more than that.
+    host.put(*[message(to=host.token(), extra=f"0 {m}") for m in range(2)])
+    host.worker.round()
+    assert host.quarantine.counts()["too-many"] == {"kept": 5, "gone": 0, "again": 0}
 
 
 def test_what_came_again_is_counted_and_kept_once(host):

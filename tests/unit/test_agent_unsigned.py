@@ -142,7 +142,7 @@ def test_of_a_day_so_many_are_recorded(made, monkeypatch):
         host.put(*[message(to=PATH, extra=f"{n} {m}") for m in range(2)], message(to=host.token(), extra=str(n)))
         host.worker.round()
     assert [source for source, _kind, _recipient in told(host)].count("unsigned") == 3 and len(told(host)) == 6
-    assert host.spool.names() == []
+    assert host.spool.names() == [] and host.reasons() == {"too-many": "other"}
     host.now += DAY + 1
     host.put(message(to=PATH, extra="later"))
     host.worker.round()

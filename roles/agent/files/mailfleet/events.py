@@ -21,40 +21,46 @@ from .unsigned import SOURCE as UNSIGNED
 _COLUMNS = ", ".join(FIELDS)
 _INSERT = f"INSERT INTO events ({_COLUMNS}) VALUES ({', '.join('?' for _each in FIELDS)})"
 # Of one token so many events are kept: it is one recipient's of one day, and somebody may repeat it for ever.
-MOST_OF_A_TOKEN = 1000
+MOST_OF_A_TOKEN = 100
 
 
 @dataclasses.dataclass(frozen=True)
 class Recorded:
-    """What a batch changed: the events that were new, and the entries that they made."""
+    """What a batch changed: the events that were new, and the entries that they made.
+
+    ``beyond`` are the keys of those that were new and not recorded: of their token, or of what nobody signed, there are
+    as many as may be.
+    """
 
     events: tuple[Event, ...]
     entries: tuple[Entry, ...]
+    beyond: frozenset[str] = frozenset()
 
 
 def record(store: Store, events: t.Sequence[Event], rules: Rules, now: int) -> Recorded:
     """Record a batch: events that are known already change nothing. Within a transaction."""
-    fresh = _add(store, events, now)
+    fresh, beyond = _add(store, events, now)
     entries = _entries(store, fresh, rules, now)
     suppressions.put(store, entries, "rules", now)
-    return Recorded(tuple(fresh), tuple(entries))
+    return Recorded(tuple(fresh), tuple(entries), frozenset(beyond))
 
 
-def _add(store: Store, events: t.Sequence[Event], now: int) -> list[Event]:
-    """Add the events that are new, with their numbers."""
+def _add(store: Store, events: t.Sequence[Event], now: int) -> tuple[list[Event], set[str]]:
+    """Add the events that are new, with their numbers; the keys of those for which there is no room."""
     wanted = {event.key: event for event in reversed(events)}  # of two with one key the first
     known = {row[0] for row in store.matching("SELECT key FROM events WHERE key {values}", [(key,) for key in wanted])}
     tokens = sorted({event.token for event in wanted.values() if event.token})
     many = dict(store.matching("SELECT token, COUNT(*) FROM events WHERE token {values} GROUP BY token",
                                [(token,) for token in tokens]))
-    room, fresh = _room_for_unsigned(store, now) if any(event.source == UNSIGNED for event in events) else 0, []
+    room = _room_for_unsigned(store, now) if any(event.source == UNSIGNED for event in events) else 0
+    fresh, beyond = [], set()
     for event in events:
-        if event.key in known or many.get(event.token, 0) >= MOST_OF_A_TOKEN:
+        if event.key in known:
             continue
-        if event.source == UNSIGNED:
-            if room <= 0:
-                continue
-            room -= 1
+        if many.get(event.token, 0) >= MOST_OF_A_TOKEN or (event.source == UNSIGNED and room <= 0):
+            beyond.add(event.key)
+            continue
+        room -= event.source == UNSIGNED
         known.add(event.key)
         if event.token:
             many[event.token] = many.get(event.token, 0) + 1
@@ -62,7 +68,7 @@ def _add(store: Store, events: t.Sequence[Event], now: int) -> list[Event]:
     before = store.advance("events", len(fresh))
     fresh = [dataclasses.replace(event, number=before + place) for place, event in enumerate(fresh, 1)]
     store.many(_INSERT, [tuple(getattr(event, name) for name in FIELDS) for event in fresh])
-    return fresh
+    return fresh, beyond
 
 
 def _room_for_unsigned(store: Store, now: int) -> int:

@@ -113,7 +113,7 @@ class Worker:
             elif judged.unresolved:
                 unresolved[name] = (raw, came, judged)
             else:
-                self._put_aside(name, raw, judged)
+                self._judged(name, raw, judged)
         self.steps("read")
         wanted = [*events_of, *unresolved]
         if not wanted:
@@ -135,7 +135,10 @@ class Worker:
             self.say(f"{self.store.name} answers again")
         self.counts.events += len(recorded.events)
         self.counts.entries += len(recorded.entries)
-        for name in events_of:
+        for name, event in events_of.items():
+            if event.key in recorded.beyond:
+                self._beyond(name, event)
+                continue
             self.spool.remove(name)
             self.counts.messages += 1
             self.steps("removed")
@@ -153,15 +156,28 @@ class Worker:
             if recipient := self.settings.keys.recipient(judged.checked, [address] if address else []):
                 events_of[name] = make(raw, judged.unresolved, recipient, judged.checked, self.settings, came)
             else:
-                self._put_aside(name, raw, judged)
+                self._judged(name, raw, judged)
 
-    def _put_aside(self, name: str, raw: bytes, judged: Judged) -> None:
+    def _judged(self, name: str, raw: bytes, judged: Judged) -> None:
+        """Put aside what changes nothing."""
         if judged.failure and judged.failure not in self._failures and len(self._failures) < MOST_TOLD:
             self._failures.add(judged.failure)
             self.say(f"the reader failed with {judged.failure}; such messages are in {self.quarantine.folder}")
+        self._put_aside(name, raw, judged.reason, judged.checked.token if judged.checked else "")
+
+    def _beyond(self, name: str, event: Event) -> None:
+        """Put aside an event of which there are as many as may be."""
         try:
-            token = judged.checked.token if judged.checked else ""
-            self.quarantine.take(self.spool.path(name), raw, judged.reason, token)
+            found = self.spool.read(name, self.settings.largest)
+        except OSError as error:
+            self._leave(name, error)
+            return
+        if found:
+            self._put_aside(name, found[0], "too-many", event.token)
+
+    def _put_aside(self, name: str, raw: bytes, reason: str, token: str) -> None:
+        try:
+            self.quarantine.take(self.spool.path(name), raw, reason, token)
         except OSError as error:
             self._leave(name, error)
             return
