@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import smtplib
 import time
 
 import pytest
@@ -203,6 +204,13 @@ def test_what_comes_to_an_unsigned_return_path_of_postfix_own_suppresses_nobody(
         told = agent.wait("mailfleet events tail", '"unsigned"')
         assert recipient in told and recipient not in agent.node.shell("mailfleet suppress list")
         assert agent.session("", "bounces@e.example.com")[-1].startswith("550 5.1.1")
+        # Whoever may send has Postfix make such a return path, be it from a network of ours or not.
+        with smtplib.SMTP(agent.node.server.address, 25) as smtp:
+            smtp.ehlo("app.example.com")
+            assert smtp.mail("bounces@e.example.com", ["XVERP"])[0] == 250
+            assert smtp.rcpt("postmaster@e.example.com")[0] == 250 and smtp.data(b"Subject: hello\n\n")[0] == 250
+        agent.wait("cat /var/spool/mailfleet/quarantine/other/no-token.*",
+                   "Return-Path: <bounces+postmaster=e.example.com@e.example.com>")
     finally:
         agent.postfix()
         agent.config()

@@ -216,11 +216,22 @@ def test_a_message_that_is_not_given_keeps_no_other_back(serve, spool, protocol,
 @pytest.mark.parametrize("protocol", ["pop3", "imap"])
 def test_neither_a_long_line_nor_a_long_list_keeps_a_mailbox_full(serve, spool, monkeypatch, protocol):
     monkeypatch.setattr("mailfleet.fetching.MOST_AT_ONCE", 3)
-    monkeypatch.setattr("mailfleet.mailboxes.MOST_AT_ONCE", 3)
     server, remote = serve(protocol, "none")
     server.there = [b"Subject: long\r\n\r\n" + b"x" * (3 << 20) + b"\r\n", *[b"x\r\n"] * 160000]
     assert fetch(remote, spool, print) == 3
     assert max(map(len, fetched(spool, 4 << 20))) > 3 << 20 and len(server.there) == 159998
+
+
+@pytest.mark.parametrize("protocol", ["pop3", "imap"])
+def test_messages_that_stay_hide_none_behind_them(serve, spool, monkeypatch, protocol):
+    monkeypatch.setattr("mailfleet.fetching.MOST_AT_ONCE", 2)
+    monkeypatch.setattr("mailfleet.fetching.LARGEST", 9000)
+    server, remote = serve(protocol, "none")
+    large, small = MESSAGES[1], [b"Subject: %d\r\n\r\n" % n for n in range(3)]
+    server.there = [large, large, large, *small]
+    told: list[str] = []
+    assert fetch(remote, spool, told.append) == 2 and server.there == [large, large, large, small[2]]
+    assert fetch(remote, spool, told.append) == 1 and len(told) == 6
 
 
 @pytest.mark.parametrize("line", ["1", "x y", "* 0 FETCH", "\xff"])

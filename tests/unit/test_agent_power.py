@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -43,8 +44,8 @@ class Box:
     def __init__(self, messages: dict[str, bytes], log: list[str], fail: str = "") -> None:
         self.there, self.log, self.fail = messages, log, fail
 
-    def messages(self) -> list[tuple[str, int]]:
-        return [(name, len(raw)) for name, raw in self.there.items()]
+    def messages(self) -> Iterator[tuple[str, int]]:
+        return iter([(name, len(raw)) for name, raw in self.there.items()])
 
     def content(self, name: str) -> bytes:
         if self.fail == name:

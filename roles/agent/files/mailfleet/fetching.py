@@ -29,9 +29,9 @@ def fetch(
         mailbox = opened(remote)
     try:
         with errors(remote):
-            there = mailbox.messages()[:MOST_AT_ONCE]
+            there = mailbox.messages()
         here: list[str] = []
-        for name, size in there:
+        for name, size in _within(remote, there):
             if (free := spool.free()) < SPARE + size:
                 if here:
                     break
@@ -49,6 +49,8 @@ def fetch(
             spool.deliver(raw)
             here.append(name)
             steps("stored")
+            if len(here) == MOST_AT_ONCE:
+                break
         if here:
             with errors(remote):
                 mailbox.remove(here)
@@ -56,6 +58,16 @@ def fetch(
         return len(here)
     finally:
         mailbox.close()
+
+
+def _within(remote: Remote, there: t.Iterator[tuple[str, int]]) -> t.Iterator[tuple[str, int]]:
+    """The messages, as the server tells of one after the other."""
+    while True:
+        with errors(remote):
+            found = next(there, None)
+        if found is None:
+            return
+        yield found
 
 
 class Fetcher:

@@ -32,7 +32,7 @@ _LITERAL_SIZE = re.compile(rb"RFC822\.SIZE (\d+)")
 class Mailbox(t.Protocol):
     """A session with a mailbox."""
 
-    def messages(self) -> list[tuple[str, int]]:
+    def messages(self) -> t.Iterator[tuple[str, int]]:
         """The messages: how the session names each, and its octets."""
 
     def content(self, name: str) -> bytes | None:
@@ -59,9 +59,9 @@ class Pop3:
         self._box.user(remote.user)
         self._box.pass_(remote.password)
 
-    def messages(self) -> list[tuple[str, int]]:
+    def messages(self) -> t.Iterator[tuple[str, int]]:
         found = [line.split() for line in self._box.list()[1]]
-        return [(each[0].decode("ascii"), int(each[1])) for each in found]
+        return ((each[0].decode("ascii"), int(each[1])) for each in found)
 
     def content(self, name: str) -> bytes | None:
         try:
@@ -105,15 +105,12 @@ class Imap:
         told = b" ".join(part for part in self._good(self._box.capability()) if isinstance(part, bytes))
         self._named_alone = b"UIDPLUS" in told.upper().split()
 
-    def messages(self) -> list[tuple[str, int]]:
+    def messages(self) -> t.Iterator[tuple[str, int]]:
         # Those too that are to be removed already: whoever marked them was perhaps cut off before they were.
-        names = (self._good(self._box.uid("SEARCH", "ALL"))[0] or b"").split()[:MOST_AT_ONCE]
-        found = []
-        for name in names:
+        for name in (self._good(self._box.uid("SEARCH", "ALL"))[0] or b"").split():
             size = _LITERAL_SIZE.search(b" ".join(part for part in self._good(
                 self._box.uid("FETCH", name.decode("ascii"), "(RFC822.SIZE)")) if isinstance(part, bytes)))
-            found.append((name.decode("ascii"), int(size[1]) if size else 0))
-        return found
+            yield name.decode("ascii"), int(size[1]) if size else 0
 
     def content(self, name: str) -> bytes | None:
         status, found = self._box.uid("FETCH", name, "(BODY.PEEK[])")
