@@ -263,6 +263,28 @@ def test_resident_commands_tell_that_they_are_ready_and_end_in_order(tmp_path, m
     assert (running.returncode, out, err) == (0, "", "")
 
 
+@pytest.mark.parametrize(("arguments", "part", "secret"), [
+    (["bounces", "fetch"], {"mailboxes": {"old": {"protocol": "pop3", "host": "127.0.0.1", "user": "u"}}}, "secret"),
+    (["events", "send"], {"webhooks": {"old": {}}}, "s" * 16)])
+def test_who_waits_for_a_host_that_says_nothing_ends_in_time(run, tmp_path, arguments, part, secret):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(10)
+        port = silent.getsockname()[1]
+        (name, peers), = part.items()
+        where = {"port": port} if name == "mailboxes" else {"url": f"http://127.0.0.1:{port}/"}
+        wanted = {name: {"old": {**peers["old"], **where, "timeout": 60}}, "secrets": {name: {"old": secret}}}
+        config(tmp_path, **wanted)
+        if name == "webhooks":
+            run("events", "send", "--once")  # a hook begins with what comes
+        put(tmp_path, message(to=token(tmp_path)))
+        run("bounces", "work", "--once")
+        with started(config(tmp_path, **wanted), *arguments) as running:
+            connection, _address = silent.accept()
+            running.send_signal(signal.SIGTERM)
+            assert running.wait(8) == 0
+            connection.close()
+
+
 def test_events_are_followed(run, tmp_path):
     run("suppress", "list")
     with started(str(tmp_path / "agent.json"), "events", "tail", "--follow") as running:
