@@ -81,12 +81,15 @@ class Node:
             return
         self._lay_down(digest, program)
         self._judge(digest, settings, secrets)
+        # Asked before: one that did not start with what is new is not active, until systemd tries again.
+        running = [service.unit for service in SERVICES.values()
+                   if not self.programs(["systemctl", "--quiet", "is-active", service.unit]).status]
         try:
             self._install({path: files[path] for path in changed}, digest)
-            self._take_up()
+            self._take_up(running)
         except Failed as error:
             self._install({path: (before[path], *files[path][1:]) for path in changed}, former)
-            self._take_up()
+            self._take_up(running)
             raise Failed(f"{error}\nwhat stood before stands again") from error
         for folder in Path(PROGRAM).iterdir():
             if folder.is_dir() and not folder.is_symlink() and folder.name not in (digest, former):
@@ -107,6 +110,9 @@ class Node:
             os.unlink(path)
         shutil.rmtree(PROGRAM, ignore_errors=True)
         self._must(["systemctl", "daemon-reload"])
+        # One that was killed in the end stays known as failed; of the others systemd says that it does not know them.
+        for unit in units:
+            self.programs(["systemctl", "reset-failed", unit])
 
     def _differs(self, path: str, before: str | None, after: str | None) -> None:
         hidden = path == SECRETS
@@ -174,12 +180,11 @@ class Node:
         else:
             Path(CURRENT).unlink(missing_ok=True)
 
-    def _take_up(self) -> None:
-        """Have services that run take up what stands now."""
+    def _take_up(self, running: t.Iterable[str]) -> None:
+        """Have services that ran take up what stands now."""
         self._must(["systemctl", "daemon-reload"])
-        for service in SERVICES.values():
-            if not self.programs(["systemctl", "--quiet", "is-active", service.unit]).status:
-                restart(self.programs, service.unit)
+        for unit in running:
+            restart(self.programs, unit)
 
     def _must(self, command: t.Sequence[str]) -> None:
         done = self.programs(command)

@@ -15,6 +15,8 @@ USER = "mailfleet"
 STATE = "/var/lib/mailfleet-agent"
 SPOOL = "/var/spool/mailfleet"
 MAILDIR = "bounces"  # within the spool, which is the user's home
+# RFC 2142 and RFC 5321 4.5.1 want them at every domain that takes mail.
+ALWAYS = ("postmaster", "abuse")
 # Postfix' smtpd may be in its chroot, the queue directory.
 QUEUE, SOCKET = "/var/spool/postfix", "mailfleet/policy"
 # What Postfix makes of mail where the program does not answer at all.

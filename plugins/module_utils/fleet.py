@@ -225,13 +225,15 @@ class Agent:
 
     ``settings`` are those of the inventory, in the form of the program's own configuration; ``feedback`` local parts of
     the bounce domains that reports of providers come to; ``unsure`` what becomes of mail while the list is not known,
-    ``open`` or ``closed``; ``sendmail`` the users of a server who may send without SMTP, and so without being asked.
+    ``open`` or ``closed``; ``sendmail`` the users of a server who may send without SMTP, and so without being asked;
+    ``unsigned`` the local part of return paths that Postfix makes of the recipient, empty where there are none.
     """
 
     settings: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
     feedback: tuple[str, ...] = ()
     unsure: str = "open"
     sendmail: tuple[str, ...] = ("root",)
+    unsigned: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

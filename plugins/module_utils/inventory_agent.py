@@ -13,8 +13,8 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ansible_collections.mailfleet.sending.plugins.module_utils.agent_settings import program_settings
-from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import Agent, Domain, Server
+from ansible_collections.mailfleet.sending.plugins.module_utils.agent_settings import ALWAYS, program_settings
+from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import PROBE_LOGIN, Agent, Domain, Server
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistake
 from ansible_collections.mailfleet.sending.plugins.module_utils.reading import Reader, show_nothing_of
 
@@ -76,7 +76,8 @@ def agent(
     sendmail = _names(reader, fields, "sendmail_users", LOGIN, "a user of the servers", ("root",))
     policy = settings.get("policy")
     unsure = policy.get("unsure", "open") if isinstance(policy, dict) else "open"
-    made = Agent(settings, feedback, unsure if unsure in ("open", "closed") else "open", sendmail)
+    unsigned = _unsigned(reader, settings, feedback)
+    made = Agent(settings, feedback, unsure if unsure in ("open", "closed") else "open", sendmail, unsigned)
     # What is wrong by now would be told a second time.
     if judge and len(reader.mistakes) == before and servers:
         whole = program_settings(made, domains, servers[0].hostname if servers[0].addresses else "mta.invalid")
@@ -98,6 +99,17 @@ def _check_store(reader: Reader, settings: t.Mapping[str, t.Any], servers: t.Seq
     elif bool(shared) == bool(own):
         reader.note(f"{NAME}.store", "<both>" if shared else "<nothing>", "either sqlite or postgresql",
                     "add store: {sqlite: true} for a single server" if not shared else "leave sqlite out")
+
+
+def _unsigned(reader: Reader, settings: t.Mapping[str, t.Any], feedback: t.Sequence[str]) -> str:
+    """The local part of return paths that Postfix makes; of its form the program judges."""
+    intake = settings.get("intake")
+    local = intake.get("unsigned") if isinstance(intake, dict) else None
+    if not isinstance(local, str) or not LOCAL_PART.match(local):
+        return ""
+    if local in (*ALWAYS, PROBE_LOGIN, *feedback):
+        reader.note(f"{NAME}.intake.unsigned", local, "a local part that nothing else comes to", "say bounces")
+    return local
 
 
 def _names(reader: Reader, fields: t.Mapping[str, t.Any], name: str, form: re.Pattern[str], expected: str,

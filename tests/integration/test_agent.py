@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import json
+import smtplib
 import time
 
 import pytest
+from mailbox_server import NOTICE, PASSWORD, MailboxServer
 from postfix_node import Node
 from servers import SUITES, Controller, Server
 
@@ -31,39 +33,6 @@ with smtplib.SMTP("127.0.0.1", 25) as smtp:
     if text and answers[-1][0] == 250: answers.append(smtp.data(text.encode()))
 print(json.dumps([f"{code} {said.decode()}" for code, said in answers]))
 """
-NOTICE = """\
-From: MAILER-DAEMON@mx.example.net
-To: <{path}>
-Subject: Undelivered Mail Returned to Sender
-Auto-Submitted: auto-replied
-MIME-Version: 1.0
-Content-Type: multipart/report; report-type=delivery-status; boundary="b"
-
---b
-Content-Type: text/plain
-
-The mail could not be delivered.
---b
-Content-Type: message/delivery-status
-
-Reporting-MTA: dns; mx.example.net
-
-Final-Recipient: rfc822; {recipient}
-Action: failed
-Status: 5.1.1
-Diagnostic-Code: smtp; 550 5.1.1 No such user here
-
---b
-Content-Type: text/rfc822-headers
-
-Return-Path: <{path}>
-From: news@example.com
-To: {recipient}
-Subject: News
-Message-Id: <{path}>
-
---b--
-"""
 
 
 def fleet(server: Server, **agent):
@@ -85,11 +54,11 @@ class Agent:
         self.node.controller.play(task, self.node.server, options)
         return self.node.controller.outcome
 
-    def config(self, *options: str, made=None, **changes) -> dict:
+    def config(self, *options: str, made=None, secrets=None, **changes) -> dict:
         made = made or fleet(self.node.server)
         settings = {**agent_settings.agent_of(made, made.servers[0])["settings"], **changes}
-        return self.play({CONFIG: {"settings": settings, "secrets_directory": str(self.secrets)},
-                          "ignore_errors": True}, *options)
+        return self.play({CONFIG: {"settings": settings, "secrets": secrets or {},
+                                   "secrets_directory": str(self.secrets)}, "ignore_errors": True}, *options)
 
     def services(self, role: str, *names: str, options=()) -> dict:
         return self.play({SERVICE: {"role": role, "names": list(names)}}, *options)
@@ -209,6 +178,43 @@ def test_a_token_suppresses_its_own_recipient_only(agent):
     agent.bounce(agent.path("mallory@example.net"), "bystander@example.net")
     agent.wait("mailfleet bounces quarantine", "other-recipient")
     assert "bystander" not in agent.node.shell("mailfleet suppress list")
+
+
+def test_a_bounce_in_a_mailbox_elsewhere_is_fetched_by_its_service(agent):
+    mailbox, recipient, ca_file = MailboxServer("elsewhere"), "elsewhere@example.net", "/usr/local/share/elsewhere.pem"
+    try:
+        agent.node.server.write(ca_file, mailbox.certificate)
+        mailbox.put({recipient: agent.path(recipient)})
+        agent.config(mailboxes={"old": mailbox.settings("pop3", ca_file)}, secrets={"mailboxes": {"old": PASSWORD}})
+        agent.services("bounces", "bounces", "fetch")
+        agent.wait(f"mailfleet suppress why {recipient}", "hard")
+        assert mailbox.count() == 0
+    finally:
+        mailbox.server.stop()
+        agent.services("bounces", "bounces")
+        agent.config()
+
+
+def test_what_comes_to_an_unsigned_return_path_of_postfix_own_suppresses_nobody(agent):
+    wanted, recipient = fleet(agent.node.server, intake={"unsigned": "bounces"}), "victim@example.net"
+    try:
+        agent.config(made=wanted)
+        agent.postfix(wanted)
+        agent.bounce("bounces+victim=example.net@e.example.com", recipient)
+        told = agent.wait("mailfleet events tail", '"unsigned"')
+        assert recipient in told and recipient not in agent.node.shell("mailfleet suppress list")
+        assert agent.session("", "bounces@e.example.com")[-1].startswith("550 5.1.1")
+        # Whoever may send has Postfix make such a return path, be it from a network of ours or not.
+        with smtplib.SMTP(agent.node.server.address, 25) as smtp:
+            smtp.ehlo("app.example.com")
+            assert smtp.mail("bounces@e.example.com", ["XVERP"])[0] == 250
+            assert smtp.rcpt("postmaster@e.example.com")[0] == 250 and smtp.data(b"Subject: hello\n\n")[0] == 250
+        agent.wait("cat /var/spool/mailfleet/quarantine/other/no-token.*",
+                   "Return-Path: <bounces+postmaster=e.example.com@e.example.com>")
+    finally:
+        agent.postfix()
+        agent.config()
+    assert agent.session("", "bounces+victim=example.net@e.example.com")[-1].startswith("550 5.1.1")
 
 
 def test_users_of_the_host_cannot_hand_in_mail_that_nobody_is_asked_about(agent):

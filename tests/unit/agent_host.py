@@ -30,8 +30,7 @@ class Host:
     def start(self, steps=lambda _name: None, reader=read) -> Worker:
         self.store = open_store(self.settings)
         self.spool = Spool(self.settings.maildir)
-        self.quarantine = Quarantine(self.settings.quarantine, self.settings.quarantine_bytes,
-                                     self.settings.quarantine_days)
+        self.quarantine = Quarantine.of(self.settings)
         self.worker = Worker(self.settings, self.store, self.spool, self.quarantine, reader, self.told.append, steps,
                              lambda: self.now)
         return self.worker

@@ -14,7 +14,7 @@ import uuid
 
 import pytest
 from mailfleet.finding import Finding, Kind, Mention, Notice, Scope
-from mailfleet.settings import Settings, load
+from mailfleet.settings import Mistaken, Settings, load
 from mailfleet.store_sqlite import SqliteStore
 
 NOW = 1_795_000_000
@@ -54,6 +54,12 @@ def config(folder, **changes) -> str:
 
 def settings_in(folder, **changes) -> Settings:
     return load(config(folder, **changes))
+
+
+def mistakes_of(folder, **changes) -> str:
+    with pytest.raises(Mistaken) as found:
+        settings_in(folder, **changes)
+    return str(found.value)
 
 
 def message(recipient="u@acme.test", kind=Kind.HARD, *, to="", scope=Scope.RECIPIENT, reason="userunknown",

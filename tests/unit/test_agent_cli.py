@@ -117,7 +117,7 @@ def test_a_bounce_goes_all_the_way(run, tmp_path):
     assert len(run("events", "tail", "--after", "1").splitlines()) == 1
     assert "w@acme.test  soft 5.1.1  no such user" in run("bounces", "unclassified")
     assert json.loads(run("bounces", "unclassified", "--json"))["recipient"] == "w@acme.test"
-    assert run("bounces", "quarantine") == "no-token: 1 kept, 0 gone\n"
+    assert run("bounces", "quarantine") == "no-token: 1 kept, 0 came again, 0 gone\n"
     assert run("tidy").startswith("0 events are gone")
 
 
@@ -183,9 +183,11 @@ def test_a_file_that_cannot_be_read_is_told(run, tmp_path):
 
 def test_an_address_is_forgotten_everywhere(run, tmp_path):
     put(tmp_path, message(to=token(tmp_path)), message(), message("v@acme.test"))
+    put(tmp_path, *[message("v@acme.test", to=token(tmp_path, f"{whose}@acme.test"), extra="!") for whose in "uw"])
     run("bounces", "work", "--once")
     told = run("forget", "U@Acme.Test")
-    assert told == ("1 events, 1 entries of the list, 1 of its trail, 1 messages in this host's quarantine are gone\n")
+    # One of these messages does not name it: it carries a token of its.
+    assert told == ("1 events, 1 entries of the list, 1 of its trail, 2 messages in this host's quarantine are gone\n")
     assert run("events", "tail") == "" and run("suppress", "list") == ""
     left = b"".join(each.read_bytes() for each in Path(tmp_path).rglob("*") if each.is_file())
     assert b"v@acme.test" in left and b"u@acme.test" not in left
@@ -259,6 +261,28 @@ def test_resident_commands_tell_that_they_are_ready_and_end_in_order(tmp_path, m
             running.send_signal(signal.SIGTERM)
             out, err = running.communicate(timeout=10)
     assert (running.returncode, out, err) == (0, "", "")
+
+
+@pytest.mark.parametrize(("arguments", "part", "secret"), [
+    (["bounces", "fetch"], {"mailboxes": {"old": {"protocol": "pop3", "host": "127.0.0.1", "user": "u"}}}, "secret"),
+    (["events", "send"], {"webhooks": {"old": {}}}, "s" * 16)])
+def test_who_waits_for_a_host_that_says_nothing_ends_in_time(run, tmp_path, arguments, part, secret):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(10)
+        port = silent.getsockname()[1]
+        (name, peers), = part.items()
+        where = {"port": port} if name == "mailboxes" else {"url": f"http://127.0.0.1:{port}/"}
+        wanted = {name: {"old": {**peers["old"], **where, "timeout": 60}}, "secrets": {name: {"old": secret}}}
+        config(tmp_path, **wanted)
+        if name == "webhooks":
+            run("events", "send", "--once")  # a hook begins with what comes
+        put(tmp_path, message(to=token(tmp_path)))
+        run("bounces", "work", "--once")
+        with started(config(tmp_path, **wanted), *arguments) as running:
+            connection, _address = silent.accept()
+            running.send_signal(signal.SIGTERM)
+            assert running.wait(8) == 0
+            connection.close()
 
 
 def test_events_are_followed(run, tmp_path):

@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 
 import pytest
-from mailfleet import tokens
+from mailfleet import fetching, tokens, unsigned
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.agent_settings import agent_of, suppression
 from ansible_collections.mailfleet.sending.plugins.module_utils.agent_units import SERVICES
 from ansible_collections.mailfleet.sending.plugins.module_utils.inventory import read_fleet
-from ansible_collections.mailfleet.sending.plugins.module_utils.layer_bounces import TOKEN, bounces_layer
+from ansible_collections.mailfleet.sending.plugins.module_utils.layer_bounces import TOKEN, UNSIGNED, bounces_layer
 from ansible_collections.mailfleet.sending.plugins.module_utils.layer_postfix import postfix_layer
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistakes
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_layers import resolve
@@ -99,6 +99,7 @@ class TestLayers:
         postfix, bounces, _asks = self.layers(feedback_addresses=["fbl"])
         assert postfix["parameters"]["mydestination"] == "mta1.example.com, localhost"
         assert bounces["parameters"]["virtual_mailbox_domains"] == "e.example.com"
+        assert int(bounces["parameters"]["queue_minfree"]) == fetching.SPARE
         patterns = [re.compile(pattern.strip("/"), re.IGNORECASE)
                     for pattern, _ok in bounces["tables"]["return_paths"]["entries"]]
 
@@ -109,8 +110,17 @@ class TestLayers:
         assert all(map(taken, [token, token.upper(), "postmaster", "Abuse", "fbl", "probe+x-mta1"]))
         assert not any(map(taken, ["b", "b+", token[:-1], token + "a", "root", "xpostmaster", "fbl+x", "postmasterx"]))
 
-    def test_the_form_of_tokens_is_the_programs(self):
+    def test_the_form_of_return_paths_is_the_programs(self):
         assert TOKEN == tokens.POSTFIX
+        assert UNSIGNED.format("bounces") == unsigned.pattern("bounces")
+
+    def test_return_paths_that_postfix_makes_are_taken_where_they_are_wanted(self):
+        plain, wanted = self.layers()[1], self.layers(intake={"unsigned": "my.bounces"})[1]
+        assert not any("verp" in name for name in plain["parameters"])
+        assert wanted["parameters"]["smtpd_authorized_verp_clients"] == "static:all"
+        assert wanted["parameters"]["default_verp_delimiters"] == "+="
+        assert wanted["tables"]["return_paths"]["entries"][-1] == [r"/^my\.bounces\+[^@]+=[a-z0-9.-]+@/", "OK"]
+        assert "my.bounces=/var/spool/mailfleet/bounces/" in wanted["services"]["bounces/unix"]["options"]["alias_maps"]
 
     def test_only_root_may_hand_in_mail_that_nobody_is_asked_about(self):
         assert self.layers()[1]["parameters"]["authorized_submit_users"] == "root"
@@ -161,6 +171,11 @@ class TestMistakes:
         (part, values), = agent.items()
         (name, _value), = values.items()
         assert list(told({"store": {"sqlite": True}, **agent})) == [f"sending_agent.{part}.{name}"]
+
+    @pytest.mark.parametrize("local", ["postmaster", "probe", "fbl", "b", "Bounces"])
+    def test_return_paths_that_postfix_makes_at_an_address_of_something_else(self, local):
+        agent = {"store": {"sqlite": True}, "feedback_addresses": ["fbl"], "intake": {"unsigned": local}}
+        assert list(told(agent)) == ["sending_agent.intake.unsigned"]
 
     @pytest.mark.parametrize("agent", [
         "on", ["x"], {"store": "sqlite"}, {"store": {"sqlite": "/x"}}, {"feedback_addresses": ["FBL@x"]},

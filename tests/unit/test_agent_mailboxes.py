@@ -63,9 +63,13 @@ class Pop3(Session):
                 self.say("-ERR no")
             elif verb == "LIST":
                 self.say("+OK")
+                if self.server.lists:
+                    self.say(self.server.lists)
                 for number, raw in enumerate(there, 1):
                     self.say(f"{number} {len(raw)}")
                 self.say(".")
+            elif verb == "RETR" and rest == self.server.refuses:
+                self.say("-ERR it is gone")
             elif verb == "RETR":
                 self.say("+OK")
                 self.say(re.sub(rb"(?m)^\.", b"..", there[int(rest) - 1]) + b".")
@@ -84,23 +88,28 @@ class Imap(Session):
     def session(self) -> None:
         there = {str(number): raw for number, raw in enumerate(self.server.there, 7)}
         gone: set[str] = set()
-        self.say(f"* OK [CAPABILITY IMAP4rev1 STARTTLS {self.server.extra}] hello")
+        self.say("* OK [CAPABILITY IMAP4rev1 STARTTLS] hello")
+        known = False
         while line := self.line():
             tag, verb, *rest = line.split(" ", 2)
             told = rest[0] if rest else ""
             end = f"{tag} OK done"
             if verb == "CAPABILITY":
-                self.say(f"* CAPABILITY IMAP4rev1 STARTTLS {self.server.extra}")
+                self.say(f"* CAPABILITY IMAP4rev1 STARTTLS {self.server.extra if known else ''}")
             elif verb == "LOGIN" and told != 'u "secret"':
                 end = f"{tag} NO wrong"
+            elif verb == "LOGIN":
+                known = True
             elif verb == "SELECT":
                 end = f"{tag} OK done" if told == '"IN \\"BOX"' else f"{tag} NO no such folder"
                 self.say(f"* {len(there)} EXISTS")
-            elif told == "SEARCH UNDELETED" or told.startswith("SEARCH"):
+            elif told == "SEARCH ALL":
                 self.say("* SEARCH " + " ".join(there))
             elif told.endswith("(RFC822.SIZE)"):
                 name = told.split()[1]
                 self.say(f"* 1 FETCH (UID {name} RFC822.SIZE {len(there[name])})")
+            elif "BODY.PEEK[]" in told and told.split()[1] == self.server.refuses:
+                end = f"{tag} {self.server.how} it is gone"
             elif "BODY.PEEK[]" in told:
                 name = told.split()[1]
                 self.wfile.write(LITERAL.format(1, name, len(there[name])).encode() + there[name])
@@ -144,7 +153,8 @@ def serve(tmp_path):
         server.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         server.context.load_cert_chain(tmp_path / "chain.pem")
         server.there, server.seen, server.breaks, server.extra = list(MESSAGES), [], breaks, extra
-        server.implicit = tls == "implicit"
+        server.implicit, server.refuses, server.how = tls == "implicit", "", "NO"
+        server.lists = ""
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         running.append((server, thread))
@@ -165,8 +175,8 @@ def spool(tmp_path) -> Spool:
     return Spool(str(tmp_path / "spool"))
 
 
-def fetched(spool: Spool) -> list[bytes]:
-    return sorted(spool.read(name, 1 << 20)[0] for name in spool.names())
+def fetched(spool: Spool, most: int = 1 << 20) -> list[bytes]:
+    return sorted(spool.read(name, most)[0] for name in spool.names())
 
 
 @pytest.mark.parametrize("tls", ["implicit", "starttls", "none"])
@@ -192,6 +202,45 @@ def test_where_it_breaks_off_nothing_is_removed_and_nothing_is_lost(serve, spool
     server.breaks = ""
     assert fetch(remote, spool, print) == 2 and server.there == []
     assert set(fetched(spool)) == {raw.replace(b"\r\n", b"\n") for raw in MESSAGES}
+
+
+@pytest.mark.parametrize(("protocol", "refuses", "how"), [("pop3", "1", ""), ("imap", "7", "NO"), ("imap", "7", "OK")])
+def test_a_message_that_is_not_given_keeps_no_other_back(serve, spool, protocol, refuses, how):
+    server, remote = serve(protocol, "none")
+    server.refuses, server.how = refuses, how
+    told: list[str] = []
+    assert fetch(remote, spool, told.append) == 1 and server.there == MESSAGES[:1]
+    assert told == [f"mailbox seed: the server does not give message {refuses}; it stays there"]
+
+
+@pytest.mark.parametrize("protocol", ["pop3", "imap"])
+def test_neither_a_long_line_nor_a_long_list_keeps_a_mailbox_full(serve, spool, monkeypatch, protocol):
+    monkeypatch.setattr("mailfleet.fetching.MOST_AT_ONCE", 3)
+    server, remote = serve(protocol, "none")
+    server.there = [b"Subject: long\r\n\r\n" + b"x" * (3 << 20) + b"\r\n", *[b"x\r\n"] * 160000]
+    assert fetch(remote, spool, print) == 3
+    assert max(map(len, fetched(spool, 4 << 20))) > 3 << 20 and len(server.there) == 159998
+
+
+@pytest.mark.parametrize("protocol", ["pop3", "imap"])
+def test_messages_that_stay_hide_none_behind_them(serve, spool, monkeypatch, protocol):
+    monkeypatch.setattr("mailfleet.fetching.MOST_AT_ONCE", 2)
+    monkeypatch.setattr("mailfleet.fetching.LARGEST", 9000)
+    server, remote = serve(protocol, "none")
+    large, small = MESSAGES[1], [b"Subject: %d\r\n\r\n" % n for n in range(3)]
+    server.there = [large, large, large, *small]
+    told: list[str] = []
+    assert fetch(remote, spool, told.append) == 2 and server.there == [large, large, large, small[2]]
+    assert fetch(remote, spool, told.append) == 1 and len(told) == 6
+
+
+@pytest.mark.parametrize("line", ["1", "x y", "* 0 FETCH", "\xff"])
+def test_a_server_that_speaks_nonsense_stops_none_of_the_others(serve, spool, line):
+    server, remote = serve("pop3", "none")
+    server.lists = line
+    with pytest.raises(Unavailable, match="mailbox seed"):
+        fetch(remote, spool, print)
+    assert server.there == MESSAGES
 
 
 def test_only_the_named_messages_are_expunged_where_the_server_can(serve, spool):

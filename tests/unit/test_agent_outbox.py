@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import hmac
 import http.server
 import json
 import ssl
 import threading
+import time
 
 import certificates
 import pytest
@@ -144,6 +146,18 @@ def test_one_host_delivers_at_a_time_and_another_goes_on_where_it_ended(stores):
     assert application.taken == list("abc")
 
 
+@pytest.mark.parametrize("held", [True, False])
+def test_a_clock_that_was_set_back_keeps_no_event(store, held):
+    clock, application = Clock(), Application(FAILED)
+    one = sender(store, application, clock)
+    record(store, *"ab")
+    clock.now += 30 * 86400
+    assert one._take(int(clock.now)) if held else one.round()
+    clock.now = NOW
+    drain(sender(store, Application(), clock, "there") if held else one)
+    assert store.rows("SELECT upto FROM outbox") == [(2,)]
+
+
 def test_cut_off_before_it_is_noted_the_same_is_sent_again(store):
     def cut(name: str) -> None:
         if name == "posted":
@@ -246,6 +260,19 @@ def test_answers_are_told_apart(receiver, status, taken, refused):
 def test_an_endless_answer_is_not_read_to_its_end(receiver):
     Receiver.answer = (200, b"x" * (1 << 20), {})
     assert post(hook(receiver), [event("a")], NOW).taken
+
+
+def test_an_answer_that_never_comes_to_its_end_is_given_up(receiver):
+    def drip(self) -> None:
+        with contextlib.suppress(OSError):
+            for _each in range(200):
+                self.wfile.write(b"HTTP/1.1 200 OK\r\n" if not _each else b"X: y\r\n")
+                time.sleep(0.05)
+
+    receiver.RequestHandlerClass = type("Drip", (Receiver,), {"do_POST": drip})
+    begun = time.monotonic()
+    found = post(dataclasses.replace(hook(receiver), timeout=1), [event("a")], NOW)
+    assert found == Delivery(False, False, "no answer within 1 s") and time.monotonic() - begun < 4
 
 
 def test_nobody_there_and_no_tls_are_failures(receiver):

@@ -183,7 +183,9 @@ def test_the_copy_on_the_disk_is_as_old_as_what_it_knows(tmp_path, store, monkey
 
 @pytest.mark.parametrize("damage", [
     lambda text: text[:-5], lambda text: text.replace("u@", "x@"), lambda _text: "", lambda _text: "[1]\n",
-    lambda _text: "\x00", lambda text: "[" + text])
+    lambda _text: "\x00", lambda text: "[" + text, lambda text: "[" * 100000 + text,
+    lambda text: text.replace("[1,", '["1",', 1), lambda text: text.replace("[1,", "[null,", 1),
+    lambda text: text.replace("[1,", "[true,", 1)])
 def test_a_damaged_copy_is_told_and_not_used(tmp_path, store, damage):
     put(store, entry("u@acme.test"))
     place = tmp_path / "copy"
@@ -319,6 +321,21 @@ def test_it_listens_on_an_address_too(tmp_path, store):
         server.close()
 
     asyncio.run(test())
+
+
+def test_a_copy_that_nobody_keeps_any_more_ends_the_service(tmp_path, store):
+    one = service(tmp_path, store, refresh=1)
+
+    def broken() -> None:
+        raise AssertionError("broken")
+
+    async def run() -> None:
+        running = asyncio.create_task(one.serve(asyncio.Event(), lambda: setattr(one, "refresh", broken)))
+        assert await asyncio.wait((running,), timeout=5) == ({running}, set())
+        await running
+
+    with pytest.raises(AssertionError, match="broken"):
+        asyncio.run(run())
 
 
 def test_an_idle_connection_is_let_go(tmp_path, store, monkeypatch):

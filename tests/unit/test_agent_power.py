@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ from mailfleet.spool import Spool
 from mailfleet.store import open_store
 from mailfleet.worker import Worker
 settings = load(sys.argv[1])
-quarantine = Quarantine(settings.quarantine, settings.quarantine_bytes, settings.quarantine_days)
+quarantine = Quarantine.of(settings)
 print(Worker(settings, open_store(settings), Spool(settings.maildir), quarantine, read).round())
 """
 
@@ -43,8 +44,8 @@ class Box:
     def __init__(self, messages: dict[str, bytes], log: list[str], fail: str = "") -> None:
         self.there, self.log, self.fail = messages, log, fail
 
-    def messages(self) -> list[tuple[str, int]]:
-        return [(name, len(raw)) for name, raw in self.there.items()]
+    def messages(self) -> Iterator[tuple[str, int]]:
+        return iter([(name, len(raw)) for name, raw in self.there.items()])
 
     def content(self, name: str) -> bytes:
         if self.fail == name:
@@ -112,7 +113,7 @@ def test_a_disk_that_is_full_removes_nothing_elsewhere(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         fetch(REMOTE, spool, print, opened=lambda _remote: Box({"1": b"one"}, log))
-    assert log == ["close"] and spool.names() == []
+    assert log == ["close"] and spool.names() == [] and os.listdir(spool.tmp) == []
 
 
 def test_a_message_that_is_far_too_large_stays_where_it_is(tmp_path, monkeypatch):
@@ -121,6 +122,17 @@ def test_a_message_that_is_far_too_large_stays_where_it_is(tmp_path, monkeypatch
     box = Box({"1": b"larger", "2": b"two"}, [])
     assert fetch(REMOTE, Spool(str(tmp_path / "spool")), told.append, opened=lambda _remote: box) == 1
     assert list(box.there) == ["1"] and "6 octets, over 5" in told[0]
+
+
+def test_a_mailbox_is_not_emptied_onto_a_disk_that_is_nearly_full(tmp_path, monkeypatch):
+    spool, told = Spool(str(tmp_path / "spool")), []
+    free = iter([(256 << 20) + 3, (256 << 20) + 2, (256 << 20) + 2])
+    monkeypatch.setattr(spool, "free", lambda: next(free))
+    box = Box({"1": b"one", "2": b"two"}, [])
+    assert fetch(REMOTE, spool, told.append, opened=lambda _remote: box) == 1 and list(box.there) == ["2"]
+    with pytest.raises(Unavailable, match="256 MiB are free on its file system; expected 256 MiB beside the next"):
+        fetch(REMOTE, spool, told.append, opened=lambda _remote: box)
+    assert box.log == ["remove 1", "close", "close"] and list(box.there) == ["2"]
 
 
 def test_a_password_is_never_told():

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import pytest
-from agent_world import CONFIG, KEYS, config, settings_in
+from agent_world import CONFIG, KEYS, config, mistakes_of, settings_in
 from hypothesis import given
 from hypothesis import strategies as st
 from mailfleet.settings import Mistaken, Settings, load, read
@@ -20,12 +20,6 @@ NAMES = ["host", "user", "streams", "token", "store", "intake", "quarantine", "m
          "suppression", "feedback", "policy", "retention_days", "secrets"]
 
 
-def mistakes(folder, **changes) -> str:
-    with pytest.raises(Mistaken) as found:
-        settings_in(folder, **changes)
-    return str(found.value)
-
-
 def test_the_least_that_is_needed_has_defaults_that_serve(tmp_path):
     found = settings_in(tmp_path)
     assert (found.batch, found.retention_days, found.keys.days, found.rules.soft_failures) == (200, 90, 30, 5)
@@ -36,7 +30,7 @@ def test_the_least_that_is_needed_has_defaults_that_serve(tmp_path):
 
 
 def test_all_mistakes_are_told_at_once_with_their_places(tmp_path):
-    told = mistakes(
+    told = mistakes_of(
         tmp_path, host="Mta1", retention_days=0, polcy={}, token={"current": "z", "days": "30"},
         store={"postgresql": "host=db", "sqlite": "/x"}, intake={"batch": True, "maildir": "spool"},
         mailboxes={"seed": {"protocol": "pop2", "user": "u", "port": 70000}}, webhooks={"app": {"url": "ftp://x/"}},
@@ -69,7 +63,7 @@ def test_all_mistakes_are_told_at_once_with_their_places(tmp_path):
     ({"intake": {"bach": 2}}, "intake.bach: no such setting; expected batch"),
 ])
 def test_what_contradicts_itself_is_told(tmp_path, changes, told):
-    assert told in mistakes(tmp_path, **changes)
+    assert told in mistakes_of(tmp_path, **changes)
 
 
 def test_secrets_are_readable_by_one_alone_and_never_shown(tmp_path):

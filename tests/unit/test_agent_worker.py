@@ -2,24 +2,23 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The worker: what becomes of each message, and that nothing is lost or counts twice, wherever it is cut off."""
+"""The worker: what becomes of each message, and that none of them stops another."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
-import signal
 import threading
 import time
 
 import pytest
 from agent_host import Host, host
-from agent_world import DAY, NOW, TODAY, message, postgresql_schema, read
+from agent_world import DAY, NOW, TODAY, message, read
 from mailfleet import events, suppressions
 from mailfleet.errors import Unavailable
 from mailfleet.finding import Kind, Scope
 from mailfleet.rules import ALL
-from mailfleet.store import open_store
 
 __all__ = ["host"]
 
@@ -208,13 +207,106 @@ def test_events_wait_for_the_store_and_junk_does_not(host):
     assert host.told == [f"the database: gone; messages wait in {host.settings.maildir}"]
     host.put(message("v@acme.test", to=host.token("v@acme.test")), message(extra="more junk"))
     assert host.worker.round() == 2  # those that wait are not read again
-    assert host.worker.waiting == 2 and len(host.quarantine.kept("other")) == 2
+    assert host.worker.waiting == 2 and len(list(host.quarantine.kept("other"))) == 2
     host.store._connect = working
     assert host.worker.round() == 0  # it is not asked yet
     host.now += 5
     assert host.worker.round() == 2
     assert len(events.after(host.store, 0, 10)) == 2 and host.spool.names() == []
     assert len(host.told) == 2 and host.told[1].endswith("answers again")
+
+
+def test_what_waits_is_not_read_again_until_the_store_answers(host):
+    def fails():
+        raise Unavailable("the database", "gone")
+    read_, seen = read, []
+    host.start(reader=lambda raw: seen.append(raw) or read_(raw))
+    working, host.store._connect = host.store._connect, fails
+    host.put(*[message(to=host.token(), extra=str(n)) for n in range(5)])
+    host.worker.round()
+    for _each in range(5):
+        host.now += 60
+        assert host.worker.round() == 0
+    assert len(seen) == 5 and host.worker.waiting == 5 and len(host.told) == 1
+    host.store._connect = working
+    host.now += 60
+    assert host.worker.round() == 5 and len(seen) == 10 and host.worker.waiting == 0
+    assert len(events.after(host.store, 0, 10)) == 5 and host.told[1].endswith("answers again")
+
+
+@pytest.mark.parametrize("jump", [-DAY, DAY])
+def test_a_clock_that_jumps_makes_nothing_wait(host, jump):
+    def fails():
+        raise Unavailable("the database", "gone")
+    host.put(message(to=host.token()))
+    working, host.store._connect = host.store._connect, fails
+    host.worker.round()
+    host.now += jump
+    host.store._connect = working
+    assert host.worker.round() == 1 and len(events.after(host.store, 0, 10)) == 1
+
+
+def test_a_flood_of_junk_fills_no_disk_without_the_store_either(tmp_path):
+    def fails():
+        raise Unavailable("the database", "gone")
+    host = Host(tmp_path, quarantine={"bytes": 1 << 20})
+    host.store._connect = fails
+    for n in range(20):
+        host.put(*[message(extra=f"{n} {m} " + "x" * 9000) for m in range(40)],
+                 message("other@acme.test", to=host.token(), extra=str(n)), message(to=host.token(), extra=str(n)))
+        host.worker.round()
+        assert len(host.spool.names()) == n + 1  # what waits for the store
+    size = sum(each.size for place in ("token", "other") for each in host.quarantine.kept(place))
+    assert size <= (1 << 20) + 10 * 4096
+
+
+def test_what_cannot_be_read_stops_none_of_the_others(host):
+    os.mkdir(host.spool.path("0-a-folder"))
+    host.put(message(to=host.token()), message())
+    host.worker.round()
+    assert len(events.after(host.store, 0, 10)) == 1 and host.reasons() == {"no-token": "other"}
+    for _each in range(3):
+        assert host.worker.round() == 0
+    told, = host.told
+    assert told.startswith("0-a-folder stays in ") and "Is a directory; it is looked at again" in told
+    os.rmdir(host.spool.path("0-a-folder"))
+    assert host.worker.left == 1
+    host.now += 61
+    host.worker.round()
+    assert host.worker.left == 0 and host.told == [told]
+
+
+@pytest.mark.parametrize("jump", [61, -DAY])
+def test_a_quarantine_without_room_keeps_no_event_back(host, monkeypatch, jump):
+    def full(*_arguments, **_more) -> None:
+        raise OSError(28, "No space left on device")
+
+    host.put(*[message("other@acme.test", to=host.token(), extra=str(n)) for n in range(3)], message(to=host.token()))
+    with monkeypatch.context() as patch:
+        patch.setattr("mailfleet.quarantine.os.makedirs", full)
+        host.worker.round()
+        assert len(events.after(host.store, 0, 10)) == 1 and host.worker.left == 3 == len(host.spool.names())
+        assert host.worker.round() == 0 and len(host.told) == 1 and "No space left" in host.told[0]
+    host.now += jump
+    host.worker.round()
+    assert host.spool.names() == [] and host.reasons() == {"other-recipient": "token"}
+
+
+@pytest.mark.parametrize("since", [-(1 << 40), -1, 1 << 33])
+def test_a_message_of_any_time_is_read(host, monkeypatch, since):
+    raw = message(to=host.token())
+    host.put(raw)
+    monkeypatch.setattr(host.spool, "read", lambda _name, _most: (raw, since))
+    host.worker.round()
+    assert host.spool.names() == [] and host.reasons() in ({}, {"expired": "other"})
+
+
+def test_what_no_rule_can_make_sense_of_stops_nothing(host):
+    host.start(reader=lambda raw: dataclasses.replace(read(raw), addressed=(None, 3)) if b"!" in raw else read(raw))
+    host.put(message(to=host.token(), extra="!"), message(to=host.token()))
+    host.worker.round()
+    assert len(events.after(host.store, 0, 10)) == 1 and host.reasons() == {"unreadable": "token"}
+    assert host.told[0].startswith("the reader failed with AttributeError at recipients.py")
 
 
 def test_new_mail_wakes_the_worker_and_it_stops_when_told(host):
@@ -229,96 +321,3 @@ def test_new_mail_wakes_the_worker_and_it_stops_when_told(host):
     stop.set()
     working.join(5)
     assert not working.is_alive()
-
-
-def batch_for(host: Host) -> list[bytes]:
-    return [message(to=host.token()), message("v@acme.test", Kind.SOFT, to=host.token("v@acme.test")),
-            message(), message("w@acme.test", to=host.token()), message("", Kind.COMPLAINT, to=host.token())]
-
-
-def cut_off(host: Host, at: int) -> list[str]:
-    """Run a worker in a process of its own, which kills itself at a step; the steps that it came to."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if not child:
-        left = [at]
-
-        def step(name: str) -> None:
-            os.write(writing, f"{name}\n".encode())
-            left[0] -= 1
-            if left[0] < 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-        try:
-            host.start(step).round()
-        finally:
-            os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading) as told:
-        steps = told.read().split()
-    os.waitpid(child, 0)
-    return steps
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def hosts(request, tmp_path):
-    """A maker of hosts, each with a store of its own."""
-    drops = []
-
-    def make() -> Host:
-        folder = tmp_path / str(len(drops))
-        folder.mkdir()
-        if request.param == "sqlite":
-            drops.append(lambda: None)
-            return Host(folder)
-        conninfo, drop = postgresql_schema()
-        drops.append(drop)
-        return Host(folder, store={"postgresql": conninfo})
-
-    yield make
-    for drop in drops:
-        drop()
-
-
-def test_killed_at_every_step_nothing_is_lost_and_nothing_counts_twice(hosts):
-    whole = hosts()
-    whole.put(*batch_for(whole))
-    steps = cut_off(whole, 1000)
-    assert set(steps) == {"read", "quarantined", "recorded", "committed", "removed"}
-    wanted = whole.state
-    whole.store.close()
-    assert len(wanted["events"]) == 3 and wanted["trail"] == 1 and wanted["spool"] == []
-    for at in range(len(steps)):
-        host = hosts()
-        host.put(*batch_for(host))
-        assert cut_off(host, at) == steps[:at + 1]
-        for _again in range(2):
-            host.start().round()
-            assert host.state == wanted
-        host.store.close()
-
-
-def test_killed_again_and_again_it_comes_to_the_same_end(tmp_path):
-    host = Host(tmp_path)
-    host.put(*[message(f"u{n}@acme.test", to=host.token(f"u{n}@acme.test")) for n in range(5)])
-    for at in (0, 1, 2, 3, 3, 4):
-        cut_off(host, at)
-    host.start().round()
-    state = host.state
-    assert (len(state["events"]), len(state["list"]), state["trail"], state["spool"]) == (5, 5, 5, [])
-
-
-def test_nothing_is_removed_before_its_event_is_committed(host, monkeypatch):
-    host.put(*[message(f"u{n}@acme.test", to=host.token(f"u{n}@acme.test")) for n in range(3)])
-    seen, removing = [], os.unlink
-
-    def unlink(path, **more):
-        if "/spool/new/" in str(path):
-            other = open_store(host.settings)
-            seen.append((len(events.after(other, 0, 10)), other.rows("PRAGMA synchronous")))
-            other.close()
-        removing(path, **more)
-
-    monkeypatch.setattr(os, "unlink", unlink)
-    host.worker.round()
-    # 2 is FULL: a commit returns when the log of the database is on the disk.
-    assert seen == [(3, [(2,)])] * 3

@@ -89,9 +89,9 @@ def _unclassified(asked: argparse.Namespace) -> int:
 
 def _quarantine(asked: argparse.Namespace) -> int:
     settings = settings_of(asked)
-    counts = _place(settings).counts()
+    counts = Quarantine.of(settings).counts()
     for reason, many in counts.items():
-        print(f"{reason}: {many['kept']} kept, {many['gone']} gone")
+        print(f"{reason}: {many['kept']} kept, {many['again']} came again, {many['gone']} gone")
     if not counts:
         print(f"Nothing is in {settings.quarantine}.")
     return Status.DONE
@@ -100,7 +100,7 @@ def _quarantine(asked: argparse.Namespace) -> int:
 def _forget(asked: argparse.Namespace) -> int:
     settings = settings_of(asked)
     address = wanted(asked.address, "ADDRESS")
-    gone = upkeep.forget(address, open_store(settings), _place(settings))
+    gone = upkeep.forget(address, open_store(settings), Quarantine.of(settings), settings.keys)
     print(f"{gone.events} events, {gone.entries} entries of the list, {gone.trail} of its trail, {gone.messages} "
           "messages in this host's quarantine are gone")
     return Status.DONE
@@ -108,10 +108,6 @@ def _forget(asked: argparse.Namespace) -> int:
 
 def _tidy(asked: argparse.Namespace) -> int:
     settings = settings_of(asked)
-    gone = upkeep.tidy(settings, open_store(settings), Spool(settings.maildir), _place(settings), time.time())
+    gone = upkeep.tidy(settings, open_store(settings), Spool(settings.maildir), Quarantine.of(settings), time.time())
     print(f"{gone} events are gone, older than {settings.retention_days} days")
     return Status.DONE
-
-
-def _place(settings: t.Any) -> Quarantine:
-    return Quarantine(settings.quarantine, settings.quarantine_bytes, settings.quarantine_days)

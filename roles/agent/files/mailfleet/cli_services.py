@@ -28,6 +28,8 @@ from .store import Store, open_store
 from .unit import Stop, ready, say
 from .worker import Worker
 
+TO_END = 3  # seconds; systemd waits for 10 (TimeoutStopSec)
+
 
 def add(commands: t.Any, groups: t.Mapping[str, t.Any]) -> None:
     """Add the commands."""
@@ -54,7 +56,7 @@ def _check(asked: argparse.Namespace) -> int:
 def _work(asked: argparse.Namespace) -> int:
     settings = settings_of(asked)
     store, spool = open_store(settings), Spool(settings.maildir)
-    quarantine = Quarantine(settings.quarantine, settings.quarantine_bytes, settings.quarantine_days)
+    quarantine = Quarantine.of(settings)
     quarantine.check(settings.maildir)
     worker = Worker(settings, store, spool, quarantine, importlib.import_module("mailfleet.notices").read, say)
     if asked.once:
@@ -62,14 +64,17 @@ def _work(asked: argparse.Namespace) -> int:
             pass
         if worker.waiting:
             raise Unavailable(store.name, f"{worker.waiting} messages wait for it", "an answer", "Run this again later")
+        if worker.left:
+            raise Unavailable(spool.new, f"{worker.left} messages were left there", "none", "The line before says why")
         return Status.DONE
-    stop, due = Stop(), time.monotonic()
+    stop, due, steady = Stop(), time.monotonic() + upkeep.FIRST, upkeep.Steady()
 
     def stopped(seconds: float) -> bool:
         nonlocal due
         if time.monotonic() >= due:
             due = time.monotonic() + upkeep.EVERY
-            _upkeep(settings, store, spool, quarantine)
+            if steady():
+                _upkeep(settings, store, spool, quarantine)
         return stop(seconds)
 
     ready()
@@ -93,9 +98,7 @@ def _fetch(asked: argparse.Namespace) -> int:
                 pass
         return Status.DONE
     stop, fetcher = Stop(), Fetcher(settings.remotes, spool, say)
-    ready()
-    while not stop(fetcher.round() or 0.01):
-        pass
+    _beside(stop, [fetcher.round], "mailboxes")
     return Status.DONE
 
 
@@ -108,26 +111,35 @@ def _send(asked: argparse.Namespace) -> int:
             while not sender.round():
                 pass
         return Status.DONE
-    stop = Stop()
+    _beside(Stop(), [sender.round for sender in senders], "webhooks")
+    return Status.DONE
+
+
+def _beside(stop: Stop, rounds: t.Sequence[t.Callable[[], float]], where: str) -> None:
+    """Run rounds, each followed by the pause that it names, until told to stop.
+
+    Each has a thread, since what waits for a host elsewhere hears no signal. What has not ended in time is cut off like
+    by a kill, which loses nothing.
+    """
     ended = threading.Event()
 
-    def deliver(sender: Sender) -> None:
+    def run(one: t.Callable[[], float]) -> None:
         pause = 0.0
         while not ended.wait(pause):
-            pause = sender.round()
+            pause = one()
 
-    threads = [threading.Thread(target=deliver, args=(sender,), daemon=True) for sender in senders]
+    threads = [threading.Thread(target=run, args=(one,), daemon=True) for one in rounds]
     for thread in threads:
         thread.start()
     ready()
     while not stop(1):
         if not all(thread.is_alive() for thread in threads):
             ended.set()
-            raise Unavailable("webhooks", "a delivery ended unexpectedly", "none to", "The lines before say why")
+            raise Unavailable(where, "one of them ended unexpectedly", "none to", "The lines before say why")
     ended.set()
-    for thread, sender in zip(threads, senders):
-        thread.join(sender.hook.timeout)
-    return Status.DONE
+    until = time.monotonic() + TO_END
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
 
 
 def _serve(asked: argparse.Namespace) -> int:

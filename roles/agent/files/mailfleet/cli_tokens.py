@@ -10,6 +10,7 @@ import argparse
 import datetime
 import typing as t
 
+from . import unsigned
 from .cli_settings import settings_of
 from .errors import Status, Trouble
 from .recipients import fold, wanted
@@ -54,6 +55,8 @@ def _check(asked: argparse.Namespace) -> int:
     return Status.DONE if checked and (found or not recipients) else Status.NO
 
 
-def _pattern(_asked: argparse.Namespace) -> int:
+def _pattern(asked: argparse.Namespace) -> int:
     print(POSTFIX)
+    if local := settings_of(asked).unsigned:
+        print(unsigned.pattern(local))
     return Status.DONE

@@ -27,10 +27,10 @@ class Event:
     """What the store keeps of it.
 
     ``key`` says which thing it is; ``at`` when we learned of it, in seconds of UTC; ``host`` who did; ``source`` from
-    what (``bounce``, ``log``); ``kind``, ``reason``, ``scope``, ``status``, ``text`` and ``rule`` as a ``Finding`` has
-    them; ``recipient`` whom the message was for, folded; ``named`` the address that the notice names instead, where it
-    does; ``token`` and ``day`` those of the return path (-1: no token), days since 1970-01-01; ``number`` the place in
-    the order of commits, given by the store.
+    what (``bounce``, ``feedback``, ``unsigned``, ``log``); ``kind``, ``reason``, ``scope``, ``status``, ``text`` and
+    ``rule`` as a ``Finding`` has them; ``recipient`` whom the message was for, folded; ``named`` the address that the
+    notice names instead, where it does; ``token`` and ``day`` those of the return path (-1: no token), days since
+    1970-01-01; ``number`` the place in the order of commits, given by the store.
     """
 
     key: str
@@ -92,5 +92,12 @@ def occurrence(raw: bytes) -> str:
         reporter, queue_id = _REPORTER.search(raw), _QUEUE_ID.search(raw)
     if reporter and queue_id:
         return occurrence_in_log(reporter[1].decode("ascii"), queue_id[1].decode("ascii"))
+    return "digest " + hashlib.sha256(without_trace(raw)).hexdigest()
+
+
+def without_trace(raw: bytes) -> bytes:
+    """A message without what hosts on the way write on top of it, its lines ending alike: the same by every way."""
+    if b"\r\n" in raw:
+        raw = raw.replace(b"\r\n", b"\n")
     head, blank, body = raw.partition(b"\n\n")
-    return "digest " + hashlib.sha256(_TRACE.sub(b"", head + b"\n") + blank + body).hexdigest()
+    return _TRACE.sub(b"", head + b"\n") + blank + body

@@ -15,40 +15,52 @@ from .finding import Kind
 from .rules import DAY, OF_THE_RECIPIENT, Entry, Past, decide
 from .settings import Rules
 from .store import Store
+from .unsigned import MOST_A_DAY
+from .unsigned import SOURCE as UNSIGNED
 
 _COLUMNS = ", ".join(FIELDS)
 _INSERT = f"INSERT INTO events ({_COLUMNS}) VALUES ({', '.join('?' for _each in FIELDS)})"
 # Of one token so many events are kept: it is one recipient's of one day, and somebody may repeat it for ever.
-MOST_OF_A_TOKEN = 1000
+MOST_OF_A_TOKEN = 100
 
 
 @dataclasses.dataclass(frozen=True)
 class Recorded:
-    """What a batch changed: the events that were new, and the entries that they made."""
+    """What a batch changed: the events that were new, and the entries that they made.
+
+    ``beyond`` are the keys of those that were new and not recorded: of their token, or of what nobody signed, there are
+    as many as may be.
+    """
 
     events: tuple[Event, ...]
     entries: tuple[Entry, ...]
+    beyond: frozenset[str] = frozenset()
 
 
 def record(store: Store, events: t.Sequence[Event], rules: Rules, now: int) -> Recorded:
     """Record a batch: events that are known already change nothing. Within a transaction."""
-    fresh = _add(store, events)
+    fresh, beyond = _add(store, events, now)
     entries = _entries(store, fresh, rules, now)
     suppressions.put(store, entries, "rules", now)
-    return Recorded(tuple(fresh), tuple(entries))
+    return Recorded(tuple(fresh), tuple(entries), frozenset(beyond))
 
 
-def _add(store: Store, events: t.Sequence[Event]) -> list[Event]:
-    """Add the events that are new, with their numbers."""
+def _add(store: Store, events: t.Sequence[Event], now: int) -> tuple[list[Event], set[str]]:
+    """Add the events that are new, with their numbers; the keys of those for which there is no room."""
     wanted = {event.key: event for event in reversed(events)}  # of two with one key the first
     known = {row[0] for row in store.matching("SELECT key FROM events WHERE key {values}", [(key,) for key in wanted])}
     tokens = sorted({event.token for event in wanted.values() if event.token})
     many = dict(store.matching("SELECT token, COUNT(*) FROM events WHERE token {values} GROUP BY token",
                                [(token,) for token in tokens]))
-    fresh = []
+    room = _room_for_unsigned(store, now) if any(event.source == UNSIGNED for event in events) else 0
+    fresh, beyond = [], set()
     for event in events:
-        if event.key in known or many.get(event.token, 0) >= MOST_OF_A_TOKEN:
+        if event.key in known:
             continue
+        if many.get(event.token, 0) >= MOST_OF_A_TOKEN or (event.source == UNSIGNED and room <= 0):
+            beyond.add(event.key)
+            continue
+        room -= event.source == UNSIGNED
         known.add(event.key)
         if event.token:
             many[event.token] = many.get(event.token, 0) + 1
@@ -56,7 +68,13 @@ def _add(store: Store, events: t.Sequence[Event]) -> list[Event]:
     before = store.advance("events", len(fresh))
     fresh = [dataclasses.replace(event, number=before + place) for place, event in enumerate(fresh, 1)]
     store.many(_INSERT, [tuple(getattr(event, name) for name in FIELDS) for event in fresh])
-    return fresh
+    return fresh, beyond
+
+
+def _room_for_unsigned(store: Store, now: int) -> int:
+    """How many unsigned events may still be recorded on this day."""
+    there = store.rows("SELECT COUNT(*) FROM events WHERE at > ? AND source = ?", (now - DAY, UNSIGNED))[0][0]
+    return MOST_A_DAY - there
 
 
 def _entries(store: Store, fresh: t.Sequence[Event], rules: Rules, now: int) -> list[Entry]:
@@ -64,7 +82,7 @@ def _entries(store: Store, fresh: t.Sequence[Event], rules: Rules, now: int) -> 
     known = suppressions.get(store, {(event.stream, event.recipient) for event in fresh})
     soft = {(event.stream, event.recipient) for event in fresh
             if event.kind == Kind.SOFT and event.scope in OF_THE_RECIPIENT}
-    past = _past(store, soft, now - rules.soft_within * DAY)
+    past = _past(store, soft, now - rules.soft_within * DAY, "" if rules.unsigned else UNSIGNED)
     made: dict[tuple[str, str], Entry] = {}
     for event in fresh:
         key = (event.stream, event.recipient)
@@ -75,15 +93,18 @@ def _entries(store: Store, fresh: t.Sequence[Event], rules: Rules, now: int) -> 
     return list(made.values())
 
 
-def _past(store: Store, keys: t.Collection[tuple[str, str]], since: int) -> dict[tuple[str, str], list[Past]]:
+def _past(
+    store: Store, keys: t.Collection[tuple[str, str]], since: int, but: str
+) -> dict[tuple[str, str], list[Past]]:
+    """Soft failures and deliveries of recipients since a moment, but for those of one source."""
     found: dict[tuple[str, str], list[Past]] = {}
     kinds = f"'{Kind.SOFT}', '{Kind.DELIVERED}'"
     scopes = ", ".join(f"'{scope}'" for scope in OF_THE_RECIPIENT)
     rows = store.matching(
-        "SELECT stream, recipient, kind, day, at, number FROM events WHERE (stream, recipient) {values} "
+        "SELECT stream, recipient, kind, day, at, number, source FROM events WHERE (stream, recipient) {values} "
         f"AND kind IN ({kinds}) AND (kind <> '{Kind.SOFT}' OR scope IN ({scopes})) ORDER BY number", sorted(keys))
-    for stream, recipient, kind, day, at, number in rows:
-        if at >= since:
+    for stream, recipient, kind, day, at, number, source in rows:
+        if at >= since and source != but:
             found.setdefault((stream, recipient), []).append(Past(kind, day if day >= 0 else at // DAY, number))
     return found
 

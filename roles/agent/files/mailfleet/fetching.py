@@ -10,11 +10,11 @@ import time
 import typing as t
 
 from .errors import Unavailable
-from .mailboxes import MOST_AT_ONCE, Mailbox, errors, open_mailbox
+from .mailboxes import LARGEST, MOST_AT_ONCE, Mailbox, errors, open_mailbox
 from .settings import Remote
 from .spool import Spool
 
-LARGEST = 64 << 20  # octets; what is larger is no notice, and stays where it is
+SPARE = 256 << 20  # octets that are left free: a mailbox that somebody floods is not to fill the disk here
 
 
 def fetch(
@@ -29,18 +29,28 @@ def fetch(
         mailbox = opened(remote)
     try:
         with errors(remote):
-            there = mailbox.messages()[:MOST_AT_ONCE]
-        here = []
-        for name, size in there:
+            there = mailbox.messages()
+        here: list[str] = []
+        for name, size in _within(remote, there):
+            if (free := spool.free()) < SPARE + size:
+                if here:
+                    break
+                raise Unavailable(spool.folder, f"{free >> 20} MiB are free on its file system", f"{SPARE >> 20} MiB "
+                                  "beside the next message", f"Mailbox {remote.name} keeps what it has until then")
             if size > LARGEST:
                 say(f"mailbox {remote.name}: message {name} has {size} octets, over {LARGEST}; it stays there")
                 continue
             with errors(remote):
                 raw = mailbox.content(name)
+            if raw is None:
+                say(f"mailbox {remote.name}: the server does not give message {name}; it stays there")
+                continue
             # What the disk says is not the mailbox's fault.
             spool.deliver(raw)
             here.append(name)
             steps("stored")
+            if len(here) == MOST_AT_ONCE:
+                break
         if here:
             with errors(remote):
                 mailbox.remove(here)
@@ -48,6 +58,16 @@ def fetch(
         return len(here)
     finally:
         mailbox.close()
+
+
+def _within(remote: Remote, there: t.Iterator[tuple[str, int]]) -> t.Iterator[tuple[str, int]]:
+    """The messages, as the server tells of one after the other."""
+    while True:
+        with errors(remote):
+            found = next(there, None)
+        if found is None:
+            return
+        yield found
 
 
 class Fetcher:

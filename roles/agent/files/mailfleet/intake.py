@@ -24,6 +24,8 @@ from .recipients import domain_of, fold
 from .rules import ALL
 from .settings import Settings
 from .tokens import Checked, Result
+from .unsigned import SOURCE as UNSIGNED
+from .unsigned import recipient_of
 
 Read = t.Callable[[bytes], Notice]
 
@@ -57,9 +59,12 @@ def judge(raw: bytes, read: Read, settings: Settings, now: int) -> Judged:
     :arg now: when it came, in seconds of UTC: while it waited for the store, its token did not grow older.
     """
     try:
-        notice = read(raw)
+        return _judge(raw, read(raw), settings, now)
     except Exception as error:  # whatever it is: one message never stops the others
         return Judged(reason="unreadable", checked=_anywhere(raw, settings, now), failure=_place(error))
+
+
+def _judge(raw: bytes, notice: Notice, settings: Settings, now: int) -> Judged:
     today = _day(now)
     addresses = _addresses(notice)
     checks = [settings.keys.check(mention.address, today) for mention in notice.mentions[:50]]
@@ -86,7 +91,8 @@ def make(raw: bytes, finding: Finding, recipient: str, checked: Checked, setting
 
 
 def _without(raw: bytes, notice: Notice, checks: t.Sequence[Checked], settings: Settings, now: int) -> Judged:
-    """Judge a message without a valid token: a complaint of a known source counts, nothing else."""
+    """Judge a message without a valid token: a complaint of a known source counts, and what nobody signed may be noted.
+    """
     complaints = [finding for finding in notice.findings if finding.kind == Kind.COMPLAINT]
     if complaints and source(raw, settings.authserv_id, settings.sources):
         finding = next((each for each in complaints if each.recipient or each.original), None)
@@ -95,8 +101,22 @@ def _without(raw: bytes, notice: Notice, checks: t.Sequence[Checked], settings: 
             stream = _stream(notice.mentions, settings)
             return Judged(_event(raw, finding, recipient, stream, settings.host, now, from_="feedback"))
     told = [checked.result for checked in checks if checked.result is not Result.MALFORMED]
+    if not told and (judged := _unsigned(raw, notice, settings, now)):
+        return judged
     checked = _anywhere(raw, settings, now)
     return Judged(reason=told[0].lower().replace(" ", "-") if told else "no-token", checked=checked)
+
+
+def _unsigned(raw: bytes, notice: Notice, settings: Settings, now: int) -> Judged | None:
+    """Judge by a return path that names its recipient and that nobody signed; None where there is none."""
+    paths = (recipient_of(each.address, settings.unsigned, settings.keys.domains) for each in notice.mentions[:50])
+    recipient, domain = next((each for each in paths if each[0]), ("", ""))
+    if not recipient or not notice.findings:
+        return None
+    finding, addresses = _about(notice.findings, recipient), _addresses(notice)
+    if addresses and recipient not in addresses and finding.kind != Kind.AUTO_REPLY:
+        return Judged(reason="other-recipient")
+    return Judged(_event(raw, finding, recipient, settings.stream(domain), settings.host, now, from_=UNSIGNED))
 
 
 def _anywhere(raw: bytes, settings: Settings, now: int) -> Checked | None:
@@ -141,7 +161,10 @@ def _event(raw: bytes, finding: Finding, recipient: str, stream: str, host: str,
     named = "" if fold(finding.recipient) == recipient else events.clean(fold(finding.recipient), 320)
     recipient = events.clean(recipient, 320)
     # An automatic reply may not say whose it is.
-    key = events.key(finding.kind, recipient or token, events.occurrence(raw))
+    occurrence = events.occurrence(raw)
+    if from_ == UNSIGNED:  # what anybody can write is never taken for what somebody signed for
+        occurrence = f"{UNSIGNED} {occurrence}"
+    key = events.key(finding.kind, recipient or token, occurrence)
     return Event(key, now, host, from_, finding.kind, events.clean(finding.reason, 100), finding.scope,
                  events.clean(finding.status, 20), stream, recipient, named, token, day, events.clean(finding.text),
                  events.clean(finding.rule, 200))

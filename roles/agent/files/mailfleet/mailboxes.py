@@ -20,8 +20,10 @@ import typing as t
 from .errors import Unavailable
 from .settings import Remote
 
-# Python refuses lines over 2048 octets; messages have longer ones, whatever RFC 5322 says.
-poplib._MAXLINE = 1 << 20  # type: ignore[attr-defined]
+LARGEST = 64 << 20  # octets of a message; what is larger is no notice, and stays where it is
+# Python refuses lines over 2048 octets, or a million. Messages have longer ones, whatever RFC 5322 says, and so has the
+# list of a mailbox that somebody floods: one of them shall not keep all the others there.
+poplib._MAXLINE = imaplib._MAXLINE = LARGEST + 1024  # type: ignore[attr-defined]
 
 MOST_AT_ONCE = 200  # messages of one session: what was fetched is then removed, whatever becomes of the rest
 _LITERAL_SIZE = re.compile(rb"RFC822\.SIZE (\d+)")
@@ -30,11 +32,11 @@ _LITERAL_SIZE = re.compile(rb"RFC822\.SIZE (\d+)")
 class Mailbox(t.Protocol):
     """A session with a mailbox."""
 
-    def messages(self) -> list[tuple[str, int]]:
+    def messages(self) -> t.Iterator[tuple[str, int]]:
         """The messages: how the session names each, and its octets."""
 
-    def content(self, name: str) -> bytes:
-        """A message."""
+    def content(self, name: str) -> bytes | None:
+        """A message; None where the server refuses this one, as where another host removed it meanwhile."""
 
     def remove(self, names: t.Sequence[str]) -> None:
         """Remove messages for good."""
@@ -57,12 +59,23 @@ class Pop3:
         self._box.user(remote.user)
         self._box.pass_(remote.password)
 
-    def messages(self) -> list[tuple[str, int]]:
+    def messages(self) -> t.Iterator[tuple[str, int]]:
         found = [line.split() for line in self._box.list()[1]]
-        return [(each[0].decode("ascii"), int(each[1])) for each in found]
+        return ((each[0].decode("ascii"), int(each[1])) for each in found)
 
-    def content(self, name: str) -> bytes:
-        return b"\n".join([*self._box.retr(name)[1], b""])
+    def content(self, name: str) -> bytes | None:
+        try:
+            self._box._shortcmd(f"RETR {name}")  # type: ignore[attr-defined]
+        except poplib.error_proto as error:
+            if error.args[0][:4] == b"-ERR":
+                return None
+            raise
+        # As retr() does it, but for the list of lines: of millions of short ones it takes many times their octets.
+        raw = bytearray()
+        while (line := self._box._getline()[0]) != b".":  # type: ignore[attr-defined]
+            raw += line[line.startswith(b".."):]
+            raw += b"\n"
+        return bytes(raw)
 
     def remove(self, names: t.Sequence[str]) -> None:
         for name in names:
@@ -88,28 +101,28 @@ class Imap:
         self._box.login(remote.user, remote.password)
         folder = remote.folder.replace("\\", "\\\\").replace('"', '\\"')
         self._good(self._box.select(f'"{folder}"'))
+        # Servers tell more of themselves once somebody has logged in; imaplib remembers what was said before.
+        told = b" ".join(part for part in self._good(self._box.capability()) if isinstance(part, bytes))
+        self._named_alone = b"UIDPLUS" in told.upper().split()
 
-    def messages(self) -> list[tuple[str, int]]:
-        names = (self._good(self._box.uid("SEARCH", "UNDELETED"))[0] or b"").split()[:MOST_AT_ONCE]
-        found = []
-        for name in names:
+    def messages(self) -> t.Iterator[tuple[str, int]]:
+        # Those too that are to be removed already: whoever marked them was perhaps cut off before they were.
+        for name in (self._good(self._box.uid("SEARCH", "ALL"))[0] or b"").split():
             size = _LITERAL_SIZE.search(b" ".join(part for part in self._good(
                 self._box.uid("FETCH", name.decode("ascii"), "(RFC822.SIZE)")) if isinstance(part, bytes)))
-            found.append((name.decode("ascii"), int(size[1]) if size else 0))
-        return found
+            yield name.decode("ascii"), int(size[1]) if size else 0
 
-    def content(self, name: str) -> bytes:
-        for part in self._good(self._box.uid("FETCH", name, "(BODY.PEEK[])")):
-            if isinstance(part, tuple):
-                return part[1].replace(b"\r\n", b"\n")
-        raise imaplib.IMAP4.error(f"message {name} has no content")
+    def content(self, name: str) -> bytes | None:
+        status, found = self._box.uid("FETCH", name, "(BODY.PEEK[])")
+        content = (part[1].replace(b"\r\n", b"\n") for part in found if isinstance(part, tuple))
+        return next(content, None) if status == "OK" else None
 
     def remove(self, names: t.Sequence[str]) -> None:
         if not names:
             return
         chosen = ",".join(names)
         self._good(self._box.uid("STORE", chosen, "+FLAGS.SILENT", r"(\Deleted)"))
-        if "UIDPLUS" in self._box.capabilities:
+        if self._named_alone:
             self._good(self._box.uid("EXPUNGE", chosen))
         else:
             self._good(self._box.expunge())
@@ -136,7 +149,7 @@ def errors(remote: Remote) -> t.Iterator[None]:
     """Tell what a server or the network did as Unavailable, without the password."""
     try:
         yield
-    except (OSError, EOFError, ValueError, poplib.error_proto, imaplib.IMAP4.error) as error:
+    except Exception as error:  # whatever a server makes of the protocol: one mailbox never stops the others
         text = " ".join(str(error).split())[:300] or type(error).__name__
         if remote.password:
             text = text.replace(remote.password, "...")

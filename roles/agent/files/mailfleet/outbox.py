@@ -102,9 +102,10 @@ class Sender:
                 "SELECT ?, value, 0, 0, '', 0 FROM counters WHERE name = 'events' AND NOT EXISTS "
                 "(SELECT 1 FROM outbox WHERE hook = ?)", (self.hook.name, self.hook.name))
             held = self.store.run(
-                "UPDATE outbox SET holder = ?, held_until = ? WHERE hook = ? AND next_at <= ? "
-                "AND (holder = ? OR held_until <= ?)",
-                (self.holder, now + self.hook.timeout * 3 + HOLD, self.hook.name, now, self.holder, now))
+                "UPDATE outbox SET holder = ?, held_until = ? WHERE hook = ? AND (next_at <= ? OR next_at > ?) "
+                "AND (holder = ? OR held_until <= ? OR held_until > ?)",
+                (self.holder, now + self._longest, self.hook.name, now, now + PAUSES[1], self.holder, now,
+                 now + self._longest))
             if not held:
                 return None
             return self.store.rows("SELECT upto, tries FROM outbox WHERE hook = ?", (self.hook.name,))[0]
@@ -116,8 +117,14 @@ class Sender:
         if not found:
             return True
         upto, next_at, holder, held_until = found[0]
-        ours = holder in ("", self.holder) or held_until <= now
-        return ours and next_at <= now and self.store.counter("events") > upto
+        # What is further ahead than we ever say was said by a clock that has been set back.
+        ours = holder in ("", self.holder) or not now < held_until <= now + self._longest
+        return ours and not now < next_at <= now + PAUSES[1] and self.store.counter("events") > upto
+
+    @property
+    def _longest(self) -> int:
+        """Seconds for which a hook is held."""
+        return self.hook.timeout * 3 + HOLD
 
     def _note(self, upto: int, tries: int, next_at: int) -> None:
         """Note how far the hook is, and let go of it, if it is still ours."""

@@ -72,13 +72,15 @@ class Service:
         """Answer until told to stop."""
         await asyncio.to_thread(self.refresh)
         server = await self._listen()
-        keeping = asyncio.create_task(self._keep(stop))
+        keeping, stopping = asyncio.create_task(self._keep(stop)), asyncio.create_task(stop.wait())
         try:
             ready()
-            await stop.wait()
+            # A copy that nobody brings up to date any more ends the service, so that it is started anew.
+            await asyncio.wait((keeping, stopping), return_when=asyncio.FIRST_COMPLETED)
         finally:
             server.close()
             keeping.cancel()
+            stopping.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await keeping
 

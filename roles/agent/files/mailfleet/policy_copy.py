@@ -76,9 +76,11 @@ class Copy:
             if hashlib.sha256(body.encode()).hexdigest() != digest:
                 raise ValueError("its content is not what was written")
             until = {(stream, recipient): ends for stream, recipient, ends in map(json.loads, body.splitlines())}
+            if any(type(each) is not int for each in (change, *until.values())):
+                raise ValueError("numbers of another kind than were written")
         except FileNotFoundError:
             return ""
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             return f"{self.place} cannot be used: {error}"
         self._until, self._change, self.known_at = until, change, known_at
         self._saved = (change, known_at)

@@ -34,9 +34,14 @@ def domain_of(address: str) -> str:
     return fold(address).rpartition("@")[2] if "@" in address else ""
 
 
+def is_address(key: str) -> bool:
+    """Whether a key has the form of an address."""
+    return len(key) <= 320 and _FORM.fullmatch(key) is not None
+
+
 def wanted(address: str, where: str) -> str:
     """The key of an address that somebody gave; raises Trouble where it has not the form of one."""
     key = fold(address)
-    if len(key) > 320 or not _FORM.fullmatch(key):
+    if not is_address(key):
         raise Trouble(where, repr(address[:100]), "an address such as user@example.com")
     return key

@@ -12,6 +12,7 @@ import typing as t
 from .event import Event
 from .finding import Kind, Scope
 from .settings import Rules
+from .unsigned import SOURCE as UNSIGNED
 
 DAY = 86400
 ALL = "*"  # the stream of an entry that holds for all of them
@@ -61,6 +62,9 @@ def decide(event: Event, known: Entry | None, past: t.Sequence[Past], rules: Rul
     :arg known: the entry that there is, holding, expired or removed.
     :arg past: the soft failures and deliveries within ``soft_within`` days, this event with them; for soft events only.
     """
+    # Anybody can write such a return path. A complaint wants to be signed for, whatever the operator trusts.
+    if event.source == UNSIGNED and not (rules.unsigned and event.kind != Kind.COMPLAINT):
+        return None
     if known and known.removed >= 0 and 0 <= event.day <= known.removed:
         return None
     detail = " ".join(part for part in (event.reason, event.status, event.text) if part)[:300]

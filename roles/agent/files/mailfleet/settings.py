@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import stat
 import typing as t
 import urllib.parse
@@ -21,6 +22,7 @@ PLACE = "/etc/mailfleet/agent.json"
 SECRETS = "/etc/mailfleet/secrets.json"
 STATE = "/var/lib/mailfleet-agent"
 SPOOL = "/var/spool/mailfleet"
+_LOCAL_PART = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z")
 
 
 class Mistaken(Trouble):
@@ -70,7 +72,8 @@ class Rules:
     days within thirty, as list managers have long done (Mailman: one bounce a day counts, five are too many). A day's
     outage or a mailbox that is full over a weekend suppresses nobody, and who is suppressed is tried again after 30
     days. A hard failure holds for a year: addresses come back now and then, when somebody else has them. A complaint
-    holds until somebody takes it back.
+    holds until somebody takes it back. ``unsigned`` says whether return paths that nobody signed suppress too: that is
+    trust in whoever can write an address.
     """
 
     hard_days: int = 365
@@ -79,6 +82,7 @@ class Rules:
     soft_days: int = 5
     soft_within: int = 30
     soft_suppressed: int = 30
+    unsigned: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +105,11 @@ class Policy:
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """All of it. ``streams`` has the stream of each sender and bounce domain; what it lacks is a stream of its own."""
+    """All of it. ``streams`` has the stream of each sender and bounce domain; what it lacks is a stream of its own.
+
+    ``unsigned`` is the local part of return paths that Postfix makes of the recipient (XVERP), empty where there are
+    none.
+    """
 
     host: str
     user: str
@@ -112,6 +120,7 @@ class Settings:
     maildir: str
     batch: int
     largest: int
+    unsigned: str
     quarantine: str
     quarantine_bytes: int
     quarantine_days: int
@@ -153,6 +162,7 @@ def read(top: Reader, secrets: Reader) -> Settings:
         sqlite=sqlite, postgresql=postgresql, maildir=maildir,
         batch=intake.number("batch", 200, 1, 10000),
         largest=intake.number("largest", 2 << 20, 1 << 16, 64 << 20, "octets"),
+        unsigned=_unsigned(intake),
         quarantine=quarantine.path_of("folder", f"{SPOOL}/quarantine"),
         quarantine_bytes=quarantine.number("bytes", 256 << 20, 1 << 20, 1 << 40, "octets"),
         quarantine_days=quarantine.number("days", 30, 1, 3650, "days"),
@@ -165,6 +175,13 @@ def read(top: Reader, secrets: Reader) -> Settings:
     for part in (store, intake, quarantine, feedback, secrets, top):
         part.done()
     return settings
+
+
+def _unsigned(intake: Reader) -> str:
+    local = intake.text("unsigned", "")
+    if local and (not _LOCAL_PART.match(local) or local == "b"):
+        intake.note("unsigned", local, "a local part in lower case, such as bounces, but not b, where tokens are")
+    return local
 
 
 def _json(place: str) -> t.Any:
@@ -273,14 +290,15 @@ def _rules(part: Reader, token_days: int) -> Rules:
     plain = Rules()
     found = {field.name: part.number(field.name, getattr(plain, field.name), 0 if field.name in
                                      ("hard_days", "complaint_days") else 1, 36500)
-             for field in dataclasses.fields(Rules)}
+             for field in dataclasses.fields(Rules) if field.name != "unsigned"}
     for name in ("hard_days", "complaint_days", "soft_suppressed"):
         if 0 < found[name] < token_days:
             part.note(name, found[name], f"at least the days of a token, {token_days}, else its replay counted again")
     if found["soft_days"] > found["soft_within"]:
         part.note("soft_days", found["soft_days"], f"at most soft_within, {found['soft_within']}")
+    unsigned = part.flag("unsigned", plain.unsigned)
     part.done()
-    return Rules(**found)
+    return Rules(**found, unsigned=unsigned)
 
 
 def _policy(part: Reader) -> Policy:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import os
@@ -80,17 +81,29 @@ class Spool:
         name = f"{int(time.time())}.D{hashlib.sha256(raw).hexdigest()[:32]}.mailfleet"
         staged = os.path.join(self.tmp, name)
         handle = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with open(handle, "wb") as file:
-            file.write(raw)
-            file.flush()
-            os.fsync(file.fileno())
-        os.rename(staged, self.path(name))
+        try:
+            with open(handle, "wb") as file:
+                file.write(raw)
+                file.flush()
+                os.fsync(file.fileno())
+            os.rename(staged, self.path(name))
+        except OSError:  # what is left of it would take the room that it lacked
+            with contextlib.suppress(OSError):
+                os.unlink(staged)
+            raise
         sync_folder(self.new)
         return name
+
+    def free(self) -> int:
+        """Octets that are free on its file system, for whoever is not root."""
+        found = os.statvfs(self.folder)
+        return found.f_bavail * found.f_frsize
 
     def tidy(self, now: float) -> None:
         """Remove what was begun long ago and never finished."""
         with os.scandir(self.tmp) as found:
             for each in found:
-                if now - each.stat(follow_symlinks=False).st_mtime > ABANDONED:
-                    os.unlink(each.path)
+                # What somebody finishes at this moment is gone from here.
+                with contextlib.suppress(OSError):
+                    if now - each.stat(follow_symlinks=False).st_mtime > ABANDONED:
+                        os.unlink(each.path)

@@ -121,10 +121,12 @@ class Keys:
 
     def recipient(self, checked: Checked, addresses: t.Iterable[str]) -> str:
         """Which of some addresses is the recipient of a valid token, as its key; empty where none is."""
-        if not checked:
-            return ""
-        key, wanted = self.keys[checked.token[0]], checked.token[4:14]
-        return next((fold(each) for each in addresses if hmac.compare_digest(_id(key, each), wanted)), "")
+        return next((fold(each) for each in addresses if self.is_of(checked.token, each)), "") if checked else ""
+
+    def is_of(self, token: str, address: str) -> bool:
+        """Whether a token, believed by now, is bound to an address."""
+        key = self.keys.get(token[0])
+        return key is not None and hmac.compare_digest(_id(key, address), token[4:14])
 
 
 def _parts(address: str) -> tuple[str, str]:

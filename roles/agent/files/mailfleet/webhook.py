@@ -11,12 +11,15 @@ full stop and body.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import hmac
 import http.client
 import json
+import socket
 import ssl
+import threading
 import typing as t
 import urllib.parse
 
@@ -59,19 +62,36 @@ def post(hook: Hook, events: t.Sequence[Event], timestamp: int) -> Delivery:
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     host = parts.hostname or ""
     connection: http.client.HTTPConnection | None = None
+    late = threading.Event()
     try:
         if parts.scheme == "https":
             context = ssl.create_default_context(cafile=hook.ca_file or None)
             connection = http.client.HTTPSConnection(host, parts.port, timeout=hook.timeout, context=context)
         else:
             connection = http.client.HTTPConnection(host, parts.port, timeout=hook.timeout)
-        connection.request("POST", target, body, headers)
-        answer = connection.getresponse()
-        answer.read(_ANSWER)
+        connection.connect()
+        watch = threading.Timer(hook.timeout, _give_up, (connection, late))
+        watch.start()
+        try:
+            connection.request("POST", target, body, headers)
+            answer = connection.getresponse()
+            answer.read(_ANSWER)
+        finally:
+            watch.cancel()
+        if late.is_set():
+            raise TimeoutError
     except (OSError, http.client.HTTPException, ValueError) as error:
-        return Delivery(False, False, " ".join(str(error).split()) or type(error).__name__)
+        told = f"no answer within {hook.timeout} s" if late.is_set() else " ".join(str(error).split())
+        return Delivery(False, False, told or type(error).__name__)
     finally:
         if connection:
             connection.close()
     status = answer.status
     return Delivery(200 <= status < 300, 400 <= status < 500 and status not in (408, 425, 429), f"status {status}")
+
+
+def _give_up(connection: http.client.HTTPConnection, late: threading.Event) -> None:
+    """End a delivery whose answer comes too slowly: a time limit of a socket is one of each octet."""
+    late.set()
+    with contextlib.suppress(OSError):
+        connection.sock.shutdown(socket.SHUT_RDWR)

@@ -64,11 +64,18 @@ class Worker:
         self._failures: set[str] = set()
         self._patience = 0.0
         self._ask_again = 0.0
+        self._left: set[str] = set()  # messages that the disk refused something of, until they are looked at again
+        self._look_again = 0.0
 
     @property
     def waiting(self) -> int:
         """How many messages wait for the store."""
         return len(self._waiting)
+
+    @property
+    def left(self) -> int:
+        """How many messages the disk refused something of."""
+        return len(self._left)
 
     def work(self, stopped: t.Callable[[float], bool]) -> None:
         """Work until told to stop; ``stopped`` waits some seconds, and tells whether to."""
@@ -77,11 +84,14 @@ class Worker:
 
     def round(self) -> int:
         """Work off what is there now, but for what waits; how many messages that were."""
-        if self._waiting and self.clock() >= self._ask_again:
-            self._waiting.clear()
-        names = self.spool.names(self._waiting)
+        if self._waiting and not self._patient():
+            self._ask()
+        if self._left and not self._early(self._look_again):
+            self._left.clear()
+        names = self.spool.names(self._waiting | self._left)
         for start in range(0, len(names), self.settings.batch):
             self._batch(names[start:start + self.settings.batch])
+            self.quarantine.save()
         return len(names)
 
     def _batch(self, names: t.Sequence[str]) -> None:
@@ -89,22 +99,26 @@ class Worker:
         events_of: dict[str, Event] = {}
         unresolved: dict[str, tuple[bytes, int, Judged]] = {}
         for name in names:
-            found = self.spool.read(name, self.settings.largest)
+            try:
+                found = self.spool.read(name, self.settings.largest)
+            except OSError as error:
+                self._leave(name, error)
+                continue
             if found is None:
                 continue
-            raw, came = found[0], min(now, found[1])
+            raw, came = found[0], max(0, min(now, found[1]))
             judged = judge(raw, self.read, self.settings, came)
             if judged.event:
                 events_of[name] = judged.event
             elif judged.unresolved:
                 unresolved[name] = (raw, came, judged)
             else:
-                self._put_aside(name, raw, judged)
+                self._judged(name, raw, judged)
         self.steps("read")
         wanted = [*events_of, *unresolved]
         if not wanted:
             return
-        if self.clock() < self._ask_again:
+        if self._patient():
             self._waiting.update(wanted)
             return
         try:
@@ -121,7 +135,10 @@ class Worker:
             self.say(f"{self.store.name} answers again")
         self.counts.events += len(recorded.events)
         self.counts.entries += len(recorded.entries)
-        for name in events_of:
+        for name, event in events_of.items():
+            if event.key in recorded.beyond:
+                self._beyond(name, event)
+                continue
             self.spool.remove(name)
             self.counts.messages += 1
             self.steps("removed")
@@ -139,16 +156,58 @@ class Worker:
             if recipient := self.settings.keys.recipient(judged.checked, [address] if address else []):
                 events_of[name] = make(raw, judged.unresolved, recipient, judged.checked, self.settings, came)
             else:
-                self._put_aside(name, raw, judged)
+                self._judged(name, raw, judged)
 
-    def _put_aside(self, name: str, raw: bytes, judged: Judged) -> None:
+    def _judged(self, name: str, raw: bytes, judged: Judged) -> None:
+        """Put aside what changes nothing."""
         if judged.failure and judged.failure not in self._failures and len(self._failures) < MOST_TOLD:
             self._failures.add(judged.failure)
             self.say(f"the reader failed with {judged.failure}; such messages are in {self.quarantine.folder}")
-        self.quarantine.take(self.spool.path(name), raw, judged.reason, token=judged.checked is not None)
+        self._put_aside(name, raw, judged.reason, judged.checked.token if judged.checked else "")
+
+    def _beyond(self, name: str, event: Event) -> None:
+        """Put aside an event of which there are as many as may be."""
+        try:
+            found = self.spool.read(name, self.settings.largest)
+        except OSError as error:
+            self._leave(name, error)
+            return
+        if found:
+            self._put_aside(name, found[0], "too-many", event.token)
+
+    def _put_aside(self, name: str, raw: bytes, reason: str, token: str) -> None:
+        try:
+            self.quarantine.take(self.spool.path(name), raw, reason, token)
+        except OSError as error:
+            self._leave(name, error)
+            return
         self.counts.messages += 1
         self.counts.quarantined += 1
         self.steps("quarantined")
+
+    def _patient(self) -> bool:
+        """Whether it is too early to ask the store again."""
+        return self._early(self._ask_again)
+
+    def _early(self, moment: float) -> bool:
+        """Whether a moment of ours is still to come; a clock that was set back does not make it longer."""
+        return 0 < moment - self.clock() <= PATIENCE[1]
+
+    def _leave(self, name: str, error: OSError) -> None:
+        """Leave a message where it is: one that cannot be read, or a disk that is full, stops none of the others."""
+        if not self._left:
+            self.say(f"{name} stays in {self.spool.new}: {error.strerror or error}; it is looked at again")
+            self._look_again = self.clock() + PATIENCE[1]
+        self._left.add(name)
+
+    def _ask(self) -> None:
+        """Ask the store whether it is there again, before all that waits for it is read anew."""
+        try:
+            self.store.counter("events")
+        except Unavailable as error:
+            self._wait((), error)
+        else:
+            self._waiting.clear()
 
     def _wait(self, names: t.Iterable[str], error: Unavailable) -> None:
         if not self._patience:
