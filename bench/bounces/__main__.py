@@ -91,8 +91,8 @@ def remember(raws: list[bytes], messages: int) -> None:
 def main() -> None:
     """Measure all, or what is asked for."""
     parser = argparse.ArgumentParser(prog="bench/bounces", description=__doc__.splitlines()[0])
-    parser.add_argument("--messages", type=int, default=MESSAGES, help=f"to read while memory is measured "
-        f"({MESSAGES:,})")
+    parser.add_argument("--messages", type=int, default=MESSAGES,
+                        help=f"to read while memory is measured ({MESSAGES:,})")
     options = parser.parse_args()
     if not CORPUS.exists():
         sys.exit(f"The corpus of bounces was expected at {CORPUS}, and is not there.")

@@ -47,7 +47,6 @@ def _module(name: str) -> types.ModuleType:
     if _NAME not in sys.modules:
         spec = importlib.util.spec_from_file_location(_NAME, SOURCE / "__init__.py",
                                                       submodule_search_locations=[str(SOURCE)])
-        assert spec and spec.loader
         package = importlib.util.module_from_spec(spec)
         sys.modules[_NAME] = package
         spec.loader.exec_module(package)

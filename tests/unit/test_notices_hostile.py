@@ -65,8 +65,8 @@ HOSTILE = {
     "a boundary of quotes": lambda: plain(DAEMON, "x", "x",
                                           Content_Type='multipart/mixed; boundary="' + '\\"' * 30_000),
     "base64 that is none": lambda: plain(DAEMON, "x", "=" * 1_000_000, Content_Transfer_Encoding="base64"),
-    "JSON in JSON": lambda: plain("no-reply@sns.amazonaws.com", "AWS Notification Message", '{"notificationType":' +
-        "[" * 1_000_000),
+    "JSON in JSON": lambda: plain("no-reply@sns.amazonaws.com", "AWS Notification Message",
+                                  '{"notificationType":' + "[" * 1_000_000),
     "NULs": lambda: report(UNKNOWN).replace(b"\n", b"\0\n\0"),
     "reply codes": lambda: plain(DAEMON, "failure notice", "<ann@example.net>:\n" + "550 5.1.1 " * 100_000),
     "sessions": lambda: plain(DAEMON, "Returned mail", "Transcript of session follows\n" + "<<< 550-a\n" * 100_000),

@@ -90,19 +90,19 @@ OTHERS = {
     "a newsletter without a list header": plain(
         "News <news@example.net>", "Undeliverable: how to mend it", "Dear reader,\nmail to ann@example.net comes back "
         "with 'mailbox full' or 'user unknown'. Here is what to do.\n", Return_Path="<bounce-1@example.net>"),
-    "an advertisement": plain("Shop <shop@example.net>", "Your delivery failed: act now", "The parcel for "
-        "ann@example.net "
-                              "could not be delivered: address unknown. Click.\n", Return_Path="<shop@example.net>"),
-    "a parcel": plain("Parcels <no-reply@parcels.example>", "Delivery status: delayed", "Recipient: "
-        "ann@example.net\nThe "
-                      "address was not found, we will try again.\n", Return_Path="<x@parcels.example>"),
+    "an advertisement": plain("Shop <shop@example.net>", "Your delivery failed: act now",
+                              "The parcel for ann@example.net could not be delivered: address unknown. Click.\n",
+                              Return_Path="<shop@example.net>"),
+    "a parcel": plain("Parcels <no-reply@parcels.example>", "Delivery status: delayed",
+                      "Recipient: ann@example.net\nThe address was not found, we will try again.\n",
+                      Return_Path="<x@parcels.example>"),
     "an invoice": plain("Bills <bills@example.net>", "Payment rejected", "The account is suspended: ann@example.net\n",
                         Return_Path="<bills@example.net>"),
     "an account's notice": plain("Service <no-reply@service.example>", "Your mailbox is almost full", "The mailbox of "
                                  "ann@example.net is full. Delete something.\n", Return_Path="<x@service.example>"),
     "a welcome": plain("Service <no-reply@service.example>", "Confirm your address", "Hello ann@example.net!\n"),
-    "delivered": report(STATUS.replace("failed", "delivered").replace("5.1.1", "2.1.5").replace("550 No such user",
-        "250 Ok")),
+    "delivered": report(
+        STATUS.replace("failed", "delivered").replace("5.1.1", "2.1.5").replace("550 No such user", "250 Ok")),
     "relayed": report("Final-Recipient: rfc822; ann@example.net\nAction: relayed\nStatus: 2.1.9\n"),
     "expanded": report("Final-Recipient: rfc822; all@example.net\nAction: expanded\nStatus: 2.0.0\n"),
     "delivered, as Exchange says it": report("Final-Recipient: rfc822;ann@example.net\nAction: delivered\nStatus: "
@@ -115,8 +115,8 @@ OTHERS = {
     "deleted without being read": parts(PEOPLE, "Not read: The news", ("text/plain", "It was deleted unread."), (
         "message/disposition-notification", "Final-Recipient: rfc822;ann@example.net\nDisposition: manual-action/"
         "MDN-sent-manually; deleted\n"), kind="report; report-type=disposition-notification"),
-    "a DMARC aggregate report": parts("noreply-dmarc@provider.example", "Report Domain: example.com Submitter: "
-        "provider",
+    "a DMARC aggregate report": parts("noreply-dmarc@provider.example",
+                                      "Report Domain: example.com Submitter: provider",
                                       ("text/plain", "This is an aggregate report."), ("application/gzip", "H4sI"),
                                       Return_Path="<noreply-dmarc@provider.example>"),
     "a TLS report": parts("tlsrpt@provider.example", "Report Domain: example.com", ("text/plain", "A report."), (
@@ -134,14 +134,13 @@ OTHERS = {
                                       "Write to the mailbox of the others, which is not full:\nbob@example.net\n"),
     "cron": plain("Cron Daemon <root@mx.example.org>", "Cron <root@mx> backup", "rsync: connection timed out to "
                   "bob@example.net\n", Auto_Submitted="auto-generated", Return_Path="<root@mx.example.org>"),
-    "logwatch": plain("root@mx.example.org", "Logwatch for mx", "550 5.1.1 user unknown: 5 Time(s)\n   "
-        "ann@example.net\n",
+    "logwatch": plain("root@mx.example.org", "Logwatch for mx",
+                      "550 5.1.1 user unknown: 5 Time(s)\n   ann@example.net\n",
                       Return_Path="<root@mx.example.org>"),
     "a ticket": plain("Help <help@example.net>", "[#123] Your request was received", "We got it.\n",
                       Auto_Submitted="auto-replied", Precedence="bulk", Return_Path="<help@example.net>"),
-    "a ticket from the null sender": plain("Help <help@example.net>", "We received your message", "To: "
-        "ann@example.net, "
-                                           "we answer soon.\n", Auto_Submitted="auto-replied"),
+    "a ticket from the null sender": plain("Help <help@example.net>", "We received your message",
+                                           "To: ann@example.net, we answer soon.\n", Auto_Submitted="auto-replied"),
     "nothing": b"",
     "a header alone": b"Subject: failure notice\n\n",
     "no header": b"\n\n550 user unknown <ann@example.net>",

@@ -67,8 +67,8 @@ recipients. This is a permanent error. The following address(es) failed:
 ------ This is a copy of the message, including all the headers. ------
 
 """, {"ann@example.net": UNKNOWN, "bob@example.net": FULL}),
-    "Exim, delayed": ("Mail Delivery System <Mailer-Daemon@mx.example.org>", "Warning: message 1a-2b-3c delayed 24 "
-        "hours",
+    "Exim, delayed": ("Mail Delivery System <Mailer-Daemon@mx.example.org>",
+                      "Warning: message 1a-2b-3c delayed 24 hours",
                       """This message was created automatically by mail delivery software.
 A message that you sent has not yet been delivered to one or more of its
 recipients after more than 24 hours on the queue on mx.example.org.
@@ -198,8 +198,8 @@ Original message headers:
 Original message follows.
 
 """, {"ann@example.net": FULL}),
-    "MessagingServer": ("Internet Mail Delivery <postmaster@mx.example.org>", "Delivery Notification: Delivery has "
-        "failed",
+    "MessagingServer": ("Internet Mail Delivery <postmaster@mx.example.org>",
+                        "Delivery Notification: Delivery has failed",
                         """This report relates to a message you sent with the following header fields:
 
   Message-id: <1@example.com>

@@ -36,40 +36,36 @@ SYSTEM = re.compile("|".join((
     r"\bcontent-filter at", r"email-bounces", r"\bno-?reply@sns\.amazonaws\.com",
 )), re.IGNORECASE)
 FAILED = re.compile("|".join((
-    r"\bundeliver\w*|\b(?:not|non-?|un|could not be|can ?not be) ?deliver", r"\bdeliver\w* (?:has |have )?(?:status|"
-        r"fail|"
-    r"error|problem|report|notification|incomplete|delay|unsuccessful)", r"\b(?:fail\w*|error) (?:notice|in deliver|"
-        r"mail)",
-    r"\breturned (?:mail|to sender|e-?mail)|\breturn(?:ing)? (?:message )?to sender", r"\bmail (?:system )?(?:error|"
-        r"fail\w*)",
-    r"\bmail failure|\bfailure notice|\bwarning: (?:message|could not)|\bdelayed mail|\bloop alert|\bcomplaint about "
-    r"message",
+    r"\bundeliver\w*|\b(?:not|non-?|un|could not be|can ?not be) ?deliver",
+    r"\bdeliver\w* (?:has |have )?(?:status|fail|error|problem|report|notification|incomplete|delay|unsuccessful)",
+    r"\b(?:fail\w*|error) (?:notice|in deliver|mail)",
+    r"\breturned (?:mail|to sender|e-?mail)|\breturn(?:ing)? (?:message )?to sender",
+    r"\bmail (?:system )?(?:error|fail\w*)",
+    r"\bmail failure|\bfailure notice|\bwarning: (?:message|could not)|\bdelayed mail|\bloop alert|"
+    r"\bcomplaint about message",
     r"\b(?:message|mail|email) (?:status|rejected|bounced|blocked|could not|not delivered|delivery)",
     r"\bare not (?:a )?member", r"\bblocked by", r"unzustellbar|nicht zu(?:ge)?stell", r"\bnon remis|échec de",
-        r"no se "
-    r"(?:ha )?(?:podido|pudo) entregar", r"não (?:entregue|pôde)", r"mancata consegna", r"niet bezorgd|onbestelbaar",
-    r"не доставлен|недоставлен|не удалось доставить", r"メールエラー|配信(?:不能|エラー|できません)|送信(?:不能|"
-                                                      r"エラー|できません)",
-    r"退信|投递失败|無法(?:傳送|投遞)", r"반송|전송 실패", r"nedoručen", r"niedostarcz|nie dostarcz", r"teslim "
-        r"edilemedi",
+    r"no se (?:ha )?(?:podido|pudo) entregar", r"não (?:entregue|pôde)", r"mancata consegna",
+    r"niet bezorgd|onbestelbaar", r"не доставлен|недоставлен|не удалось доставить",
+    r"メールエラー|配信(?:不能|エラー|できません)|送信(?:不能|エラー|できません)", r"退信|投递失败|無法(?:傳送|投遞)",
+    r"반송|전송 실패", r"nedoručen", r"niedostarcz|nie dostarcz", r"teslim edilemedi",
 )), re.IGNORECASE)
 # A person forwards, a person answers.
-BY_HAND = re.compile(r"\s*(?:re|fw|fwd|aw|wg|sv|vs|tr|rv|enc|res|antw|r|odp|ha|rif|ynt|vl|回复|转发|"
-                     r"答复)\s*(?:\[\d+\])?\s*[::]",
-                     re.IGNORECASE)
+BY_HAND = re.compile(
+    r"\s*(?:re|fw|fwd|aw|wg|sv|vs|tr|rv|enc|res|antw|r|odp|ha|rif|ynt|vl|回复|转发|答复)\s*(?:\[\d+\])?\s*[::]",
+    re.IGNORECASE)
 ANSWER = re.compile(r"\s*(?:" + "|".join((
     r"auto(?:matic|mated|matisch\w*|matique)?[- ]?(?:re(?:ply|sponse|sponder)|answer|antwort|antwoord|svar|réponse)",
     r"out of (?:the )?office|ooo\b|(?:i am|i'm|currently) (?:away|out)|away (?:from|until)|on (?:vacation|leave|"
-    r"holiday)|"
-    r"vacation", r"abwesen|automatische antwort|nicht im büro", r"réponse automatique|absen[ct]", r"respuesta "
-        r"automática|"
-    r"fuera de", r"resposta automática|fora do escritório|ausência", r"risposta automatica|assen[tz]|fuori",
+    r"holiday)|vacation",
+    r"abwesen|automatische antwort|nicht im büro", r"réponse automatique|absen[ct]", r"respuesta automática|fuera de",
+    r"resposta automática|fora do escritório|ausência", r"risposta automatica|assen[tz]|fuori",
     r"automatisch antwoord|afwezig", r"autosvar|fr[åa]n?varande|fraværende|automatiskt svar|automatisk svar",
     r"automaattinen|poissa", r"odpowiedź automatyczna|autoodpowiedź|nieobecn", r"automatická odpověď|mimo kancelář",
-    r"автоматический ответ|автоответ|автоматична відповідь", r"自動(?:応答|返信)|不在", r"自动(?:回复|答复)|"
-        r"自動回覆", r"자동 ?(?:회신|응답)|부재",
-    r"otomatik (?:yanıt|cevap)", r"automatikus válasz", r"răspuns automat", r"automatski odgovor|samodejni odgovor",
-    r"αυτόματη απάντηση", r"תשובה אוטומטית|מענה אוטומטי", r"رد تلقائي", r"tự động trả lời|trả lời tự động",
+    r"автоматический ответ|автоответ|автоматична відповідь", r"自動(?:応答|返信)|不在", r"自动(?:回复|答复)|自動回覆",
+    r"자동 ?(?:회신|응답)|부재", r"otomatik (?:yanıt|cevap)", r"automatikus válasz", r"răspuns automat",
+    r"automatski odgovor|samodejni odgovor", r"αυτόματη απάντηση", r"תשובה אוטומטית|מענה אוטומטי", r"رد تلقائي",
+    r"tự động trả lời|trả lời tự động",
 )) + ")", re.IGNORECASE)
 LISTED = ("list-id", "list-post", "list-unsubscribe", "list-unsubscribe-post")
 # Programs that answered before RFC 3834, and beside it.

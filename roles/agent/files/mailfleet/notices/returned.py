@@ -17,11 +17,10 @@ RETURNED = ("message/rfc822", "text/rfc822-headers", "message/global", "message/
 # What mail systems write before the message that they return in plain text, in a line of its own.
 BEFORE = (
     r"this is a copy of (?:the|your) (?:message|header)", r"below this line is", r"message headers follow",
-    r"(?:original|unsent|returned|undelivered) (?:e-?mail |mail )?message(?: headers?)? *(?:follows|[-:.= ]*$|is "
-    r"attached|text)",
-    r"enclosed is a copy", r"below is a copy of", r"copy of the original", r"original mail as follows", r"original "
-        r"headers",
-    r"(?:the )?(?:text|headers?|body|beginning|first part) of the (?:original|returned|message)",
+    r"(?:original|unsent|returned|undelivered) (?:e-?mail |mail )?message(?: headers?)? *(?:follows|[-:.= ]*$|"
+    r"is attached|text)",
+    r"enclosed is a copy", r"below is a copy of", r"copy of the original", r"original mail as follows",
+    r"original headers", r"(?:the )?(?:text|headers?|body|beginning|first part) of the (?:original|returned|message)",
     r"your original message", r"message (?:header|text) follows", r"received message:",
     r"(?:ursprüngliche|originale?) (?:nachricht|message|kopfzeilen)", r"message original", r"mensaje original",
     r"original message headers:", r"start of (?:original|returned)",
@@ -31,10 +30,11 @@ FIELDS = r"(?:received|return-path|x-received|dkim-signature|delivered-to|receiv
 MARK = re.compile(rf"^(?:[-=_*>. \t]{{0,80}}(?:{'|'.join(BEFORE)})|[ \t>]{{0,8}}{FIELDS})",
                   re.IGNORECASE | re.MULTILINE)
 SENDERS = ("return-path", "x-envelope-from", "x-mailfleet-return-path", "errors-to", "sender", "x-original-from")
-RECIPIENTS = ("original-recipient", "x-failed-recipients", "x-original-to", "delivered-to", "envelope-to", "to", "cc",
-              "resent-to", "apparently-to", "x-envelope-to", "x-rcpt-to", "x-receiver", "bcc",
-              "x-hmxmroriginalrecipient",
-              "x-failed-recipient")
+RECIPIENTS = (
+    "original-recipient", "x-failed-recipients", "x-original-to", "delivered-to", "envelope-to", "to", "cc",
+    "resent-to", "apparently-to", "x-envelope-to", "x-rcpt-to", "x-receive", "bcc",
+    "x-hmxmroriginalrecipient", "x-failed-recipient",
+)
 ENVELOPE = ("delivered-to", "x-original-to", "x-envelope-to", "envelope-to", "x-rcpt-to", "to")
 
 

@@ -40,8 +40,8 @@ def form(name: str, signs: tuple[str, ...], place: str, before: bool = False) ->
 REPLIED = rf"^(?:[2-5]\d\d )?(?:[245]\.\d{{1,3}}\.\d{{1,3}} )?{A}\.\.\. ?"
 FORMS = (
     form("qmail", ("qmail-send", "wasn't able to deliver", "could not be delivered. this"), rf"^[ \t]*{A}:[ \t]*$"),
-    form("Postfix", ("postfix program", "mail system at host", "postfix at"), rf"^{A}(?: \(expanded from "
-        rf"<[^>]{{1,200}}>\))?:"),
+    form("Postfix", ("postfix program", "mail system at host", "postfix at"),
+         rf"^{A}(?: \(expanded from <[^>]{{1,200}}>\))?:"),
     form("Exim", ("created automatically by mail delivery software", "message that you sent", "message sent by"),
          rf"^(?: {{2,6}}|\t)?(?!<){A}:?[ \t]*$"),
     form("Exim", ("created automatically by mail delivery software",), rf"generated (?:from|by) {A}"),

@@ -61,8 +61,8 @@ REASON = Reason(
         "{account|mailbox|address|user} {has been |was |is |}{deleted|removed|closed|terminated|cancelled|canceled}":
             "550 The mailbox has been removed",
         "{user|account|mailbox} {has |}{left|retired|been discontinued}": "550 this user has left",
-        "{badrcptto|badrecipientto|validrcptto|validrecipients}": "553 sorry, this recipient is in my badrecipientto"
-                                                                   " list (#5.7.1)",
+        "{badrcptto|badrecipientto|validrcptto|validrecipients}":
+            "553 sorry, this recipient is in my badrecipientto list (#5.7.1)",
         "recipient address rejected: {access denied|undeliverable address|unverified address: * unknown|address "
         "invalid|invalid user}":
             "550 5.1.1 <a@example.com>: Recipient address rejected: undeliverable address: host said nothing",
@@ -116,7 +116,7 @@ REASON = Reason(
         "550 5.7.1 Sender address rejected: user unknown in local sender table",
     ),
     # The same words are said of what is no recipient.
-    unless=("{ip|sender|from|source|return|reply-to|helo} address", "{sender|certificate|hostname|signature} {is |"
-        "}{invalid|not|unknown}"),
+    unless=("{ip|sender|from|source|return|reply-to|helo} address",
+            "{sender|certificate|hostname|signature} {is |}{invalid|not|unknown}"),
     statuses=(".1.1", ".1.3", ".1.10", ".1.20"),
 )
