@@ -20,6 +20,7 @@ import tempfile
 import typing as t
 from pathlib import Path
 
+from ansible_collections.mailfleet.sending.plugins.module_utils import agent_keys
 from ansible_collections.mailfleet.sending.plugins.module_utils.agent_settings import QUEUE, SOCKET, SPOOL, STATE, USER
 from ansible_collections.mailfleet.sending.plugins.module_utils.agent_units import (
     COMMAND,
@@ -44,21 +45,23 @@ class Failed(RuntimeError):
 
 @dataclasses.dataclass
 class Node:
-    """The program on one server; ``diff`` is what was changed, or would be."""
+    """The program on one server; ``diff`` is what was changed, or would be, ``warnings`` what is to be said of it."""
 
     programs: Programs
     check: bool = False
     diff: list[dict[str, str]] = dataclasses.field(default_factory=list)
+    warnings: list[str] = dataclasses.field(default_factory=list)
 
-    def have(self, program: t.Mapping[str, str], settings: t.Mapping[str, t.Any],
-             secrets: t.Mapping[str, t.Any]) -> None:
+    def have(self, program: t.Mapping[str, str], settings: t.Mapping[str, t.Any], secrets: t.Mapping[str, t.Any],
+             dropped: t.Collection[str] = ()) -> None:
         """Have the program with a configuration; services that run take it up.
 
         :arg program: the texts of the package's files by their names.
         :arg settings: the configuration, without secrets.
         :arg secrets: those.
-        :raises Failed: where the program does not like the configuration, or a service does not start with it; what
-            stood before stands then.
+        :arg dropped: the ids of keys of return paths that may go.
+        :raises Failed: where a key would be lost, the program does not like the configuration, or a service does not
+            start with it; what stood before stands then.
         """
         digest = digest_of(program)
         files = {
@@ -67,6 +70,12 @@ class Node:
             **{service.file: (service.text, 0o644, "root") for service in SERVICES.values()},
         }
         before = {path: _read(path) for path in files}
+        there = agent_keys.held(before[SECRETS])
+        if told := agent_keys.lost(there, secrets["token_keys"], dropped):
+            raise Failed(told)
+        former_key = agent_keys.current_of(before[SETTINGS])
+        if told := agent_keys.too_early(there, former_key, settings["token"]["current"]):
+            self.warnings.append(told)
         changed = [path for path, (text, _mode, _owner) in files.items() if before[path] != text]
         former = os.path.basename(os.readlink(CURRENT)) if os.path.islink(CURRENT) else ""
         for path in changed:
