@@ -52,6 +52,7 @@ FLEET_WIDE = (
 REGISTERED = (
     "sending_checked",
     "sending_deployed",
+    "sending_deployed_tokens",
     "sending_desired",
     "sending_dkim",
     "sending_fleet_keys",
