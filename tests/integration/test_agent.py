@@ -247,11 +247,92 @@ def test_a_service_that_does_not_start_has_the_former_configuration_back(agent):
     assert not agent.services("agent", "policy")["changed"]
 
 
+def test_what_others_may_read_is_told_and_mended(agent):
+    node = agent.node
+    node.shell("chmod 644 /etc/mailfleet/secrets.json; chown root:root /var/spool/mailfleet")
+    told, done = agent.config("--check", "--diff"), agent.config("--diff")
+    assert told["changed"] and told["diff"] == done["diff"], told
+    (pair,) = done["diff"]
+    assert pair["after_header"] == "owners and modes"
+    assert "/etc/mailfleet/secrets.json: mode 0644 becomes 0600" in pair["after"]
+    assert "/var/spool/mailfleet: owner 0:0 becomes" in pair["after"]
+    shown = node.shell("stat -c '%a %U' /etc/mailfleet/secrets.json /var/spool/mailfleet")
+    assert shown.split() == ["600", "mailfleet", "700", "mailfleet"] and not agent.config()["changed"]
+
+
+def test_a_program_that_is_not_as_it_was_laid_down_is_laid_down_anew(agent):
+    file = "/usr/local/lib/mailfleet-agent/current/mailfleet/policy.py"
+    agent.node.shell(f": > {file}")
+    assert agent.config("--check")["changed"] and agent.config()["changed"] and not agent.config()["changed"]
+    assert "class Service" in agent.node.shell(f"cat {file}")
+    assert not agent.services("agent", "policy")["changed"]
+
+
+def test_a_service_that_nobody_wants_and_that_would_come_back_is_ended(agent):
+    agent.node.shell(f"systemctl enable -q {SERVICES['events'].unit}")
+    assert agent.services("agent", "policy", options=["--check"])["stopped"] == ["events"]
+    assert agent.services("agent", "policy")["stopped"] == ["events"]
+    assert "disabled" in agent.node.shell(f"systemctl is-enabled {SERVICES['events'].unit} || :")
+
+
+class TestKeysOfReturnPaths:
+    """Each test leaves the file of the controller as the server has it."""
+
+    def write(self, agent, **content) -> None:
+        (agent.secrets / "token_keys.json").write_text(json.dumps(content))
+
+    def keys(self, agent) -> dict:
+        return json.loads((agent.secrets / "token_keys.json").read_text())["keys"]
+
+    def states(self, agent, *options: str) -> dict:
+        return agent.play({"mailfleet.sending.agent_keys_info": {"secrets_directory": str(agent.secrets)}}, *options)
+
+    @pytest.mark.parametrize("options", [(), ("--check",)])
+    def test_they_are_compared_and_no_digest_shows(self, agent, options):
+        found = self.states(agent, *options)
+        assert (found["known"], found["states"], found["failure"], found["changed"]) == (True, {"a": "same"}, "", False)
+        assert found["current"] == {"controller": "a", "server": "a"}
+        assert self.keys(agent)["a"] not in json.dumps(found) and "digest" not in json.dumps(found)
+
+    def test_one_that_the_controller_lost_is_told_and_kept(self, agent):
+        ours = self.keys(agent)
+        before = agent.node.shell("cat /etc/mailfleet/secrets.json /etc/mailfleet/agent.json")
+        for current, keys, said in (("b", {"b": "k" * 43}, "lacks a key"), ("a", {"a": "k" * 43}, "has another key")):
+            self.write(agent, current=current, keys=keys)
+            for options in ((), ("--check",)):
+                refused = agent.config(*options)
+                assert refused["failed"] and f"{said} of return paths" in refused["msg"], refused
+                assert ours["a"] not in json.dumps(refused) and "k" * 43 not in json.dumps(refused)
+            assert self.states(agent)["states"] == ({"b": "lacking", "a": "left"} if current == "b" else {"a": "other"})
+        self.write(agent, current="a", keys=ours)
+        assert agent.node.shell("cat /etc/mailfleet/secrets.json /etc/mailfleet/agent.json") == before
+        assert not agent.config()["changed"]
+
+    def test_they_rotate_by_two_runs(self, agent):
+        ours, new = self.keys(agent), {"b": "k" * 43}
+        former = agent.path("rotated@example.net")
+        self.write(agent, current="a", keys={**ours, **new})
+        assert agent.config()["changed"] and agent.path("rotated@example.net") == former
+        self.write(agent, current="b", keys={**ours, **new})
+        second = agent.config()
+        assert second["changed"] and "warnings" not in second and agent.path("x@example.net").startswith("b+b")
+        agent.bounce(former, "rotated@example.net")
+        agent.wait("mailfleet suppress why rotated@example.net", "hard")
+        self.write(agent, current="b", keys=new, dropped=["a"])
+        assert agent.config()["changed"] and self.states(agent)["states"] == {"b": "same"}
+
+    def test_a_key_that_makes_tokens_at_once_is_warned_of(self, agent):
+        ours = self.keys(agent)
+        self.write(agent, current="c", keys={**ours, "c": "c" * 43})
+        (warning,) = agent.config()["warnings"]
+        assert warning.startswith("the key c makes tokens from now on")
+
+
 def test_it_goes_and_leaves_what_it_knows(agent):
     node = agent.node
     agent.play({"mailfleet.sending.postfix_config": {"layers": {"bounces": {}}}})
     assert agent.play({CONFIG: {}})["changed"] and not agent.play({CONFIG: {}})["changed"]
     left = node.shell("ls -d /etc/systemd/system/mailfleet-* /usr/local/bin/mailfleet /usr/local/lib/mailfleet-agent"
-                      " /etc/mailfleet/*.json 2>/dev/null || :")
+                      " /etc/mailfleet /var/spool/postfix/mailfleet 2>/dev/null || :")
     assert left == "" and node.shell("ls /var/lib/mailfleet-agent/mailfleet.db")
     assert "mailfleet" not in node.shell("systemctl list-units --all --plain --no-legend 'mailfleet-*'")
