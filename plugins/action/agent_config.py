@@ -23,12 +23,9 @@ class ActionModule(ActionBase):
         arguments = dict(self._task.args)
         if arguments.get("settings"):
             arguments |= self._of_the_controller(arguments)
-        made = self._execute_module("mailfleet.sending.agent_config", module_args=arguments, task_vars=task_vars)
-        # With -vvv it is shown what the module was given; of the program its names will do.
-        shown = made.get("invocation", {}).get("module_args", {})
-        if shown.get("program"):
-            shown["program"] = sorted(shown["program"])
-        return result | made
+        return result | self._execute_module(
+            "mailfleet.sending.agent_config", module_args=arguments, task_vars=task_vars
+        )
 
     def _of_the_controller(self, arguments: dict[str, Any]) -> dict[str, Any]:
         directory = arguments.get("secrets_directory")

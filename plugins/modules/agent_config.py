@@ -106,6 +106,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     given = module.params
+    # Else the program's whole text would be shown with -vvv.
+    told = {"invocation": {"module_args": {**given, "program": sorted(given["program"])}}}
     node = Node(Programs.of(module.run_command), module.check_mode)
     try:
         if given["settings"]:
@@ -114,11 +116,11 @@ def main() -> None:
         else:
             node.remove()
     except (Failed, OSError) as fault:
-        module.fail_json(msg=str(fault))
+        module.fail_json(msg=str(fault), **told)
     for warning in node.warnings:
         module.warn(warning)
     version = digest_of(given["program"]) if given["settings"] else ""
-    module.exit_json(changed=bool(node.diff), version=version, diff=node.diff)
+    module.exit_json(changed=bool(node.diff), version=version, diff=node.diff, **told)
 
 
 if __name__ == "__main__":
