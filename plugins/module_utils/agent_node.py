@@ -143,6 +143,7 @@ class Node:
             self.programs(["systemctl", "reset-failed", *units])
         for path in there:
             os.unlink(path)
+        Path(QUEUE, SOCKET).unlink(missing_ok=True)
         self._must(["systemctl", "daemon-reload"])
         for folder in (CONFIGURATION, f"{QUEUE}/{os.path.dirname(SOCKET)}"):
             with contextlib.suppress(OSError):  # who has something else in it keeps it
