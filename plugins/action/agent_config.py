@@ -40,5 +40,6 @@ class ActionModule(ActionBase):
         return {
             "settings": {**arguments["settings"], "token": token},
             "token_keys": keys["keys"],
+            "dropped_keys": keys.get("dropped", []),
             "program": agent_program.sources(),
         }

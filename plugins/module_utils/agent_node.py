@@ -9,6 +9,7 @@ Each version of the program has a folder under the name of its content; a link s
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import grp
 import hashlib
@@ -20,6 +21,7 @@ import tempfile
 import typing as t
 from pathlib import Path
 
+from ansible_collections.mailfleet.sending.plugins.module_utils import agent_keys
 from ansible_collections.mailfleet.sending.plugins.module_utils.agent_settings import QUEUE, SOCKET, SPOOL, STATE, USER
 from ansible_collections.mailfleet.sending.plugins.module_utils.agent_units import (
     COMMAND,
@@ -27,7 +29,12 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.agent_units impo
     PROGRAM,
     SERVICES,
 )
-from ansible_collections.mailfleet.sending.plugins.module_utils.owned_files import Owner, hold_folder, write
+from ansible_collections.mailfleet.sending.plugins.module_utils.owned_files import (
+    Owner,
+    hold,
+    hold_folder,
+    write,
+)
 from ansible_collections.mailfleet.sending.plugins.module_utils.programs import Programs
 
 ROOT = Owner(0, 0)
@@ -36,6 +43,12 @@ SETTINGS, SECRETS = f"{CONFIGURATION}/agent.json", f"{CONFIGURATION}/secrets.jso
 START = "from mailfleet.cli import main\n\nraise SystemExit(main())\n"
 SCRIPT = f"#!/bin/sh\n# Written by mailfleet.\nexec /usr/bin/python3 -I {CURRENT} \"$@\"\n"
 HIDDEN = "(secrets are not shown)\n"
+DEAD = ("inactive", "failed")
+# Who binds the socket is the agent, who connects is Postfix: the folder's group is the socket's.
+FOLDERS = (
+    (PROGRAM, 0o755, "root"), (CONFIGURATION, 0o755, "root"), (STATE, 0o700, USER), (SPOOL, 0o700, USER),
+    (f"{QUEUE}/{os.path.dirname(SOCKET)}", 0o2750, f"{USER}:postfix"),
+)
 
 
 class Failed(RuntimeError):
@@ -44,21 +57,23 @@ class Failed(RuntimeError):
 
 @dataclasses.dataclass
 class Node:
-    """The program on one server; ``diff`` is what was changed, or would be."""
+    """The program on one server; ``diff`` is what was changed, or would be, ``warnings`` what is to be said of it."""
 
     programs: Programs
     check: bool = False
     diff: list[dict[str, str]] = dataclasses.field(default_factory=list)
+    warnings: list[str] = dataclasses.field(default_factory=list)
 
-    def have(self, program: t.Mapping[str, str], settings: t.Mapping[str, t.Any],
-             secrets: t.Mapping[str, t.Any]) -> None:
+    def have(self, program: t.Mapping[str, str], settings: t.Mapping[str, t.Any], secrets: t.Mapping[str, t.Any],
+             dropped: t.Collection[str] = ()) -> None:
         """Have the program with a configuration; services that run take it up.
 
         :arg program: the texts of the package's files by their names.
         :arg settings: the configuration, without secrets.
         :arg secrets: those.
-        :raises Failed: where the program does not like the configuration, or a service does not start with it; what
-            stood before stands then.
+        :arg dropped: the ids of keys of return paths that may go.
+        :raises Failed: where a key would be lost, the program does not like the configuration, or a service does not
+            start with it; what stood before stands then.
         """
         digest = digest_of(program)
         files = {
@@ -67,29 +82,44 @@ class Node:
             **{service.file: (service.text, 0o644, "root") for service in SERVICES.values()},
         }
         before = {path: _read(path) for path in files}
+        there = agent_keys.held(before[SECRETS])
+        if told := agent_keys.lost(there, secrets["token_keys"], dropped):
+            raise Failed(told)
+        former_key = agent_keys.current_of(before[SETTINGS])
+        if told := agent_keys.too_early(there, former_key, settings["token"]["current"]):
+            self.warnings.append(told)
         changed = [path for path, (text, _mode, _owner) in files.items() if before[path] != text]
         former = os.path.basename(os.readlink(CURRENT)) if os.path.islink(CURRENT) else ""
+        whole = _is_whole(digest, program)
         for path in changed:
             self._differs(path, before[path], files[path][0])
-        if former != digest:
-            self._differs(CURRENT, f"{former}\n" if former else None, f"{digest}\n")
+        if former != digest or not whole:
+            kept = "" if former != digest else " (not as it was laid down)"
+            self._differs(CURRENT, f"{former}{kept}\n" if former else None, f"{digest}\n")
+        self._rights([*FOLDERS, *((path, mode, owner) for path, (_text, mode, owner) in files.items())])
         if self.check:
             return
         self._user()
-        self._folders()
-        if not changed and former == digest:
+        for folder, mode, owner in FOLDERS:
+            hold_folder(Path(folder), mode, _owner(owner))
+        for path, (_text, mode, owner) in files.items():
+            if path not in changed:
+                hold(Path(path), mode, _owner(owner))
+        if not changed and former == digest and whole:
             return
-        self._lay_down(digest, program)
+        if not whole:
+            self._lay_down(digest, program)
         self._judge(digest, settings, secrets)
-        # Asked before: one that did not start with what is new is not active, until systemd tries again.
-        running = [service.unit for service in SERVICES.values()
-                   if not self.programs(["systemctl", "--quiet", "is-active", service.unit]).status]
+        running = [service.unit for service in SERVICES.values() if state_of(self.programs, service.unit) not in DEAD]
         try:
             self._install({path: files[path] for path in changed}, digest)
             self._take_up(running)
-        except Failed as error:
-            self._install({path: (before[path], *files[path][1:]) for path in changed}, former)
-            self._take_up(running)
+        except (Failed, OSError) as error:
+            try:
+                self._install({path: (before[path], *files[path][1:]) for path in changed}, former)
+                self._take_up(running)
+            except (Failed, OSError) as again:
+                raise Failed(f"{error}\nwhat stood before was put back, and did not come up either: {again}") from error
             raise Failed(f"{error}\nwhat stood before stands again") from error
         for folder in Path(PROGRAM).iterdir():
             if folder.is_dir() and not folder.is_symlink() and folder.name not in (digest, former):
@@ -101,18 +131,25 @@ class Node:
                  if os.path.exists(path)]
         for path in there:
             self._differs(path, _read(path), None)
-        if self.check or not there:
+        # Last of all: a run that was cut off finds it, and goes on.
+        if os.path.isdir(PROGRAM):
+            self._differs(PROGRAM, "the program\n", None)
+        if self.check or not self.diff:
             return
         units = [service.unit for service in SERVICES.values() if os.path.exists(service.file)]
         if units:
             self._must(["systemctl", "disable", "--quiet", "--now", *units])
+            # One that had failed would be listed as failed for ever; of the others this says that they have not.
+            self.programs(["systemctl", "reset-failed", *units])
         for path in there:
             os.unlink(path)
-        shutil.rmtree(PROGRAM, ignore_errors=True)
+        Path(QUEUE, SOCKET).unlink(missing_ok=True)
         self._must(["systemctl", "daemon-reload"])
-        # One that was killed in the end stays known as failed; of the others systemd says that it does not know them.
-        for unit in units:
-            self.programs(["systemctl", "reset-failed", unit])
+        for folder in (CONFIGURATION, f"{QUEUE}/{os.path.dirname(SOCKET)}"):
+            with contextlib.suppress(OSError):  # who has something else in it keeps it
+                os.rmdir(folder)
+        if os.path.isdir(PROGRAM):
+            shutil.rmtree(PROGRAM)
 
     def _differs(self, path: str, before: str | None, after: str | None) -> None:
         hidden = path == SECRETS
@@ -129,23 +166,23 @@ class Node:
             self._must(["useradd", "--system", "--user-group", "--home-dir", SPOOL, "--no-create-home",
                         "--shell", "/usr/sbin/nologin", USER])
 
-    def _folders(self) -> None:
-        mine = _owner(USER)
-        for folder, mode, owner in (
-            (PROGRAM, 0o755, ROOT), (CONFIGURATION, 0o755, ROOT), (STATE, 0o700, mine), (SPOOL, 0o700, mine),
-            # Who binds the socket is the agent, who connects is Postfix: the folder's group is the socket's.
-            (f"{QUEUE}/{os.path.dirname(SOCKET)}", 0o2750, _owner(f"{USER}:postfix")),
-        ):
-            hold_folder(Path(folder), mode, owner)
+    def _rights(self, wanted: t.Iterable[tuple[str, int, str]]) -> None:
+        """Tell whose owner or mode is another: secrets that others may read, which the program then refuses."""
+        try:
+            pwd.getpwnam(USER)
+        except KeyError:
+            return  # all is made with the user
+        lines = [line for path, mode, owner in wanted if os.path.lexists(path)
+                 for line in hold(Path(path), mode, _owner(owner), dry=True)]
+        if lines:
+            self.diff.append({"before_header": "owners and modes", "after_header": "owners and modes",
+                              "before": "", "after": "".join(f"{line}\n" for line in lines)})
 
     def _lay_down(self, digest: str, program: t.Mapping[str, str]) -> None:
         place = Path(PROGRAM, digest)
-        if place.is_dir():
-            return
         stage = Path(tempfile.mkdtemp(prefix=".new-", dir=PROGRAM))
         try:
-            for name, text in {"__main__.py": START, **{f"mailfleet/{name}": text for name, text in program.items()}
-                               }.items():
+            for name, text in _laid_down(program).items():
                 path = stage / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text, encoding="utf-8")
@@ -153,6 +190,10 @@ class Node:
             self._must(["/usr/bin/python3", "-I", "-m", "compileall", "-q", "-s", str(stage), str(stage)])
             for folder in (stage, *(path for path in stage.rglob("*") if path.is_dir())):
                 folder.chmod(0o755)
+            # The name says what is inside: a power cut must not leave it on files without content.
+            os.sync()
+            if place.is_dir():
+                place.rename(f"{stage}-former")
             stage.rename(place)
         except BaseException:
             shutil.rmtree(stage, ignore_errors=True)
@@ -180,16 +221,21 @@ class Node:
         else:
             Path(CURRENT).unlink(missing_ok=True)
 
-    def _take_up(self, running: t.Iterable[str]) -> None:
-        """Have services that ran take up what stands now."""
+    def _take_up(self, units: t.Iterable[str]) -> None:
+        """Have services that ran before take up what stands now; one that did not start is no less one of them."""
         self._must(["systemctl", "daemon-reload"])
-        for unit in running:
+        for unit in units:
             restart(self.programs, unit)
 
     def _must(self, command: t.Sequence[str]) -> None:
         done = self.programs(command)
         if done.status:
             raise Failed(done.err.strip() or done.out.strip() or f"{' '.join(command)}: status {done.status}")
+
+
+def state_of(programs: Programs, unit: str) -> str:
+    """What a service does, in systemd's word; one that fails again and again is ``activating`` in between."""
+    return programs(["systemctl", "show", "--property=ActiveState", "--value", unit]).out.strip()
 
 
 def restart(programs: Programs, unit: str) -> None:
@@ -202,8 +248,20 @@ def restart(programs: Programs, unit: str) -> None:
 
 def _owner(name: str) -> Owner:
     user, _colon, group = name.partition(":")
-    found = pwd.getpwnam(user)
-    return Owner(found.pw_uid, grp.getgrnam(group).gr_gid if group else found.pw_gid)
+    try:
+        found = pwd.getpwnam(user)
+        return Owner(found.pw_uid, grp.getgrnam(group).gr_gid if group else found.pw_gid)
+    except KeyError as error:
+        raise Failed(f"{error.args[0]}; install Debian's package postfix, which has the group postfix") from error
+
+
+def _laid_down(program: t.Mapping[str, str]) -> dict[str, str]:
+    return {"__main__.py": START, **{f"mailfleet/{name}": text for name, text in program.items()}}
+
+
+def _is_whole(digest: str, program: t.Mapping[str, str]) -> bool:
+    """Whether a program lies there as it was laid down: nobody's hand, and no power cut, has changed a file."""
+    return all(_read(f"{PROGRAM}/{digest}/{name}") == text for name, text in _laid_down(program).items())
 
 
 def digest_of(program: t.Mapping[str, str]) -> str:

@@ -11,7 +11,7 @@ import os
 import socket
 import typing as t
 
-from ansible_collections.mailfleet.sending.plugins.module_utils.agent_node import Failed, restart
+from ansible_collections.mailfleet.sending.plugins.module_utils.agent_node import DEAD, Failed, restart, state_of
 from ansible_collections.mailfleet.sending.plugins.module_utils.agent_settings import QUEUE, SOCKET
 from ansible_collections.mailfleet.sending.plugins.module_utils.agent_units import SERVICES
 from ansible_collections.mailfleet.sending.plugins.module_utils.programs import Programs
@@ -52,7 +52,7 @@ def keep(programs: Programs, role: str, names: t.Sequence[str], check: bool = Fa
     ours = {name: service for name, service in SERVICES.items() if service.role == role}
     if strange := [name for name in names if name not in ours]:
         raise ValueError(f"names: found {', '.join(strange)}, expected services of {role}: {', '.join(ours)}")
-    before = [name for name, service in ours.items() if _runs(programs, service.unit)]
+    before = [name for name, service in ours.items() if _runs(programs, service.unit, wanted=name in names)]
     done = Done(before, [name for name in ours if name in names])
     if check:
         return done
@@ -83,9 +83,13 @@ def unanswered(place: str) -> str:
     return "" if known else f"{place} answered {os.fsdecode(answer)[:80]!r}, expected action=DUNNO"
 
 
-def _runs(programs: Programs, unit: str) -> bool:
-    """Whether a service runs, and will after the next boot."""
-    return all(not programs(["systemctl", "--quiet", what, unit]).status for what in ("is-active", "is-enabled"))
+def _runs(programs: Programs, unit: str, wanted: bool) -> bool:
+    """Whether a service runs, and will after the next boot.
+
+    Of one that is not wanted, whether there is anything to end: it may fail again and again, or come with a boot.
+    """
+    state, enabled = state_of(programs, unit), not programs(["systemctl", "--quiet", "is-enabled", unit]).status
+    return state == "active" and enabled if wanted else state not in DEAD or enabled
 
 
 def _must(programs: Programs, command: t.Sequence[str]) -> None:

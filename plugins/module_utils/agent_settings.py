@@ -51,14 +51,15 @@ def program_settings(agent: Agent, domains: t.Iterable[Domain], hostname: str, k
     }
 
 
-def services(agent: Agent, server: Server) -> dict[str, list[str]]:
-    """The resident commands of a server: those of the role ``agent``, and those of the role ``bounces``.
+def services(agent: Agent) -> dict[str, list[str]]:
+    """The resident commands of each server: those of the role ``agent``, and those of the role ``bounces``.
 
-    Every server takes in bounces: which of them DNS names changes with the fleet. Mailboxes elsewhere are emptied by
+    Every server has Postfix ask at its port 25, whoever may submit, and takes in bounces: which of them DNS names
+    changes with the fleet. Mailboxes elsewhere are emptied by
     all of them, since a message is known again; a webhook is served by one at a time.
     """
     return {
-        "agent": [*(["policy"] if server.submission else []), *(["events"] if agent.settings.get("webhooks") else [])],
+        "agent": ["policy", *(["events"] if agent.settings.get("webhooks") else [])],
         "bounces": ["bounces", *(["fetch"] if agent.settings.get("mailboxes") else [])],
     }
 
@@ -69,7 +70,7 @@ def agent_of(fleet: Fleet, server: Server) -> dict[str, t.Any]:
         return {}
     return {
         "settings": program_settings(fleet.agent, fleet.domains, server.hostname),
-        "services": services(fleet.agent, server),
+        "services": services(fleet.agent),
     }
 
 

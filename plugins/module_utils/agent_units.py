@@ -29,18 +29,21 @@ User={user}
 Group={group}
 ExecStart={command} {arguments}
 Restart=always
-RestartSec=5
+RestartSec={pause}
 TimeoutStopSec=10
 UMask=0077
 ReadWritePaths={writes}
 AmbientCapabilities=
 CapabilityBoundingSet=
+KeyringMode=private
+LimitCORE=0
 LockPersonality=yes
 MemoryDenyWriteExecute=yes
 MemoryMax={memory}
 NoNewPrivileges=yes
 PrivateDevices=yes
 PrivateTmp=yes
+ProcSubset=pid
 ProtectClock=yes
 ProtectControlGroups=yes
 ProtectHome=yes
@@ -66,7 +69,10 @@ WantedBy=multi-user.target
 
 @dataclasses.dataclass(frozen=True)
 class Service:
-    """A resident command: its short ``name``, the ``role`` that wants it, its ``arguments``, and where it may write."""
+    """A resident command: its short ``name``, the ``role`` that wants it, its ``arguments``, and where it may write.
+
+    ``memory`` is what it may have, ``pause`` the seconds after which it is started anew.
+    """
 
     name: str
     role: str
@@ -74,6 +80,7 @@ class Service:
     about: str
     writes: tuple[str, ...]
     memory: str = "512M"
+    pause: int = 5
 
     @property
     def unit(self) -> str:
@@ -90,15 +97,16 @@ class Service:
         """Its unit."""
         return _UNIT.format(
             about=self.about, user=USER, group=USER, command=COMMAND, arguments=self.arguments,
-            writes=" ".join(self.writes), memory=self.memory,
+            writes=" ".join(self.writes), memory=self.memory, pause=self.pause,
         )
 
 
 SERVICES = {
     service.name: service
     for service in (
+        # Postfix asks twice, a second apart, before it goes on without an answer.
         Service("policy", "agent", "policy serve", "Tells Postfix which recipients are not to be mailed",
-                (STATE, f"{QUEUE}/{SOCKET.partition('/')[0]}")),
+                (STATE, f"{QUEUE}/{SOCKET.partition('/')[0]}"), pause=1),
         Service("events", "agent", "events send", "Tells applications what became of their mail", (STATE,)),
         Service("bounces", "bounces", "bounces work", "Takes in what came back", (SPOOL, STATE)),
         Service("fetch", "bounces", "bounces fetch", "Empties the mailboxes elsewhere that bounces come to",

@@ -29,6 +29,8 @@ FILLED_IN = {"token": ("current",), "intake": ("maildir",), "quarantine": ("fold
              "policy": ("listen", "copy")}
 LOCAL_PART = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}\Z")
 LOGIN = re.compile(r"[a-z_][a-z0-9_-]{0,31}\Z")
+# libpq takes a password as a word of its own, in a URI before the host, and as one of a URI's parameters.
+PASSWORD = re.compile(r"(?:^|[\s?&])password\s*=|^\w+://[^/@]*:[^/@]*@")
 PROBABLE = "host=db1.example.com dbname=mailfleet user=mailfleet sslmode=verify-full"
 
 # What the program's reader says of a configuration and its secrets: a path, what was found, what is expected.
@@ -89,7 +91,10 @@ def agent(
 def _check_store(reader: Reader, settings: t.Mapping[str, t.Any], servers: t.Sequence[Server]) -> None:
     store = settings.get("store")
     shared, own = (store.get("postgresql"), store.get("sqlite")) if isinstance(store, dict) else (None, None)
-    if own not in (None, False, True):
+    if isinstance(shared, str) and PASSWORD.search(shared):
+        reader.note(f"{NAME}.store.postgresql", f"<{show_nothing_of(shared)} with a password>",
+                    "none: the configuration may be read, and shows in diffs", f"set it in {SECRETS}.postgresql")
+    elif own not in (None, False, True):
         reader.note(f"{NAME}.store.sqlite", own, "true, for a file that is in the same place on every server",
                     "say true, or name a database as postgresql")
     elif len(servers) > 1 and not shared:

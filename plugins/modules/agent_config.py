@@ -14,7 +14,8 @@ description:
   - The program itself judges the configuration before it is installed. Services that run take up what is new; where
     one does not start with it, the former program and configuration stand again.
   - The keys that sign return paths are the same on all servers. They are made once, on the controller, in
-    O(secrets_directory).
+    O(secrets_directory). A key that the server has is never lost to one of the controller's unsaid; where
+    C(token_keys.json) lacks it, or has another under its id, the module fails and changes nothing.
 options:
   settings:
     description:
@@ -30,12 +31,20 @@ options:
     description:
       - The fleet's secrets folder on the controller, where C(token_keys.json) has the keys that sign return paths.
       - The file is made (mode 0600) where it is missing, and may be encrypted with Ansible Vault afterwards.
+      - >-
+        Its form is C({"current": "a", "keys": {"a": "...", "b": "..."}}), with the ids of keys that were given up as
+        C("dropped": ["z"]).
       - Required with O(settings).
     type: path
   token_keys:
     description: The keys by their ids. Filled in by the action plugin.
     type: dict
     default: {}
+  dropped_keys:
+    description: The ids of keys that were given up, and may go. Filled in by the action plugin.
+    type: list
+    elements: str
+    default: []
   program:
     description: The program's files by their names. Filled in by the action plugin.
     type: dict
@@ -91,21 +100,27 @@ def main() -> None:
             "secrets": {"type": "dict", "default": {}, "no_log": True},
             "secrets_directory": {"type": "path", "no_log": False},
             "token_keys": {"type": "dict", "default": {}, "no_log": True},
+            "dropped_keys": {"type": "list", "elements": "str", "default": [], "no_log": False},
             "program": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
     )
     given = module.params
+    # Else the program's whole text would be shown with -vvv.
+    told = {"invocation": {"module_args": {**given, "program": sorted(given["program"])}}}
     node = Node(Programs.of(module.run_command), module.check_mode)
     try:
         if given["settings"]:
-            node.have(given["program"], given["settings"], {**given["secrets"], "token_keys": given["token_keys"]})
+            node.have(given["program"], given["settings"], {**given["secrets"], "token_keys": given["token_keys"]},
+                      given["dropped_keys"])
         else:
             node.remove()
     except (Failed, OSError) as fault:
-        module.fail_json(msg=str(fault))
+        module.fail_json(msg=str(fault), **told)
+    for warning in node.warnings:
+        module.warn(warning)
     version = digest_of(given["program"]) if given["settings"] else ""
-    module.exit_json(changed=bool(node.diff), version=version, diff=node.diff)
+    module.exit_json(changed=bool(node.diff), version=version, diff=node.diff, **told)
 
 
 if __name__ == "__main__":

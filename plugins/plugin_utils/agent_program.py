@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import datetime
 import functools
 import importlib
 import importlib.util
@@ -40,6 +41,15 @@ def judge(settings: t.Mapping[str, t.Any], secrets: t.Mapping[str, t.Any]) -> li
 def sources() -> dict[str, str]:
     """Return the program's files, by their names within its package."""
     return {str(path.relative_to(SOURCE)): path.read_text(encoding="utf-8") for path in sorted(SOURCE.rglob("*.py"))}
+
+
+def return_path(key_id: str, key: str, bounce_domain: str, recipient: str, day: datetime.date) -> str:
+    """Return the signed return path of a message, as C(mailfleet token new) makes it.
+
+    Arguments: C(key) of the fleet, with its id; C(bounce_domain) of the message's sender; C(day) of UTC.
+    """
+    keys = _module("tokens").Keys({key_id: key}, key_id, (bounce_domain,), 1)
+    return keys.new(recipient, bounce_domain, day)
 
 
 @functools.cache

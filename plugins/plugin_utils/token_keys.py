@@ -15,6 +15,8 @@ import typing as t
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.parsing.dataloader import DataLoader
 
+from ansible_collections.mailfleet.sending.plugins.module_utils.agent_keys import wrong
+
 NAME = "token_keys.json"
 FORM = '{"current": "a", "keys": {"a": "..."}}'
 
@@ -25,18 +27,19 @@ def imagine() -> dict[str, t.Any]:
 
 
 def read(loader: DataLoader, directory: str) -> dict[str, t.Any] | None:
-    """Return the id of the current key and all keys by their ids, None where there is no such file.
+    """Return the id of the current key, all keys by their ids, and the ids of those that were given up (dropped).
 
-    A vaulted file is decrypted in memory. Raises AnsibleActionFail where the file cannot be read, or holds no keys.
+    None where there is no such file; a vaulted file is decrypted in memory.
+    Raises AnsibleActionFail where the file cannot be read, or holds no keys.
     """
     path = os.path.join(loader.path_dwim(directory), NAME)
     if not os.path.lexists(path):
         return None
     try:
         found = json.loads(loader.get_text_file_contents(path))
-        if isinstance(found, dict) and isinstance(found.get("keys"), dict) and found.get("current") in found["keys"]:
-            return found
-        said = "it has another form"
+        said = wrong(found)
+        if not said:
+            return {"dropped": [], **found}
     except AnsibleError as error:
         said = str(error)
     except ValueError:
@@ -61,6 +64,9 @@ def read_or_make(loader: DataLoader, directory: str) -> dict[str, t.Any]:
         try:
             with open(handle, "w", encoding="ascii") as stream:
                 json.dump(imagine(), stream)
+                stream.flush()
+                # Servers have the key for good from this run on: it must not be gone after a power cut.
+                os.fsync(stream.fileno())
             with contextlib.suppress(FileExistsError):
                 os.link(staged, path)
         finally:

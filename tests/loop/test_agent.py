@@ -15,6 +15,8 @@ import breaking
 import lab_runs
 import lab_world as lab
 import pytest
+import verifying
+from test_budget import AT_HOME, ON_THE_CONTROLLER
 
 DATABASE = ("host=db1.example.com hostaddr=198.51.100.31 dbname=mailfleet user=mailfleet sslmode=verify-full"
             " sslrootcert=/usr/local/share/ca-certificates/mailfleet-lab.crt")
@@ -24,17 +26,21 @@ FIRST, SECOND = lab.SERVERS
 REFUSED = "mailfleet-suppressed"
 # Names of this run, since the database outlives one that was cut off.
 NOBODY, NOBODY_ELSE = (f"nobody-{uuid.uuid4().hex[:12]}@gmail.com" for _name in range(2))
+NOBODY_AT = "gmail.com"
+ROLES = ("mailfleet.sending.agent", "mailfleet.sending.bounces")
+MORE_ON_A_SERVER = 4  # tasks of each of these roles
 WITHIN = 20.0  # seconds from a bounce to the refusal at every server
 
 
 @dataclasses.dataclass(frozen=True)
 class Fleet:
-    """The fleet with an agent: check mode, the run, and a second one."""
+    """The fleet with an agent: check mode, the run, and a second one, whose tasks are counted."""
 
     copy: breaking.Copy
     checked: lab_runs.Run
     first: lab_runs.Run
     second: lab_runs.Run
+    counts: dict
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +48,13 @@ def fleet(tmp_path_factory):
     """A fleet with an agent; afterwards none has one."""
     lab.play().ok()
     copy = breaking.copy_of_the_inventory(tmp_path_factory.mktemp("agent"))
-    copy.write(sending_agent=SETTINGS, sending_agent_secrets=SECRETS)
+    copy.write(sending_agent=SETTINGS, sending_agent_secrets=SECRETS, sending_probe_nobody_at=NOBODY_AT)
     checked = lab_runs.run("--check", "--diff", inventory=copy.path).ok()
-    first, second = (lab_runs.run("--diff", inventory=copy.path).ok() for _run in range(2))
-    yield Fleet(copy, checked, first, second)
+    first = lab_runs.run("--diff", inventory=copy.path).ok()
+    counts = tmp_path_factory.mktemp("counts") / "counts.json"
+    enabled = {"ANSIBLE_CALLBACKS_ENABLED": "mailfleet.sending.task_count", "MAILFLEET_TASK_COUNT": str(counts)}
+    second = lab_runs.run("--diff", inventory=copy.path, environment=enabled).ok()
+    yield Fleet(copy, checked, first, second, json.loads(counts.read_text(encoding="utf-8")))
     without = lab_runs.run().ok()
     assert without.of("agent_config")
     for server in lab.SERVERS:
@@ -78,6 +87,55 @@ def refused_within(server: str, recipient: str) -> str:
 def test_the_fleet_is_proved_and_a_second_run_changes_nothing(fleet):
     assert "\nPROVED: " in fleet.first.output and "\nPROVED: " in fleet.second.output
     assert fleet.second.changed == 0
+
+
+def test_the_probe_proves_that_mail_to_nobody_comes_back_and_is_refused_by_both(fleet):
+    for run in (fleet.first, fleet.second):
+        (task,) = run.of("bounce_probe")
+        assert task.result["recipient"].endswith(f"@{NOBODY_AT}")
+        told = {subject: each for each in task.result["verdicts"] for subject in each["subjects"]}
+        assert set(told) == set(lab.SERVERS) and {each["status"] for each in told.values()} == {"ok"}, told
+        assert all(REFUSED in each["found"] and "hard, user-unknown" in each["found"] for each in told.values())
+    assert set(fleet.copy.verdicts("bounces")) == set(lab.SERVERS)
+    assert {each["status"] for task in fleet.checked.of("bounce_probe") for each in task.result["verdicts"]} == {
+        "unknown"}
+
+
+def test_nothing_is_left_of_the_probe(fleet):
+    recipients = [task.result["recipient"] for run in (fleet.first, fleet.second) for task in run.of("bounce_probe")]
+    known = lab.ssh(FIRST, "mailfleet", "events", "tail", "--lines", "2000")
+    known += lab.ssh(SECOND, "mailfleet", "suppress", "list")
+    assert len(recipients) == 2 and not any(recipient in known for recipient in recipients)
+
+
+def test_the_agent_costs_few_tasks_and_the_controller_none(fleet):
+    for server, figures in fleet.counts["servers"].items():
+        totals = {role: sum(figures["roles"][role].values()) for role in ROLES}
+        print(f"{server}: {totals} of {MORE_ON_A_SERVER} each")
+        assert all(0 < total <= MORE_ON_A_SERVER for total in totals.values()), server
+    figures = fleet.counts["controller"]
+    total = figures["executed"] + figures["skipped"] + sum(len(fleet.second.of(module)) for module in AT_HOME)
+    print(f"controller: {total} of {ON_THE_CONTROLLER}: {figures['tasks']}")
+    assert figures["executed"] and total <= ON_THE_CONTROLLER
+    assert len(fleet.second.of("bounce_probe")) == 1
+
+
+def test_verify_tells_whose_keys_of_return_paths_differ_and_no_key(fleet, tmp_path):
+    fine = verifying.verify(tmp_path, fleet.copy.path, sending_verify_deployed=True)
+    keys = {subject: each["status"] for (check, subject), each in fine.verdicts.items() if check == "token key"}
+    assert keys == {f"a on {server}": "ok" for server in lab.SERVERS} and fine.proved
+    file = "/etc/mailfleet/secrets.json"
+    key = json.loads((fleet.copy.secrets / "token_keys.json").read_text())["keys"]["a"]
+    lab.ssh(SECOND, "sh", "-c", f"cp -p {file} {file}.before; sed -i s/{key}/{'k' * 43}/ {file}")
+    try:
+        found = verifying.verify(tmp_path, fleet.copy.path, sending_verify_deployed=True)
+        refused = lab_runs.run(inventory=fleet.copy.path)
+    finally:
+        lab.ssh(SECOND, "mv", f"{file}.before", file)
+    assert found.accused == {("token key", f"a on {SECOND}"): "fail"}
+    assert "has another key of return paths than this server: a" in lab_runs.failure(refused, SECOND, "agent_config")
+    for output in (fine.played.output, found.played.output, refused.output):
+        assert key not in output and "k" * 43 not in output
 
 
 def test_check_mode_tells_what_the_run_does_and_no_secret_shows(fleet):

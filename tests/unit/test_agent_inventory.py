@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 
 import pytest
-from mailfleet import fetching, tokens, unsigned
+from mailfleet import fetching, refusal, tokens, unsigned
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.agent_settings import agent_of, suppression
 from ansible_collections.mailfleet.sending.plugins.module_utils.agent_units import SERVICES
@@ -18,7 +19,8 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.layer_bounces im
 from ansible_collections.mailfleet.sending.plugins.module_utils.layer_postfix import postfix_layer
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistakes
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_layers import resolve
-from ansible_collections.mailfleet.sending.plugins.plugin_utils.agent_program import judge, sources
+from ansible_collections.mailfleet.sending.plugins.module_utils.probe_bounces import MARKER, is_ours
+from ansible_collections.mailfleet.sending.plugins.plugin_utils.agent_program import judge, return_path, sources
 
 DOMAINS = [{"name": "example.com", "bounce_domain": "e.example.com"}, {"name": "example.us"}]
 ONE = {"mta1": {"sending_addresses": [{"address": "198.51.100.10", "helo": "mta1.example.com"}]}}
@@ -76,7 +78,8 @@ class TestSettings:
             sending_agent_secrets={"webhooks": {"app": "s" * 16}, "mailboxes": {"old": "password"}},
         )
         found = agent_of(made, made.servers[0])
-        assert found["services"] == {"agent": ["events"], "bounces": ["bounces", "fetch"]}
+        # Its port 25 asks, too, for whoever relays there.
+        assert found["services"] == {"agent": ["policy", "events"], "bounces": ["bounces", "fetch"]}
         assert all(SERVICES[name].role == role for role, names in found["services"].items() for name in names)
         assert "password" not in str(found["settings"]) and "s" * 16 not in str(found["settings"])
 
@@ -147,6 +150,18 @@ class TestMistakes:
     def test_a_store_that_is_none_or_two(self, store):
         assert list(told({"store": store, "retention_days": 60})) == ["sending_agent.store"]
 
+    @pytest.mark.parametrize("value", [
+        "host=db password=hunter2", "password = hunter2", "postgresql://mailfleet:hunter2@db/mailfleet",
+        "postgresql://db/mailfleet?user=m&password=hunter2"])
+    def test_a_password_that_would_show(self, value):
+        found = told({"store": {"postgresql": value}})
+        assert list(found) == ["sending_agent.store.postgresql"] and "hunter2" not in str(found)
+        assert "set it in sending_agent_secrets.postgresql" in found["sending_agent.store.postgresql"]
+
+    @pytest.mark.parametrize("value", ["postgresql://mailfleet@db:5432/mailfleet", "host=db passfile=/x user=password"])
+    def test_what_is_no_password(self, value):
+        assert fleet({"store": {"postgresql": value}}).agent
+
     def test_no_domain_that_bounces_come_back_to(self):
         found = told({"store": {"sqlite": True}}, sending_domains=[{"name": "example.com"}])
         assert "e.example.com" in found["sending_domains[0].bounce_domain"]
@@ -185,9 +200,24 @@ class TestMistakes:
         value = {"store": {"sqlite": True}, **agent} if isinstance(agent, dict) else agent
         assert all(path.startswith("sending_agent") for path in told(value))
 
+    @pytest.mark.parametrize(("name", "value"), [("logins", ["app", "probe"]), ("ports", [587])])
+    def test_a_probe_of_bounces_that_would_be_let_through(self, name, value):
+        agent = {"store": {"sqlite": True}, "policy": {name: value}}
+        assert list(told(agent, sending_probe_nobody_at="gmail.com")) == [f"sending_agent.policy.{name}"]
+        assert fleet(agent).agent and fleet({"store": {"sqlite": True}}, sending_probe_nobody_at="gmail.com").agent
+
     def test_secrets_without_an_agent(self):
         assert list(told({}, sending_agent_secrets={"postgresql": "x"})) == ["sending_agent_secrets"]
 
 
 def test_the_whole_program_is_laid_down():
     assert {"__init__.py", "cli.py", "tokens.py"} <= set(sources())
+
+
+def test_a_probe_knows_the_programs_refusal_and_makes_its_return_paths():
+    refused = f"550 5.7.1 <u@example.net>: Recipient address rejected: {refusal.TEXT.partition('5.7.1 ')[2]}"
+    assert MARKER == refusal.MARKER and is_ours(refused) and not is_ours(refused.replace("550 5.7.1", "550 5.1.1"))
+    today = datetime.date(2026, 11, 28)
+    keys = tokens.Keys({"b": "k" * 43}, "b", ("e.example.com",))
+    path = return_path("b", "k" * 43, "e.example.com", "u@example.net", today)
+    assert path == keys.new("u@example.net", "e.example.com", today) and keys.check(path, today)

@@ -64,8 +64,9 @@ class Clock:
 
 
 def sender(store, application, clock=None, holder="here", steps=lambda _name: None) -> Sender:
-    made = Sender(HOOK, store, holder, lambda line: made.told.append(line), clock or Clock(), application, steps)
-    made.told = []
+    told: list[str] = []
+    made = Sender(HOOK, store, holder, told.append, clock or Clock(), application, steps)
+    made.told = told
     made.round()  # a new hook begins with what comes
     return made
 

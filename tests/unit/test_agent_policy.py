@@ -52,9 +52,9 @@ class Gone:
 
 def service(tmp_path, store, now=None, **changes) -> Service:
     settings = settings_in(tmp_path, policy=changes)
-    made = Service(settings.policy, settings.streams, store, lambda line: made.told.append(line),
-                   lambda: now[0] if now else NOW)
-    made.told = []
+    told: list[str] = []
+    made = Service(settings.policy, settings.streams, store, told.append, lambda: now[0] if now else NOW)
+    made.told = told
     return made
 
 

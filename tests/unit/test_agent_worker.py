@@ -311,7 +311,7 @@ def test_what_no_rule_can_make_sense_of_stops_nothing(host):
 
 def test_new_mail_wakes_the_worker_and_it_stops_when_told(host):
     stop = threading.Event()
-    working = threading.Thread(target=host.worker.work, args=(lambda seconds: stop.wait(seconds),))
+    working = threading.Thread(target=host.worker.work, args=(stop.wait,))
     working.start()
     host.put(message(to=host.token()))
     begun = time.monotonic()

@@ -16,8 +16,8 @@ import re
 # No reply needs more to say why; what follows is a quotation or noise.
 LONGEST = 2000
 
-QUOTES = str.maketrans({"\u2019": "'", "\u2018": "'", "´": "'", '"': " ", "\u201c": " ", "\u201d": " ", "«": " ", "»": " ",
-                        "<": " ", ">": " ", "\N{NO-BREAK SPACE}": " ", "\0": " ", "_": " "})
+QUOTES = str.maketrans({"\u2019": "'", "\u2018": "'", "´": "'", '"': " ", "\u201c": " ", "\u201d": " ", "«": " ",
+                        "»": " ", "<": " ", ">": " ", "\N{NO-BREAK SPACE}": " ", "\0": " ", "_": " "})
 # Codes of Google's help pages and names of block lists are words, all else of a link is not.
 LISTS = re.compile(r"spamhaus|spamcop|sorbs|barracuda|senderscore|cloudmark|uceprotect|dnsbl|[./]rbl", re.IGNORECASE)
 LINK = re.compile(r"https?://[^\s<>]{0,400}?(?:[?&](p=\w{1,40})[^\s<>]{0,400}|(?=[\s<>]|$))|https?://\S{1,800}")
