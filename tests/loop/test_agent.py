@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import smtplib
+import subprocess
+import sys
 import time
 import uuid
 
@@ -18,7 +21,7 @@ import pytest
 import verifying
 from test_budget import AT_HOME, ON_THE_CONTROLLER
 
-DATABASE = ("host=db1.example.com hostaddr=198.51.100.31 dbname=mailfleet user=mailfleet sslmode=verify-full"
+DATABASE = (f"host=db1.example.com hostaddr={lab.DATABASE} dbname=mailfleet user=mailfleet sslmode=verify-full"
             " sslrootcert=/usr/local/share/ca-certificates/mailfleet-lab.crt")
 SETTINGS = {"store": {"postgresql": DATABASE}, "policy": {"refresh": 1}}
 SECRETS = {"postgresql": "{{ lookup('ansible.builtin.file', lab_run + '/postgresql.secret') }}"}
@@ -160,6 +163,16 @@ def test_mail_to_nobody_comes_back_and_both_servers_refuse_the_next(fleet):
         assert REFUSED in refused_within(server, NOBODY), server
     why = lab.ssh(SECOND, "mailfleet", "suppress", "why", NOBODY)
     assert "hard" in why and "user-unknown" in why, why
+
+
+def test_what_holds_of_the_store_holds_of_a_real_server():
+    """The unit tests of all that is kept, where the database is the fleet's."""
+    conninfo = (f"host={lab.DATABASE} dbname=mailfleet user=mailfleet sslmode=require"
+                f" password={(lab.RUN / 'postgresql.secret').read_text().strip()}")
+    files = [f"tests/unit/test_agent_{subject}.py" for subject in ("store", "outbox", "policy", "killed")]
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-k", "postgresql", *files], cwd=lab.ROOT, check=False,
+                          capture_output=True, text=True, env={**os.environ, "MAILFLEET_TEST_POSTGRESQL": conninfo})
+    assert done.returncode == 0 and "skipped" not in done.stdout, done.stdout
 
 
 def test_others_are_not_refused(fleet):

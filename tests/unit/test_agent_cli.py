@@ -217,10 +217,12 @@ def test_root_becomes_the_agents_user(tmp_path, monkeypatch, capsys):
     for name in ("initgroups", "setgid", "setuid"):
         monkeypatch.setattr(os, name, lambda *given, name=name: done.append((name, *given)))
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    wanted = types.SimpleNamespace(pw_name="mailfleet", pw_uid=7, pw_gid=8)
+    monkeypatch.setenv("HOME", "/root")
+    wanted = types.SimpleNamespace(pw_name="mailfleet", pw_uid=7, pw_gid=8, pw_dir="/its/home")
     monkeypatch.setattr(cli_settings.pwd, "getpwnam", {"mailfleet": wanted}.__getitem__)
     assert main(["--config", config(tmp_path, user="mailfleet"), "check"]) == 0
     assert done == [("initgroups", "mailfleet", 8), ("setgid", 8), ("setuid", 7)]
+    assert os.environ["HOME"] == "/its/home"
     assert main(["--config", config(tmp_path, user="nobody-here"), "check"]) == 3
     assert "there is no user 'nobody-here'" in capsys.readouterr().err
     assert "user" not in CONFIG

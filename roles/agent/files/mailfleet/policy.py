@@ -97,12 +97,9 @@ class Service:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(place)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.bind(place)
         # The folder says whose group it is, and lets in nobody else.
-        before = os.umask(0o117)
-        try:
-            listener.bind(place)
-        finally:
-            os.umask(before)
+        os.chmod(place, 0o660)
         return await asyncio.start_unix_server(self._session, sock=listener, limit=1 << 16)
 
     async def _session(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -18,7 +18,7 @@ class SqliteStore(Store):
 
     # A writer waits for its turn when it begins, not in the middle, where SQLite could only refuse.
     BEGIN = "BEGIN IMMEDIATE"
-    ERRORS = (sqlite3.Error,)
+    ERRORS = (sqlite3.Error, OSError)
 
     def __init__(self, path: str) -> None:
         super().__init__()
@@ -30,16 +30,14 @@ class SqliteStore(Store):
         self.rows("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _connect(self) -> t.Any:
-        before = os.umask(0o077)
-        try:
-            with self._errors():
-                # The policy service reads in threads, one after the other.
-                connection = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
-                for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
-                    connection.execute(f"PRAGMA {pragma}").fetchall()
-                return connection
-        finally:
-            os.umask(before)
+        with self._errors():
+            # Its log and its index have the mode that it has. The umask is of all threads, and not ours to change.
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            # The policy service reads in threads, one after the other.
+            connection = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
+                connection.execute(f"PRAGMA {pragma}").fetchall()
+            return connection
 
     def _has_tables(self, connection: t.Any) -> bool:
         return bool(connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'counters'").fetchall())
