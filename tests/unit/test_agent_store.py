@@ -284,6 +284,6 @@ def test_a_damaged_file_and_a_folder_that_is_not_there_are_told(tmp_path):
     (tmp_path / "x.db").write_bytes(b"no database" * 1000)
     with pytest.raises(Unavailable, match="x.db: file is not a database"):
         SqliteStore(str(tmp_path / "x.db")).counter("events")
-    with pytest.raises(Unavailable, match="unable to open"):
+    with pytest.raises(Unavailable, match="No such file or directory"):
         SqliteStore(str(tmp_path / "no" / "x.db")).counter("events")
     assert issubclass(sqlite3.OperationalError, SqliteStore.ERRORS)
