@@ -18,7 +18,7 @@ from shell import CACHE, LAB, LabError, Progress, attempt, run
 CUSTOMIZE = (
     'rm -f "$1"/etc/ssh/ssh_host_*',
     ': > "$1/etc/machine-id"',
-    'for unit in knot unbound apt-cacher-ng postfix opendkim opendmarc exim4 dovecot; do'
+    'for unit in knot unbound apt-cacher-ng postfix opendkim opendmarc exim4 dovecot postgresql; do'
     ' if [ -e "$1/lib/systemd/system/$unit.service" ] || [ -e "$1/etc/init.d/$unit" ]; then'
     ' chroot "$1" systemctl --quiet disable "$unit"; fi; done',
 )
@@ -61,6 +61,7 @@ IMAGES = {
         Image("mailfleet-dns", "bookworm", ("server", "dns")),
         Image("mailfleet-postfix", "bookworm", ("server", "postfix")),
         Image("mailfleet-exim", "bookworm", ("server", "exim")),
+        Image("mailfleet-postgresql", "bookworm", ("server", "postgresql")),
     )
 }
 

@@ -66,6 +66,7 @@ def ensure_all() -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     ensure_secret("tsig.secret", base64.b64encode(secrets.token_bytes(32)).decode())
     ensure_secret("mailbox.secret", secrets.token_urlsafe(18))
+    ensure_secret("postgresql.secret", secrets.token_urlsafe(18))
     for login in LOGINS:
         ensure_secret(f"{login}.secret", secrets.token_urlsafe(18))
         if not (RUN / f"{login}.hash").exists():
@@ -95,6 +96,7 @@ def values(node: Node) -> dict[str, str]:
         "secret_host_key": (SSH / f"host_{node.name}").read_text(),
         "secret_tsig": (RUN / "tsig.secret").read_text().strip(),
         "secret_mailbox": (RUN / "mailbox.secret").read_text().strip(),
+        "secret_postgresql": (RUN / "postgresql.secret").read_text().strip(),
     }
     if node.certificate:
         known["certificate"] = (TLS / f"{node.hostname}.crt").read_text()

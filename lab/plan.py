@@ -64,6 +64,8 @@ NODES = (
          ("all", "mta"), ("lab-addresses",), prepare=(("apt-get", "-qq", "update"),), bare=True),
     Node("app", "app.example.com", "mailfleet-debian12", ("198.51.100.30", "2001:db8:61::30"), ("all", "app"),
          prepare=(("update-ca-certificates",),)),
+    Node("db", "db1.example.com", "mailfleet-postgresql", ("198.51.100.31", "2001:db8:61::31"), ("all", "db"),
+         ("postgresql",), prepare=(("lab-database",),), certificate=("db1.example.com",)),
     _receiver("gmail", "mx.gmail.com", 40, "mailfleet-postfix", ("judge",), _JUDGES),
     _receiver("orange", "mx.orange.fr", 41, "mailfleet-postfix", ("judge",), _JUDGES),
     _receiver("freemail", "mx.freemail.test", 42, "mailfleet-exim", (), ("exim4",)),

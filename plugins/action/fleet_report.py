@@ -22,6 +22,7 @@ ARGUMENTS = {
     "probe": {"type": "dict", "default": {}},
     "published": {"type": "dict", "default": {}},
     "deployed": {"type": "dict", "default": {}},
+    "tokens": {"type": "dict", "default": {}},
     "not_checked": {"type": "list", "elements": "str", "default": []},
     "path": {"type": "path"},
     "begins": {"type": "bool", "default": False},
@@ -40,7 +41,7 @@ class ActionModule(ActionBase):
         if arguments["begins"]:
             return result | self._begin(arguments["path"])
         try:
-            names = ("desired", "verdicts", "probe", "published", "not_checked", "deployed")
+            names = ("desired", "verdicts", "probe", "published", "not_checked", "deployed", "tokens")
             made = report.make(**{name: arguments[name] for name in names})
         except ValueError as error:
             raise AnsibleActionFail(f"the report cannot be made: {error}") from error

@@ -12,6 +12,7 @@ from __future__ import annotations
 import datetime
 import typing as t
 
+from ansible_collections.mailfleet.sending.plugins.module_utils.agent_settings import agent_of
 from ansible_collections.mailfleet.sending.plugins.module_utils.desired_records import (
     desired_records,
     dmarc_value,
@@ -19,6 +20,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.desired_records 
     former_of_helo,
 )
 from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import PROBE_LOGIN, Fleet, Server
+from ansible_collections.mailfleet.sending.plugins.module_utils.layer_bounces import bounces_layer
 from ansible_collections.mailfleet.sending.plugins.module_utils.layer_dkim import dkim_layer
 from ansible_collections.mailfleet.sending.plugins.module_utils.layer_lane import lane_layer, warming
 from ansible_collections.mailfleet.sending.plugins.module_utils.layer_postfix import postfix_layer
@@ -152,7 +154,9 @@ def _server(
             "postfix": postfix_layer(fleet, server),
             "dkim": dkim_layer(),
             "throttle": throttle_layer(fleet, server, lanes, hosted),
+            "bounces": bounces_layer(fleet),
         },
+        "agent": agent_of(fleet, server),
         "lanes": [
             {"name": lane.provider.name, "layer": lane_layer(fleet, server, lane), "warmup": warming(lane)}
             for lane in lanes

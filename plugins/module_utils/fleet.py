@@ -220,6 +220,23 @@ class Dkim:
 
 
 @dataclasses.dataclass(frozen=True)
+class Agent:
+    """The program on the servers that takes in what comes back, and tells Postfix who is not to be mailed.
+
+    ``settings`` are those of the inventory, in the form of the program's own configuration; ``feedback`` local parts of
+    the bounce domains that reports of providers come to; ``unsure`` what becomes of mail while the list is not known,
+    ``open`` or ``closed``; ``sendmail`` the users of a server who may send without SMTP, and so without being asked;
+    ``unsigned`` the local part of return paths that Postfix makes of the recipient, empty where there are none.
+    """
+
+    settings: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+    feedback: tuple[str, ...] = ()
+    unsure: str = "open"
+    sendmail: tuple[str, ...] = ("root",)
+    unsigned: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
 class Fleet:
     """All of it: the inventory of the whole group, whatever ``--limit`` says."""
 
@@ -234,6 +251,7 @@ class Fleet:
     message_size: int = 26214400
     ttl: int = 3600
     pools: tuple[Pool, ...] = ()
+    agent: Agent | None = None
 
     @property
     def addresses(self) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ import typing as t
 from ansible_collections.mailfleet.sending.plugins.module_utils import fleet as model
 from ansible_collections.mailfleet.sending.plugins.module_utils import inventory_access as access
 from ansible_collections.mailfleet.sending.plugins.module_utils import inventory_shaping as shaping
+from ansible_collections.mailfleet.sending.plugins.module_utils.inventory_agent import Judge, agent
 from ansible_collections.mailfleet.sending.plugins.module_utils.inventory_controller import check_controller, dns_ttl
 from ansible_collections.mailfleet.sending.plugins.module_utils.inventory_files import CHAIN, KEY, Files, check_file
 from ansible_collections.mailfleet.sending.plugins.module_utils.inventory_names import check_names
@@ -31,6 +32,7 @@ def read_fleet(
     inventory: t.Mapping[str, t.Mapping[str, t.Any]] | None = None,
     files: Files | None = None,
     today: datetime.date | None = None,
+    judge: Judge | None = None,
 ) -> model.Fleet:
     """Read the fleet out of the inventory.
 
@@ -39,6 +41,7 @@ def read_fleet(
     :arg inventory: for each host all variables as the inventory has them, to check their names.
     :arg files: looks at the controller's disk; without it, no file is looked into.
     :arg today: the day, in UTC, behind which no warm-up may begin; without it, that is not looked at.
+    :arg judge: the reader of the program on the servers, which knows its own settings.
     :returns: the fleet, in which every reference is known to lead somewhere.
     :raises Mistakes: with every mistake, each with its path in the inventory.
     """
@@ -71,6 +74,7 @@ def read_fleet(
             variables.get("sending_message_size"), "sending_message_size", 65536, 2**30, 26214400
         ),
         ttl=dns_ttl(reader, variables),
+        agent=agent(reader, variables, servers, domains, judge),
     )
     _check_domains(reader, fleet)
     check_controller(reader, variables, files)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.blocklists import read_blocklists
+from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import PROBE_LOGIN
 from ansible_collections.mailfleet.sending.plugins.module_utils.inventory_files import (
     AUTHORITY,
     PASSWORD,
@@ -20,6 +21,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.inventory_files 
     check_file,
 )
 from ansible_collections.mailfleet.sending.plugins.module_utils.outcome import Server
+from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_listeners import PORTS
 from ansible_collections.mailfleet.sending.plugins.module_utils.probe_mailboxes import read_mailboxes
 from ansible_collections.mailfleet.sending.plugins.module_utils.reading import LONGEST, Reader
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import MAX_TTL, absolute_name
@@ -49,6 +51,7 @@ def check_controller(reader: Reader, variables: t.Mapping[str, t.Any], files: Fi
     reader.flag(variables.get("sending_observe_logs"), "sending_observe_logs", True)
     reader.integer(variables.get("sending_dns_wait"), "sending_dns_wait", 0, LONGEST, 60)
     reader.integer(variables.get("sending_probe_wait"), "sending_probe_wait", 0, LONGEST, 120)
+    _check_nobody(reader, variables)
     read_mailboxes(reader, variables.get("sending_probe_mailboxes"), "sending_probe_mailboxes")
     _files_of_mailboxes(reader, variables.get("sending_probe_mailboxes"), files)
     read_blocklists(reader, variables.get("sending_blocklists"), "sending_blocklists")
@@ -63,6 +66,23 @@ def check_controller(reader: Reader, variables: t.Mapping[str, t.Any], files: Fi
 def dns_ttl(reader: Reader, variables: t.Mapping[str, t.Any]) -> int:
     """The time to live of the fleet's records in seconds (RFC 2181 8)."""
     return reader.integer(variables.get("sending_dns_ttl"), "sending_dns_ttl", 0, MAX_TTL, 3600)
+
+
+def _check_nobody(reader: Reader, variables: t.Mapping[str, t.Any]) -> None:
+    """Whether the round trip of a bounce can be made: somebody takes it in, and nothing lets the probe through."""
+    value, agent = variables.get("sending_probe_nobody_at"), variables.get("sending_agent")
+    if value in (None, "") or not reader.domain(value, "sending_probe_nobody_at"):
+        return
+    if not agent:
+        reader.note("sending_probe_nobody_at", value, "sending_agent beside it: nobody else takes in what comes back",
+                    "leave it out")
+    policy = agent.get("policy") if isinstance(agent, dict) else None
+    for name, exempt in (("logins", PROBE_LOGIN), ("ports", PORTS["submission"])):
+        listed = policy.get(name) if isinstance(policy, dict) else None
+        if isinstance(listed, list) and exempt in listed:
+            reader.note(f"sending_agent.policy.{name}", exempt,
+                        "none that the probe sends by: nothing would be refused that sending_probe_nobody_at proves",
+                        "leave one of them out")
 
 
 def _files_of_mailboxes(reader: Reader, value: t.Any, files: Files | None) -> None:

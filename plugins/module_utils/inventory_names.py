@@ -33,7 +33,10 @@ FLEET_WIDE = (
     "sending_dkim_bits",
     "sending_unsigned",
     "sending_message_size",
+    "sending_agent",
+    "sending_agent_secrets",
     "sending_probe_mailboxes",
+    "sending_probe_nobody_at",
     "sending_probe_wait",
     "sending_state",
     "sending_secrets",
@@ -48,8 +51,10 @@ FLEET_WIDE = (
 )
 # What the role's own tasks register, which from then on stands among the variables of hosts.
 REGISTERED = (
+    "sending_bounces",
     "sending_checked",
     "sending_deployed",
+    "sending_deployed_tokens",
     "sending_desired",
     "sending_dkim",
     "sending_fleet_keys",

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
+from ansible_collections.mailfleet.sending.plugins.module_utils.agent_settings import suppression
 from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import (
     PROBE_LOGIN,
     Address,
@@ -59,7 +60,9 @@ def postfix_layer(fleet: Fleet, server: Server) -> dict[str, t.Any]:
 
 
 def _identity(fleet: Fleet, server: Server) -> dict[str, t.Any]:
-    mine = [server.hostname, "localhost", *(d.bounce_domain for d in fleet.domains if d.bounce_domain)]
+    # Where there is an agent, the layer ``bounces`` has the bounce domains.
+    bounces = [d.bounce_domain for d in fleet.domains if d.bounce_domain and not fleet.agent]
+    mine = [server.hostname, "localhost", *bounces]
     # A server may be called as a domain is, whose mailboxes are elsewhere: mail to it must not end here.
     mine = [name for name in dict.fromkeys(mine) if name not in {domain.name for domain in fleet.domains}]
     return {
@@ -96,7 +99,7 @@ def _inbound(fleet: Fleet, server: Server) -> dict[str, t.Any]:
     parameters = {
         "mynetworks": " ".join([LOOPBACK, *(_postfix_network(n.network) for n in fleet.networks)]),
         "smtpd_relay_restrictions": "permit_mynetworks, reject_unauth_destination",
-        "smtpd_recipient_restrictions": "",
+        "smtpd_recipient_restrictions": suppression(fleet),
         "smtpd_sender_restrictions": "check_client_access {table:networks}",
         # A domain of ours does not stand for its sub-domains: those may have other owners.
         "parent_domain_matches_subdomains": "",
@@ -221,7 +224,7 @@ def _submission(fleet: Fleet, server: Server) -> dict[str, t.Any]:
         "smtpd_client_restrictions": "permit_sasl_authenticated, reject",
         "smtpd_sender_restrictions": "reject_sender_login_mismatch, check_sender_access {table:probe_paths}",
         "smtpd_relay_restrictions": "permit_sasl_authenticated, reject",
-        "smtpd_recipient_restrictions": "",
+        "smtpd_recipient_restrictions": suppression(fleet),
         "milter_macro_daemon_name": "ORIGINATING",
     }
     return {

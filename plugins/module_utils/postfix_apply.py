@@ -168,7 +168,8 @@ class Run:
             held = postfix_listeners.ports(services) if running else frozenset()
             message = self.proving.enabled and self.proving.queue
             staged = (stage, plan.main, plan.master, wanted, self.tables)
-            judgement = judge(self.programs, *staged, held, message, self.pending)
+            judgement = judge(self.programs, *staged, held, message, self.pending, check)
+            result["unverified"] += judgement.unverified
             result["unused"] += judgement.unused
             verb = "start" if not running else "restart" if needs_restart(before, judgement.values) else "reload"
             if not shown and whole and running:

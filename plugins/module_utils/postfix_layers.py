@@ -22,7 +22,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_tables i
     table_mistakes,
 )
 
-ORDER = ("postfix", "dkim", "throttle")
+ORDER = ("postfix", "dkim", "throttle", "bounces")
 KINDS = ("parameters", "services", "tables", "certificates")
 REFERENCE = re.compile(r"\{(table|certificate):([^{}]*)\}")
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")

@@ -32,6 +32,8 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.programs import 
 AGE = 10
 # A daemon that is given this as its transport type ends right behind reading its parameters, before it touches a thing.
 NO_TRANSPORT = "mailfleet-check"
+# What a daemon says of a user that is not there. In check mode, who runs before may be about to make it.
+NO_USER = re.compile(r"parameter (\w+): unknown (user|group) name value: (\S+)")
 
 
 def write(path: str, content: str | bytes, mode: int = 0o600, group: int = 0) -> None:
@@ -59,14 +61,15 @@ def write(path: str, content: str | bytes, mode: int = 0o600, group: int = 0) ->
 
 @dataclasses.dataclass(frozen=True)
 class Judgement:
-    """What Postfix makes of a staged configuration: effective values, and what it has no use for."""
+    """What Postfix makes of a staged configuration: effective values, what it has no use for, what is not told yet."""
 
     values: dict[str, str]
     unused: tuple[str, ...]
+    unverified: tuple[str, ...] = ()
 
 
 def judge(run: Programs, stage: str, main: str, master: MasterCf, wanted: Wanted, tables: str,
-          held: t.Collection[int], message: bool, pending: t.Collection[str] = ()) -> Judgement:
+          held: t.Collection[int], message: bool, pending: t.Collection[str] = (), check: bool = False) -> Judgement:
     """Write a configuration to a folder and let Postfix judge it.
 
     :arg run: runs Postfix's programs.
@@ -78,6 +81,7 @@ def judge(run: Programs, stage: str, main: str, master: MasterCf, wanted: Wanted
     :arg held: the ports that the running Postfix holds.
     :arg message: whether a message is to prove it, which is looked for in the journal.
     :arg pending: files of certificates and tables that are made before, but in check mode.
+    :arg check: whether users, too, may be made before.
     :returns: the judgement.
     :raises Refused: with everything that is wrong.
     """
@@ -98,12 +102,15 @@ def judge(run: Programs, stage: str, main: str, master: MasterCf, wanted: Wanted
     certificates = [*pending, *(pair.reference(tables) for pair in wanted.certificates.values())]
     view = View(values, master.services, references, wanted.source, certificates)
     wrong, unused = _warnings(shown.err, view, wanted)
-    mistakes += [*wrong, *_daemons(run, stage, view), *reference_mistakes(view, types), *transport_mistakes(view)]
+    refused = _daemons(run, stage, view)
+    untold = {each: found[0] for each in refused if check and (found := NO_USER.search(each.found))}
+    mistakes += [*wrong, *(each for each in refused if each not in untold)]
+    mistakes += [*reference_mistakes(view, types), *transport_mistakes(view)]
     mistakes += [*word_mistakes(view), *relay_mistakes(view), *listener_mistakes(view, held)]
     mistakes += log_mistakes(view) if message else []
     if mistakes:
         raise Refused(mistakes)
-    return Judgement(values, tuple(unused))
+    return Judgement(values, tuple(unused), tuple(f"{each.path}: {said}" for each, said in untold.items()))
 
 
 def judge_certificates(stage: str, wanted: Wanted) -> list[Mistake]:

@@ -14,6 +14,7 @@ from typing import Any
 from ansible_collections.mailfleet.sending.plugins.module_utils.dns_verdicts import of_publishing
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import Status, Verdict, faults, group, summary
 from ansible_collections.mailfleet.sending.plugins.module_utils.verify_deployed import verify_deployed
+from ansible_collections.mailfleet.sending.plugins.module_utils.verify_tokens import verify_tokens
 
 WIDTH = 100
 # So many subjects of alike faults are named; the JSON file has all of them, each with its own source.
@@ -91,9 +92,10 @@ def make(
     published: Mapping[str, Any],
     not_checked: Iterable[str] = (),
     deployed: Mapping[str, Mapping[str, Any]] | None = None,
+    tokens: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Report:
     """Make the report from what the modules returned: desired_state, the verifying ones, mail_probe, dns_records, and
-    dkim_key by server.
+    dkim_key and agent_keys_info by server.
 
     Raises ValueError where something in `verdicts` or in the probe's is no verdict.
     """
@@ -110,6 +112,7 @@ def make(
             *map(Verdict.from_dict, [*(probe.get("verdicts") or ()), *verdicts]),
             *of_publishing(published),
             *verify_deployed(desired, deployed or {}),
+            *verify_tokens(desired, tokens or {}),
         ),
         paths=paths if probe else None,
         manual=tuple(published.get("manual") or ()),

@@ -83,6 +83,24 @@ def submit(endpoint: Endpoint, login: Login, envelopes: Iterable[Envelope], seco
     return replies
 
 
+def ask(endpoint: Endpoint, login: Login, sender: str, recipient: str, seconds: float = SECONDS) -> Reply:
+    """Return how a server answers RCPT of a session with a login, which then hands nothing in.
+
+    Nothing is raised for what the server does: a refusal of the sender, or a failure of the connection, is the reply.
+    """
+    try:
+        with _connection(endpoint, seconds) as smtp:
+            smtp.starttls(context=client_context(endpoint.ca_file, endpoint.tls_name, endpoint.verify))
+            smtp.login(login.user, login.password)
+            smtp.ehlo_or_helo_if_needed()
+            code, text = smtp.mail(sender)
+            if code == 250:
+                code, text = smtp.rcpt(recipient)
+            return Reply(code in (250, 251), _reply(code, text))
+    except (OSError, smtplib.SMTPException) as error:
+        return Reply(False, f"{endpoint.host} port {endpoint.port}: {_told(error)}")
+
+
 @contextlib.contextmanager
 def _connection(endpoint: Endpoint, seconds: float):
     smtp = smtplib.SMTP(endpoint.host, endpoint.port, local_hostname=_GREETING, timeout=seconds)

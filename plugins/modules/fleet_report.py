@@ -39,6 +39,10 @@ options:
     description: What M(mailfleet.sending.dkim_key) returned in check mode, by server, be it a failure.
     type: dict
     default: {}
+  tokens:
+    description: What M(mailfleet.sending.agent_keys_info) returned, by server, be it a failure.
+    type: dict
+    default: {}
   not_checked:
     description: What the caller did not check, in words for the report.
     type: list

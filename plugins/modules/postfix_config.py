@@ -110,7 +110,8 @@ attributes:
     support: full
     details:
       - Exact where Postfix is installed. Where it is not yet, the diff starts from nothing, and RV(unverified)
-        lists what cannot be told before installation.
+        lists what cannot be told before installation; so it does with users that are not there, since a role that runs
+        before may make them.
   diff_mode:
     support: full
     details:

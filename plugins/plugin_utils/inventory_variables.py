@@ -16,6 +16,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.inventory_files 
 from ansible_collections.mailfleet.sending.plugins.module_utils.inventory_names import FLEET_WIDE, GROUP, OF_HOST
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistake, Mistakes
 from ansible_collections.mailfleet.sending.plugins.module_utils.state import today
+from ansible_collections.mailfleet.sending.plugins.plugin_utils.agent_program import judge
 
 
 def read_variables(
@@ -51,7 +52,7 @@ def read_variables(
     }
     try:
         raw = {host: raw for host, (_of, raw) in of_host.items()}
-        fleet = read_fleet(variables, own, raw, files, _day(date))
+        fleet = read_fleet(variables, own, raw, files, _day(date), judge)
         mistakes: tuple[Mistake, ...] = ()
     except Mistakes as error:
         # What no value could be made of was read as nothing, which is not the mistake.

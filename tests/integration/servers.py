@@ -50,9 +50,9 @@ def remove_left() -> None:
 
 
 class Server:
-    """A running container; stop it when it is no longer needed."""
+    """A running container, of the image of a Debian release or of another; stop it when it is no longer needed."""
 
-    def __init__(self, name: str, release: str):
+    def __init__(self, name: str, release: str, made: str = ""):
         remove_left()
         self.name = f"{PREFIX}{name}-{os.getpid()}"
         run(
@@ -65,7 +65,7 @@ class Server:
             *LIMITS,
             "--name",
             self.name,
-            image(release),
+            made or image(release),
             "/lib/systemd/systemd",
         )
         (about,) = json.loads(run("podman", "inspect", self.name).stdout)

@@ -44,6 +44,15 @@ def test_check_mode_tells_what_the_run_does(node):
         assert told[key] == done[key], key
 
 
+def test_in_check_mode_a_user_may_be_made_before(node):
+    node.apply({"postfix": BASE})
+    layers = {"owner": {"services": {"owner/unix": {"command": "local", "unprivileged": "n",
+                                                    "options": {"default_privs": "nobody-yet"}}}}}
+    told = node.apply(layers, "--check")
+    assert told["unverified"] == ["services owner/unix: parameter default_privs: unknown user name value: nobody-yet"]
+    assert "unknown user name value: nobody-yet, expected" in node.refused(layers)
+
+
 def test_removed_layer_leaves_no_trace(node):
     stock = node.files()
     node.apply({"postfix": BASE})

@@ -52,6 +52,7 @@ RECEIVERS = {
     "freemail.test": "198.51.100.42",
 }
 PRIMARY, SECONDARY, RESOLVER = "198.51.100.2", "198.51.100.3", "198.51.100.4"
+DATABASE = "198.51.100.31"
 TTL = 5  # the inventory's sending_dns_ttl, so that a record put back is the one that was there
 
 

@@ -7,5 +7,8 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
+# The program of the node is a package of its own.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "roles/agent/files"))
 sys.modules["ansible"] = None  # type: ignore[assignment]

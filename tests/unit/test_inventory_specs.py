@@ -134,7 +134,8 @@ def test_a_module_takes_what_the_role_takes(name, options):
 
 def test_what_may_hold_a_secret_is_never_shown(read):
     secret = [path for path, option in flat(SPECS).items() if option.get("no_log")]
-    assert [path.rpartition(".")[2] for path in secret] == ["password_hash", "secret", "password", "zone"]
+    assert [path.rpartition(".")[2] for path in secret] == [
+        "password_hash", "secret", "postgresql", "mailboxes", "webhooks", "password", "zone"]
     for path in secret:
         above = path.rpartition(".")[0]
         assert read[above][3], above

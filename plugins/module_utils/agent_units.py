@@ -1,0 +1,115 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The services of the program on a server, as systemd has them: each may do what it is for, and nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from ansible_collections.mailfleet.sending.plugins.module_utils.agent_settings import QUEUE, SOCKET, SPOOL, STATE, USER
+
+PROGRAM = "/usr/local/lib/mailfleet-agent"
+COMMAND = "/usr/local/bin/mailfleet"
+CONFIGURATION = "/etc/mailfleet"
+UNITS = "/etc/systemd/system"
+
+_UNIT = """\
+# Written by mailfleet: {about}
+[Unit]
+Description={about}
+After=network-online.target
+Wants=network-online.target
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+User={user}
+Group={group}
+ExecStart={command} {arguments}
+Restart=always
+RestartSec={pause}
+TimeoutStopSec=10
+UMask=0077
+ReadWritePaths={writes}
+AmbientCapabilities=
+CapabilityBoundingSet=
+KeyringMode=private
+LimitCORE=0
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+MemoryMax={memory}
+NoNewPrivileges=yes
+PrivateDevices=yes
+PrivateTmp=yes
+ProcSubset=pid
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHome=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectProc=invisible
+ProtectSystem=strict
+RemoveIPC=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Service:
+    """A resident command: its short ``name``, the ``role`` that wants it, its ``arguments``, and where it may write.
+
+    ``memory`` is what it may have, ``pause`` the seconds after which it is started anew.
+    """
+
+    name: str
+    role: str
+    arguments: str
+    about: str
+    writes: tuple[str, ...]
+    memory: str = "512M"
+    pause: int = 5
+
+    @property
+    def unit(self) -> str:
+        """The name of its unit."""
+        return f"mailfleet-{self.name}.service"
+
+    @property
+    def file(self) -> str:
+        """The file of its unit."""
+        return f"{UNITS}/{self.unit}"
+
+    @property
+    def text(self) -> str:
+        """Its unit."""
+        return _UNIT.format(
+            about=self.about, user=USER, group=USER, command=COMMAND, arguments=self.arguments,
+            writes=" ".join(self.writes), memory=self.memory, pause=self.pause,
+        )
+
+
+SERVICES = {
+    service.name: service
+    for service in (
+        # Postfix asks twice, a second apart, before it goes on without an answer.
+        Service("policy", "agent", "policy serve", "Tells Postfix which recipients are not to be mailed",
+                (STATE, f"{QUEUE}/{SOCKET.partition('/')[0]}"), pause=1),
+        Service("events", "agent", "events send", "Tells applications what became of their mail", (STATE,)),
+        Service("bounces", "bounces", "bounces work", "Takes in what came back", (SPOOL, STATE)),
+        Service("fetch", "bounces", "bounces fetch", "Empties the mailboxes elsewhere that bounces come to",
+                (SPOOL, STATE)),
+    )
+}

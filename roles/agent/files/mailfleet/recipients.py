@@ -1,0 +1,47 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Addresses as keys: two spellings of one recipient are one key, in every language that makes tokens."""
+
+from __future__ import annotations
+
+import re
+
+from .errors import Trouble
+
+_CAPITALS = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
+# What stands in SMTP between the angle brackets (RFC 5321 section 4.1.2, RFC 6531).
+_FORM = re.compile(
+    r'(?:[^\s"@<>(),:;\\\x00-\x1f\x7f]{1,64}|"[^"\x00-\x1f\x7f]{0,62}")'
+    r"@(?:[A-Za-z0-9.\-\u0080-\U0010ffff]{1,255}|\[[^\]\s]{1,250}\])"
+)
+
+
+def fold(address: str) -> str:
+    """The key of an address: A to Z in lower case, white space and angle brackets around it gone.
+
+    Only ASCII is folded, since what other letters become differs between languages and their versions.
+    """
+    address = address.strip()
+    if address[:1] == "<" and address[-1:] == ">":
+        address = address[1:-1].strip()
+    return address.translate(_CAPITALS).removesuffix(".")
+
+
+def domain_of(address: str) -> str:
+    """The domain of an address, folded; empty where it has none."""
+    return fold(address).rpartition("@")[2] if "@" in address else ""
+
+
+def is_address(key: str) -> bool:
+    """Whether a key has the form of an address."""
+    return len(key) <= 320 and _FORM.fullmatch(key) is not None
+
+
+def wanted(address: str, where: str) -> str:
+    """The key of an address that somebody gave; raises Trouble where it has not the form of one."""
+    key = fold(address)
+    if not is_address(key):
+        raise Trouble(where, repr(address[:100]), "an address such as user@example.com")
+    return key

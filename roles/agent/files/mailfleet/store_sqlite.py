@@ -1,0 +1,43 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The store in one file, for a host that is both the only submission server and the only bounce host."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import typing as t
+
+from .store import Store
+
+
+class SqliteStore(Store):
+    """SQLite with a write-ahead log; what is committed is on the disk (``synchronous=FULL``)."""
+
+    # A writer waits for its turn when it begins, not in the middle, where SQLite could only refuse.
+    BEGIN = "BEGIN IMMEDIATE"
+    ERRORS = (sqlite3.Error, OSError)
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.path = path
+        self.name = f"the database {path}"
+
+    def scrub(self) -> None:
+        """What was deleted is overwritten (``secure_delete``); the log still has it as it was."""
+        self.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _connect(self) -> t.Any:
+        with self._errors():
+            # Its log and its index have the mode that it has. The umask is of all threads, and not ours to change.
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            # The policy service reads in threads, one after the other.
+            connection = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
+                connection.execute(f"PRAGMA {pragma}").fetchall()
+            return connection
+
+    def _has_tables(self, connection: t.Any) -> bool:
+        return bool(connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'counters'").fetchall())

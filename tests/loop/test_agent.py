@@ -1,0 +1,192 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bounces that one server takes in have the other refuse: one list in a real database, whatever way they came."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import smtplib
+import subprocess
+import sys
+import time
+import uuid
+
+import breaking
+import lab_runs
+import lab_world as lab
+import pytest
+import verifying
+from test_budget import AT_HOME, ON_THE_CONTROLLER
+
+DATABASE = (f"host=db1.example.com hostaddr={lab.DATABASE} dbname=mailfleet user=mailfleet sslmode=verify-full"
+            " sslrootcert=/usr/local/share/ca-certificates/mailfleet-lab.crt")
+SETTINGS = {"store": {"postgresql": DATABASE}, "policy": {"refresh": 1}}
+SECRETS = {"postgresql": "{{ lookup('ansible.builtin.file', lab_run + '/postgresql.secret') }}"}
+FIRST, SECOND = lab.SERVERS
+REFUSED = "mailfleet-suppressed"
+# Names of this run, since the database outlives one that was cut off.
+NOBODY, NOBODY_ELSE = (f"nobody-{uuid.uuid4().hex[:12]}@gmail.com" for _name in range(2))
+NOBODY_AT = "gmail.com"
+ROLES = ("mailfleet.sending.agent", "mailfleet.sending.bounces")
+MORE_ON_A_SERVER = 4  # tasks of each of these roles
+WITHIN = 20.0  # seconds from a bounce to the refusal at every server
+
+
+@dataclasses.dataclass(frozen=True)
+class Fleet:
+    """The fleet with an agent: check mode, the run, and a second one, whose tasks are counted."""
+
+    copy: breaking.Copy
+    checked: lab_runs.Run
+    first: lab_runs.Run
+    second: lab_runs.Run
+    counts: dict
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory):
+    """A fleet with an agent; afterwards none has one."""
+    lab.play().ok()
+    copy = breaking.copy_of_the_inventory(tmp_path_factory.mktemp("agent"))
+    copy.write(sending_agent=SETTINGS, sending_agent_secrets=SECRETS, sending_probe_nobody_at=NOBODY_AT)
+    checked = lab_runs.run("--check", "--diff", inventory=copy.path).ok()
+    first = lab_runs.run("--diff", inventory=copy.path).ok()
+    counts = tmp_path_factory.mktemp("counts") / "counts.json"
+    enabled = {"ANSIBLE_CALLBACKS_ENABLED": "mailfleet.sending.task_count", "MAILFLEET_TASK_COUNT": str(counts)}
+    second = lab_runs.run("--diff", inventory=copy.path, environment=enabled).ok()
+    yield Fleet(copy, checked, first, second, json.loads(counts.read_text(encoding="utf-8")))
+    without = lab_runs.run().ok()
+    assert without.of("agent_config")
+    for server in lab.SERVERS:
+        lab.ssh(server, "sh", "-c", "rm -rf /var/lib/mailfleet-agent /var/spool/mailfleet")
+
+
+def return_path(server: str, recipient: str) -> str:
+    return lab.ssh(server, "mailfleet", "token", "new", "--recipient", recipient, "--domain", "e.example.com").strip()
+
+
+def submit(server: str, path: str, recipient: str) -> str:
+    """Submit a message; what it was refused with, or an empty text."""
+    message = lab.message("news@example.com", recipient)
+    try:
+        with lab.submission(server) as session:
+            session.send_message(message, path, [recipient])
+    except smtplib.SMTPRecipientsRefused as error:
+        return " ".join(f"{code} {said.decode()}" for code, said in error.recipients.values())
+    return ""
+
+
+def refused_within(server: str, recipient: str) -> str:
+    """Wait until a server refuses a recipient."""
+    end = time.monotonic() + WITHIN
+    while not (said := submit(server, return_path(server, recipient), recipient)) and time.monotonic() < end:
+        time.sleep(1)
+    return said
+
+
+def test_the_fleet_is_proved_and_a_second_run_changes_nothing(fleet):
+    assert "\nPROVED: " in fleet.first.output and "\nPROVED: " in fleet.second.output
+    assert fleet.second.changed == 0
+
+
+def test_the_probe_proves_that_mail_to_nobody_comes_back_and_is_refused_by_both(fleet):
+    for run in (fleet.first, fleet.second):
+        (task,) = run.of("bounce_probe")
+        assert task.result["recipient"].endswith(f"@{NOBODY_AT}")
+        told = {subject: each for each in task.result["verdicts"] for subject in each["subjects"]}
+        assert set(told) == set(lab.SERVERS) and {each["status"] for each in told.values()} == {"ok"}, told
+        assert all(REFUSED in each["found"] and "hard, user-unknown" in each["found"] for each in told.values())
+    assert set(fleet.copy.verdicts("bounces")) == set(lab.SERVERS)
+    assert {each["status"] for task in fleet.checked.of("bounce_probe") for each in task.result["verdicts"]} == {
+        "unknown"}
+
+
+def test_nothing_is_left_of_the_probe(fleet):
+    recipients = [task.result["recipient"] for run in (fleet.first, fleet.second) for task in run.of("bounce_probe")]
+    known = lab.ssh(FIRST, "mailfleet", "events", "tail", "--lines", "2000")
+    known += lab.ssh(SECOND, "mailfleet", "suppress", "list")
+    assert len(recipients) == 2 and not any(recipient in known for recipient in recipients)
+
+
+def test_the_agent_costs_few_tasks_and_the_controller_none(fleet):
+    for server, figures in fleet.counts["servers"].items():
+        totals = {role: sum(figures["roles"][role].values()) for role in ROLES}
+        print(f"{server}: {totals} of {MORE_ON_A_SERVER} each")
+        assert all(0 < total <= MORE_ON_A_SERVER for total in totals.values()), server
+    figures = fleet.counts["controller"]
+    total = figures["executed"] + figures["skipped"] + sum(len(fleet.second.of(module)) for module in AT_HOME)
+    print(f"controller: {total} of {ON_THE_CONTROLLER}: {figures['tasks']}")
+    assert figures["executed"] and total <= ON_THE_CONTROLLER
+    assert len(fleet.second.of("bounce_probe")) == 1
+
+
+def test_verify_tells_whose_keys_of_return_paths_differ_and_no_key(fleet, tmp_path):
+    fine = verifying.verify(tmp_path, fleet.copy.path, sending_verify_deployed=True)
+    keys = {subject: each["status"] for (check, subject), each in fine.verdicts.items() if check == "token key"}
+    assert keys == {f"a on {server}": "ok" for server in lab.SERVERS} and fine.proved
+    file = "/etc/mailfleet/secrets.json"
+    key = json.loads((fleet.copy.secrets / "token_keys.json").read_text())["keys"]["a"]
+    lab.ssh(SECOND, "sh", "-c", f"cp -p {file} {file}.before; sed -i s/{key}/{'k' * 43}/ {file}")
+    try:
+        found = verifying.verify(tmp_path, fleet.copy.path, sending_verify_deployed=True)
+        refused = lab_runs.run(inventory=fleet.copy.path)
+    finally:
+        lab.ssh(SECOND, "mv", f"{file}.before", file)
+    assert found.accused == {("token key", f"a on {SECOND}"): "fail"}
+    assert "has another key of return paths than this server: a" in lab_runs.failure(refused, SECOND, "agent_config")
+    for output in (fine.played.output, found.played.output, refused.output):
+        assert key not in output and "k" * 43 not in output
+
+
+def test_check_mode_tells_what_the_run_does_and_no_secret_shows(fleet):
+    for module in ("agent_config", "agent_service"):
+        told, done = (sorted((task.host, task.task, task.result["changed"]) for task in run.of(module))
+                      for run in (fleet.checked, fleet.first))
+        assert told == done and len(told) >= 2, module
+    key = json.loads((fleet.copy.secrets / "token_keys.json").read_text())["keys"]["a"]
+    password = (lab.RUN / "postgresql.secret").read_text().strip()
+    for run in (fleet.checked, fleet.first, fleet.second):
+        assert key not in run.output and password not in run.output
+
+
+def test_the_keys_are_the_same_on_all_servers(fleet):
+    found = {lab.ssh(server, "cat", "/etc/mailfleet/secrets.json") for server in lab.SERVERS}
+    assert len(found) == 1
+
+
+def test_mail_to_nobody_comes_back_and_both_servers_refuse_the_next(fleet):
+    assert submit(FIRST, return_path(FIRST, NOBODY), NOBODY) == ""
+    for server in lab.SERVERS:
+        assert REFUSED in refused_within(server, NOBODY), server
+    why = lab.ssh(SECOND, "mailfleet", "suppress", "why", NOBODY)
+    assert "hard" in why and "user-unknown" in why, why
+
+
+def test_what_holds_of_the_store_holds_of_a_real_server():
+    """The unit tests of all that is kept, where the database is the fleet's."""
+    conninfo = (f"host={lab.DATABASE} dbname=mailfleet user=mailfleet sslmode=require"
+                f" password={(lab.RUN / 'postgresql.secret').read_text().strip()}")
+    files = [f"tests/unit/test_agent_{subject}.py" for subject in ("store", "outbox", "policy", "killed")]
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-k", "postgresql", *files], cwd=lab.ROOT, check=False,
+                          capture_output=True, text=True, env={**os.environ, "MAILFLEET_TEST_POSTGRESQL": conninfo})
+    assert done.returncode == 0 and "skipped" not in done.stdout, done.stdout
+
+
+def test_others_are_not_refused(fleet):
+    for server in lab.SERVERS:
+        assert submit(server, return_path(server, "probe@gmail.com"), "probe@gmail.com") == "", server
+
+
+def test_without_the_database_mail_flows_and_bounces_wait(fleet):
+    with breaking.stopped("postgresql", "db"):
+        assert submit(FIRST, return_path(FIRST, "probe@gmail.com"), "probe@gmail.com") == ""
+        # From the copy, those who are known are refused all the same.
+        assert REFUSED in submit(FIRST, return_path(FIRST, NOBODY), NOBODY)
+        assert submit(FIRST, return_path(FIRST, NOBODY_ELSE), NOBODY_ELSE) == ""
+        time.sleep(6)
+        assert submit(SECOND, return_path(SECOND, NOBODY_ELSE), NOBODY_ELSE) == ""
+    for server in lab.SERVERS:
+        assert REFUSED in refused_within(server, NOBODY_ELSE), server
