@@ -73,6 +73,7 @@ def agent(
         reader.note(f"{domains[0].path}.bounce_domain", "<nothing>",
                     f"the domain that bounces come back to, since {NAME} is set",
                     f"add one, such as e.{domains[0].name}")
+    _check_streams(reader, settings, domains)
     feedback = _names(reader, fields, "feedback_addresses", LOCAL_PART,
                       "a local part of the bounce domains in lower case, such as fbl")
     sendmail = _names(reader, fields, "sendmail_users", LOGIN, "a user of the servers", ("root",))
@@ -86,6 +87,20 @@ def agent(
         for path, said in judge(whole, hidden):
             reader.mistakes.append(Mistake(path, said, ""))
     return made
+
+
+def _check_streams(reader: Reader, settings: t.Mapping[str, t.Any], domains: t.Sequence[Domain]) -> None:
+    """A bounce domain that no stream has would take bounces that nobody believes."""
+    streams = settings.get("streams")
+    if not isinstance(streams, dict) or not streams:
+        return
+    parts = [each.get("bounce_domains") for each in streams.values() if isinstance(each, dict)]
+    known = {str(name).lower().removesuffix(".") for part in parts if isinstance(part, list) for name in part}
+    for domain in domains:
+        if domain.bounce_domain and domain.bounce_domain not in known:
+            reader.note(f"{NAME}.streams", f"no stream with {domain.bounce_domain}",
+                        f"the bounce domain of {domain.name} in the bounce_domains of one",
+                        "add it to one, or leave streams out")
 
 
 def _check_store(reader: Reader, settings: t.Mapping[str, t.Any], servers: t.Sequence[Server]) -> None:

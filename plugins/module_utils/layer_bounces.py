@@ -55,6 +55,9 @@ def bounces_layer(fleet: Fleet) -> dict[str, t.Any]:
             "virtual_transport": f"{SERVICE}:",
             f"{SERVICE}_destination_recipient_limit": "1",
             "queue_minfree": str(SPARE),
+            # Who is asked about a recipient is to see the address that the mail then goes to.
+            "allow_percent_hack": "no",
+            "swap_bangpath": "no",
             # sendmail(1) hands mail in without SMTP, where nobody is asked.
             "authorized_submit_users": ", ".join(fleet.agent.sendmail) or "!static:all",
             **(XVERP if unsigned else {}),

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
 import os
 import smtplib
@@ -21,6 +22,8 @@ import pytest
 import verifying
 from test_budget import AT_HOME, ON_THE_CONTROLLER
 
+from ansible_collections.mailfleet.sending.plugins.plugin_utils import agent_program
+
 DATABASE = (f"host=db1.example.com hostaddr={lab.DATABASE} dbname=mailfleet user=mailfleet sslmode=verify-full"
             " sslrootcert=/usr/local/share/ca-certificates/mailfleet-lab.crt")
 SETTINGS = {"store": {"postgresql": DATABASE}, "policy": {"refresh": 1}}
@@ -30,6 +33,49 @@ REFUSED = "mailfleet-suppressed"
 # Names of this run, since the database outlives one that was cut off.
 NOBODY, NOBODY_ELSE = (f"nobody-{uuid.uuid4().hex[:12]}@gmail.com" for _name in range(2))
 NOBODY_AT = "gmail.com"
+BOUNCES = "e.example.com"
+NOTICE = """\
+From: MAILER-DAEMON@mx.example.net
+To: <{path}>
+Subject: Undelivered Mail Returned to Sender
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=delivery-status; boundary="b"
+
+--b
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; mx.example.net
+
+Final-Recipient: rfc822; {recipient}
+Action: failed
+Status: 5.1.1
+Diagnostic-Code: smtp; 550 5.1.1 No such user here
+
+--b--
+"""
+COMPLAINT = """\
+From: abuse@provider.example
+Subject: complaint
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=feedback-report; boundary="b"
+
+--b
+Content-Type: message/feedback-report
+
+Feedback-Type: abuse
+User-Agent: Reports/1
+Version: 1
+Original-Rcpt-To: <{recipient}>
+
+--b
+Content-Type: text/rfc822-headers
+
+From: news@example.com
+To: {recipient}
+Subject: news
+
+--b--
+"""
 ROLES = ("mailfleet.sending.agent", "mailfleet.sending.bounces")
 MORE_ON_A_SERVER = 4  # tasks of each of these roles
 WITHIN = 20.0  # seconds from a bounce to the refusal at every server
@@ -163,6 +209,50 @@ def test_mail_to_nobody_comes_back_and_both_servers_refuse_the_next(fleet):
         assert REFUSED in refused_within(server, NOBODY), server
     why = lab.ssh(SECOND, "mailfleet", "suppress", "why", NOBODY)
     assert "hard" in why and "user-unknown" in why, why
+
+
+def signed(fleet, recipient: str, days: int = 0, domain: str = BOUNCES) -> str:
+    """The return path of a message of some days ago, made with the fleet's key."""
+    key = json.loads((fleet.copy.secrets / "token_keys.json").read_text())["keys"]["a"]
+    day = datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(days)
+    return agent_program.return_path("a", key, domain, recipient, day).partition("@")[0] + f"@{BOUNCES}"
+
+
+def bring(path: str, text: str) -> None:
+    """Hand a message in as anybody's server does."""
+    with smtplib.SMTP(lab.SERVERS[FIRST], 25, local_hostname="outside.example.net", timeout=30) as session:
+        session.sendmail("", [path], text.encode())
+
+
+def test_what_its_token_does_not_prove_suppresses_nobody(fleet):
+    """Forged, expired, of days to come, of another domain, of another recipient, a complaint without any, a replay."""
+    run = uuid.uuid4().hex[:8]
+    victims = {case: f"{case}-{run}@gmail.com" for case in
+               ("forged", "expired", "early", "foreign", "others", "complaint", "replayed", "last")}
+    forged = signed(fleet, victims["forged"])
+    paths = {
+        "forged": forged[:27] + ("a" if forged[27] != "a" else "b") + forged[28:],
+        "expired": signed(fleet, victims["expired"], days=40),
+        "early": signed(fleet, victims["early"], days=-3),
+        "foreign": signed(fleet, victims["foreign"], domain="e.example.org"),
+        "others": signed(fleet, "somebody@gmail.com"),
+        "replayed": signed(fleet, victims["replayed"]),
+        "last": signed(fleet, victims["last"]),
+    }
+    for case in ("forged", "expired", "early", "foreign", "others", "replayed", "replayed"):
+        bring(paths[case], NOTICE.format(path=paths[case], recipient=victims[case]))
+    bring(f"abuse@{BOUNCES}", COMPLAINT.format(recipient=victims["complaint"]))
+    bring(paths["last"], NOTICE.format(path=paths["last"], recipient=victims["last"]))
+    assert REFUSED in refused_within(FIRST, victims["last"])
+    entries = lab.ssh(SECOND, "mailfleet", "suppress", "list")
+    listed = {case for case, recipient in victims.items() if recipient in entries}
+    assert listed == {"replayed", "last"}
+    known = [json.loads(line) for line in lab.ssh(FIRST, "mailfleet", "events", "tail", "--lines", "200").splitlines()]
+    told = [event["recipient"] for event in known if event["recipient"] in victims.values()]
+    assert sorted(told) == sorted([victims["replayed"], victims["last"]])
+    kept = lab.ssh(FIRST, "mailfleet", "bounces", "quarantine")
+    for reason in ("wrong-mac", "expired", "other-domain", "other-recipient", "no-token"):
+        assert f"{reason}: " in kept, kept
 
 
 def test_what_holds_of_the_store_holds_of_a_real_server():

@@ -13,7 +13,7 @@ from agent_world import NOW, TODAY, read, settings_in
 from mailfleet import events, suppressions
 from mailfleet.quarantine import Quarantine
 from mailfleet.settings import Settings
-from mailfleet.spool import Spool
+from mailfleet.spool import FETCHED, Spool
 from mailfleet.store import open_store
 from mailfleet.worker import Worker
 
@@ -39,6 +39,12 @@ class Host:
         for raw in raws:
             path = self.spool.path(self.spool.deliver(raw))
             os.utime(path, (self.now, self.now))
+
+    def arrive(self, *raws: bytes) -> None:
+        """Put messages there as Postfix does."""
+        for raw in raws:
+            path = self.spool.path(self.spool.deliver(raw))
+            os.rename(path, path.removesuffix(FETCHED))
 
     def token(self, recipient="u@acme.test", domain="e.example.com", day=TODAY) -> str:
         return self.settings.keys.new(recipient, domain, day)

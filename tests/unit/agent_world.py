@@ -63,12 +63,12 @@ def mistakes_of(folder, **changes) -> str:
 
 
 def message(recipient="u@acme.test", kind=Kind.HARD, *, to="", scope=Scope.RECIPIENT, reason="userunknown",
-            status="5.1.1", addressed=(), text="no such user", extra="", findings=None) -> bytes:
+            status="5.1.1", addressed=(), text="no such user", extra="", findings=None, written=()) -> bytes:
     """A message for ``read``: what a notice says, as JSON behind an empty line."""
     if findings is None:
         findings = [[recipient, kind, reason, scope, status, text, "rule", ""]]
     told = {"findings": findings, "mentions": [["envelope", to]] if to else [], "addressed": list(addressed),
-            "extra": extra}
+            "extra": extra, "to": list(written)}
     return b"Received: by mta1\nSubject: x\n\n" + json.dumps(told).encode()
 
 
@@ -76,7 +76,8 @@ def read(raw: bytes) -> Notice:
     """The trivial reader."""
     found = json.loads(raw.replace(b"\r\n", b"\n").partition(b"\n\n")[2])
     findings = tuple(Finding(each[0], Kind(each[1]), each[2], Scope(each[3]), *each[4:]) for each in found["findings"])
-    return Notice(findings, tuple(Mention(*each) for each in found["mentions"]), tuple(found["addressed"]))
+    return Notice(findings, tuple(Mention(*each) for each in found["mentions"]), tuple(found["addressed"]),
+                  tuple(found["to"]))
 
 
 def postgresql_schema():

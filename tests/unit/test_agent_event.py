@@ -66,4 +66,9 @@ def test_whatever_it_is_it_has_an_occurrence(raw):
 def test_a_text_is_one_that_databases_take(text):
     found = clean(text, 20)
     assert len(found) <= 20 and "\x00" not in found and "\n" not in found
+    assert all(each.isprintable() or ord(each) > 0x9f for each in found)  # nothing steers a terminal
     found.encode()
+
+
+def test_what_steers_a_terminal_is_no_text():
+    assert clean("\x1b[2J550 5.1.1\x07 \x9b31m\x7f") == "\ufffd[2J550 5.1.1\ufffd \ufffd31m\ufffd"

@@ -192,6 +192,11 @@ class TestMistakes:
         agent = {"store": {"sqlite": True}, "feedback_addresses": ["fbl"], "intake": {"unsigned": local}}
         assert list(told(agent)) == ["sending_agent.intake.unsigned"]
 
+    def test_a_bounce_domain_that_no_stream_has(self):
+        streams = {"all": {"bounce_domains": ["e.example.us"], "senders": ["example.us"]}}
+        (said,) = told({"store": {"sqlite": True}, "streams": streams}).items()
+        assert said[0] == "sending_agent.streams" and "no stream with e.example.com" in str(said[1])
+
     @pytest.mark.parametrize("agent", [
         "on", ["x"], {"store": "sqlite"}, {"store": {"sqlite": "/x"}}, {"feedback_addresses": ["FBL@x"]},
         {"sendmail_users": [3]}, {"retention_days": 0}, {"webhooks": []}, {"streams": {"A b": {}}}, {"nonsense": 1},

@@ -189,6 +189,25 @@ def test_what_was_forgotten_is_not_sent(store):
     assert one._due(NOW) is False  # nothing is left, and nothing is asked for again and again
 
 
+def test_what_another_host_commits_meanwhile_is_not_passed_by(store, monkeypatch):
+    application = Application()
+    one = sender(store, application)
+    record(store, "a")
+    with store.transaction():
+        events.forget(store, "a@acme.test")
+    after = events.after
+
+    def and_then_another_commits(*given):
+        monkeypatch.undo()
+        found = after(*given)
+        record(store, "b")
+        return found
+    monkeypatch.setattr(events, "after", and_then_another_commits)
+    drain(one)  # a round that finds nothing
+    drain(one)
+    assert application.taken == ["b"]
+
+
 def test_a_hook_with_nothing_to_do_writes_nothing(store):
     one = sender(store, Application())
     record(store, "a")

@@ -23,6 +23,7 @@ from mailfleet.policy_copy import Copy
 from mailfleet.policy_protocol import MOST, Garbage, Question, Requests, question
 from mailfleet.refusal import MARKER, TEXT, WAIT, is_ours
 from mailfleet.rules import ALL, Entry
+from mailfleet.store import Damaged
 
 __all__ = ["store", "stores"]
 
@@ -150,6 +151,19 @@ def test_without_the_database_the_last_copy_answers_as_long_as_it_may(tmp_path, 
     one.refresh()
     assert (ask(one), ask(one, "v@acme.test")) == (TEXT, "DUNNO")
     assert one.told[1:] == ["the suppression list is read again"]
+
+
+def test_tables_of_a_younger_version_leave_the_copy_as_it_is(tmp_path, store):
+    """While a fleet is brought up to date server by server, the first one changes the tables of all."""
+    class Younger:
+        def counter(self, _name: str) -> int:
+            raise Damaged("the database", "tables of version 9", "1 at most", "Install a newer mailfleet on this host")
+
+    put(store, entry("u@acme.test"))
+    service(tmp_path, store).refresh()
+    one = service(tmp_path, Younger())
+    one.refresh()
+    assert ask(one) == TEXT and "tables of version 9" in one.told[0] and "answers come from the copy" in one.told[0]
 
 
 @pytest.mark.parametrize(("unsure", "answer"), [("open", "DUNNO"), ("closed", WAIT)])

@@ -83,6 +83,11 @@ def test_the_password_of_the_database_is_quoted_and_not_shown(tmp_path):
     assert settings.postgresql == "host=db password='it\\'s \\\\ x'" and "it's" not in repr(settings)
 
 
+def test_a_database_is_named_by_words_since_a_password_cannot_be_put_behind_a_uri(tmp_path):
+    told = mistakes_of(tmp_path, secrets={"postgresql": "hush-hush"}, store={"postgresql": "postgresql://db/mailfleet"})
+    assert "store.postgresql: a URI; expected words such as host=db1.example.com" in told and "hush" not in told
+
+
 @pytest.mark.parametrize("text", ["", "{", "[" * 100000, "\x00"])
 def test_what_is_no_json_is_told(tmp_path, text):
     place = config(tmp_path)

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import re
 import threading
@@ -123,6 +124,36 @@ def test_a_forwarded_recipient_is_found_by_what_the_message_was_addressed_to(hos
     assert held(host) == [("news", "u@acme.test", "hard")]
 
 
+def test_a_notice_of_another_recipient_of_the_same_message_changes_nothing(host):
+    """One that stands beside ours in its header: ours has its mail."""
+    host.put(message("V@acme.test", to=host.token(), addressed=["u@acme.test", "v@acme.test"],
+                     written=["u@acme.test", "v@acme.test"]))
+    host.worker.round()
+    assert events.after(host.store, 0, 10) == [] and held(host) == []
+    assert host.reasons() == {"other-recipient": "token"}
+
+
+def test_a_token_written_in_many_ways_is_looked_at_once(tmp_path):
+    """Each address of a notice costs a HMAC for each token."""
+    asked = []
+    host = Host(tmp_path)
+    told = json.loads(message("", to=host.token(), addressed=[f"u{each}@x.test" for each in range(100)]).partition(
+        b"\n\n")[2])
+    local, domain = host.token().split("@")
+    told["mentions"] = [["envelope", f"SRS0=abcd=ef=e.example.com={local.replace('b+', 'B+')}@{each}.test"]
+                        for each in range(30)] + [["envelope", f"{local}@{domain}"]]
+    keys = host.settings.keys
+    is_of = type(keys).is_of
+    try:
+        type(keys).is_of = lambda *given: asked.append(given) or is_of(*given)
+        host.put(b"X: y\n\n" + json.dumps(told).encode())
+        host.worker.round()
+    finally:
+        type(keys).is_of = is_of
+    assert 0 < len(asked) <= 101
+    host.store.close()
+
+
 def test_of_several_findings_that_name_others_the_mildest_counts(host):
     told = [["a@x.test", "hard", "r", "recipient", "", "", "rule", ""],
             ["b@x.test", "soft", "full", "recipient", "", "", "rule", ""]]
@@ -175,16 +206,25 @@ PASSED = "Authentication-Results: bounce.example.com;\n\tdkim=pass (2048-bit) he
 ])
 def test_a_complaint_without_a_token_needs_a_known_source_that_signed(tmp_path, field, entries):
     host = Host(tmp_path, feedback=FEEDBACK)
-    host.put(field.encode() + message(kind=Kind.COMPLAINT), field.encode() + message("v@acme.test"))
+    host.arrive(field.encode() + message(kind=Kind.COMPLAINT), field.encode() + message("v@acme.test"))
     host.worker.round()
     assert held(host) == [(ALL, "u@acme.test", "complaint")] * entries
+    host.store.close()
+
+
+def test_what_is_fetched_from_elsewhere_is_of_no_known_source(tmp_path):
+    """Whoever writes to that mailbox writes its header, and no filter of ours has seen it."""
+    host = Host(tmp_path, feedback=FEEDBACK)
+    host.put(PASSED.encode() + message(kind=Kind.COMPLAINT))
+    host.worker.round()
+    assert held(host) == [] and host.reasons() == {"no-token": "other"}
     host.store.close()
 
 
 def test_a_feedback_of_known_source_is_about_the_stream_that_it_shows(tmp_path):
     host = Host(tmp_path, feedback=FEEDBACK)
     stale = host.token(domain="e.example.us", day=TODAY.replace(year=TODAY.year - 1))
-    host.put(PASSED.encode() + message(kind=Kind.COMPLAINT, to=stale))
+    host.arrive(PASSED.encode() + message(kind=Kind.COMPLAINT, to=stale))
     host.worker.round()
     assert held(host) == [("shop", "u@acme.test", "complaint")]
     host.store.close()

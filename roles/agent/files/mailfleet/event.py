@@ -18,8 +18,9 @@ _TRACE = re.compile(
     rb"|Envelope-To|Delivery-date|X-Envelope-[A-Za-z]+)[ \t]*:.*\n(?:[ \t].*\n)*", re.IGNORECASE | re.MULTILINE)
 _QUEUE_ID = re.compile(rb"^X-Postfix-Queue-ID:[ \t]*([0-9A-Za-z]{5,20})[ \t]*$", re.MULTILINE)
 _REPORTER = re.compile(rb"^Reporting-MTA:[ \t]*dns;[ \t]*([0-9A-Za-z.-]{1,253})[ \t]*$", re.IGNORECASE | re.MULTILINE)
-# No database takes NUL in a text, and half a surrogate pair is no text at all.
-_NO_TEXT = re.compile("[\x00\ud800-\udfff]")
+# No database takes NUL in a text, and half a surrogate pair is no text at all. What else steers a terminal is some
+# stranger's, and would be shown to root.
+_NO_TEXT = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ud800-\udfff]")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

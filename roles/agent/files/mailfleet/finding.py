@@ -63,9 +63,11 @@ class Notice:
 
     ``findings`` is empty for what is no notice. ``mentions`` are in the order in which they are to be believed:
     envelope recipient, Original-Envelope-Id, headers of the returned message. ``addressed`` are all the addresses to
-    which the returned message can have been sent: a token's recipient is looked for among them.
+    which the returned message can have been sent: a token's recipient is looked for among them. ``to`` are those of
+    its header that its sender wrote there.
     """
 
     findings: tuple[Finding, ...]
     mentions: tuple[Mention, ...]
     addressed: tuple[str, ...]
+    to: tuple[str, ...] = ()

@@ -68,7 +68,11 @@ def _judge(raw: bytes, notice: Notice, settings: Settings, now: int) -> Judged:
     today = _day(now)
     addresses = _addresses(notice)
     checks = [settings.keys.check(mention.address, today) for mention in notice.mentions[:50]]
-    valid = [checked for checked in checks if checked]
+    first: dict[str, Checked] = {}  # a token may be written in many ways
+    for checked in checks:
+        if checked:
+            first.setdefault(checked.token, checked)
+    valid = list(first.values())
     if not valid:
         return _without(raw, notice, checks, settings, now)
     for checked in valid:
@@ -79,6 +83,8 @@ def _judge(raw: bytes, notice: Notice, settings: Settings, now: int) -> Judged:
     if not notice.findings:
         return Judged(reason="no-notice", checked=checked)
     finding = _about(notice.findings, recipient)
+    if recipient and _beside(finding, recipient, notice):
+        return Judged(reason="other-recipient", checked=checked)
     if not recipient and finding.kind != Kind.AUTO_REPLY:
         return Judged(reason="other-recipient", checked=checked, unresolved=None if addresses else finding)
     return Judged(make(raw, finding, recipient, checked, settings, now), checked=checked)
@@ -154,6 +160,15 @@ def _about(findings: t.Sequence[Finding], recipient: str) -> Finding:
     """The finding that is about a recipient: the one that names it, or the one that does the least harm."""
     named = [each for each in findings if recipient and recipient in (fold(each.recipient), fold(each.original))]
     return min(named or findings, key=lambda each: _HARM.index(each.kind))
+
+
+def _beside(finding: Finding, recipient: str, notice: Notice) -> bool:
+    """Whether a finding is about another recipient of the same message: one that its own header names beside ours.
+
+    An address that stands in no header is one that our recipient's mail is forwarded to.
+    """
+    named = {fold(address) for address in (finding.recipient, finding.original) if address}
+    return bool(named) and recipient not in named and not named.isdisjoint(map(fold, notice.to))
 
 
 def _event(raw: bytes, finding: Finding, recipient: str, stream: str, host: str, now: int, *, from_: str = "bounce",

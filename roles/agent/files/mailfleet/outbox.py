@@ -63,9 +63,10 @@ class Sender:
         if found is None:
             return 1
         upto, tries = found
+        last = self.store.counter("events")  # what another host commits from here on is not passed by
         batch = events.after(self.store, upto, 1 if upto < self._singly else self.hook.batch)
         if not batch:  # they were forgotten, or grew too old
-            self._note(self.store.counter("events"), 0, 0)
+            self._note(last, 0, 0)
             return 1
         delivery = self.post(self.hook, batch, now)
         self.steps("posted")

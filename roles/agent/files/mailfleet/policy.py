@@ -16,7 +16,7 @@ import socket
 import time
 import typing as t
 
-from .errors import Unavailable
+from .errors import Trouble
 from .policy_copy import Copy, key_of, stream_of
 from .policy_protocol import Garbage, Question, Requests, answer, question
 from .refusal import TEXT, WAIT
@@ -59,7 +59,7 @@ class Service:
         """Bring the copy up to date, if the store answers."""
         try:
             self.copy.refresh(self.store, self.clock())
-        except (Unavailable, OSError) as error:
+        except (Trouble, OSError) as error:  # a younger version's tables among them: the copy is still good
             if not self._failing:
                 self.say(f"{error}; answers come from the copy that is {self._age()}")
             self._failing = True

@@ -243,7 +243,10 @@ def _store(store: Reader, secrets: Reader) -> tuple[str, str]:
     password = secrets.text("postgresql", "")
     if bool(sqlite) == bool(postgresql):
         store.note("", "<both or none of sqlite and postgresql>", "one of them")
-    if postgresql and password:
+    if "://" in postgresql and password:
+        store.note("postgresql", "<a URI>", "words such as host=db1.example.com dbname=mailfleet user=mailfleet"
+                   " sslmode=verify-full: the password is among the secrets")
+    elif postgresql and password:
         quoted = password.replace("\\", "\\\\").replace("'", "\\'")
         postgresql = f"{postgresql} password='{quoted}'"
     return sqlite, postgresql

@@ -14,6 +14,7 @@ import time
 import typing as t
 
 MOST_AT_ONCE = 10000  # names that are looked at together, so that a long backlog takes no memory
+FETCHED = ".mailfleet"  # ends the names of what came from mailboxes elsewhere
 ABANDONED = 36 * 3600  # seconds after which a file that was never finished is nobody's any more
 
 
@@ -24,6 +25,11 @@ def sync_folder(path: str) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def is_fetched(name: str) -> bool:
+    """Whether a message came from a mailbox elsewhere."""
+    return name.endswith(FETCHED)
 
 
 def write_file(path: str, content: bytes, mode: int = 0o600) -> None:
@@ -78,7 +84,7 @@ class Spool:
 
         The name is that of its content: what is fetched twice is there once.
         """
-        name = f"{int(time.time())}.D{hashlib.sha256(raw).hexdigest()[:32]}.mailfleet"
+        name = f"{int(time.time())}.D{hashlib.sha256(raw).hexdigest()[:32]}{FETCHED}"
         staged = os.path.join(self.tmp, name)
         handle = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:

@@ -26,7 +26,7 @@ from .event import Event
 from .intake import Judged, Read, judge, make
 from .quarantine import Quarantine
 from .settings import Settings
-from .spool import Spool
+from .spool import Spool, is_fetched
 from .store import Store
 
 LOOK = 0.5  # seconds between two looks at an empty folder
@@ -59,6 +59,8 @@ class Worker:
     ) -> None:
         self.settings, self.store, self.spool, self.quarantine = settings, store, spool, quarantine
         self.read, self.say, self.steps, self.clock = read, say, steps, clock
+        # What is fetched from elsewhere never passed the filter of this host, whose word makes a source known.
+        self._elsewhere = dataclasses.replace(settings, sources=frozenset())
         self.counts = Counts()
         self._waiting: set[str] = set()  # messages with events, until the store answers again
         self._failures: set[str] = set()
@@ -97,7 +99,7 @@ class Worker:
     def _batch(self, names: t.Sequence[str]) -> None:
         now = int(self.clock())
         events_of: dict[str, Event] = {}
-        unresolved: dict[str, tuple[bytes, int, Judged]] = {}
+        unresolved: dict[str, tuple[int, Judged]] = {}
         for name in names:
             try:
                 found = self.spool.read(name, self.settings.largest)
@@ -107,11 +109,11 @@ class Worker:
             if found is None:
                 continue
             raw, came = found[0], max(0, min(now, found[1]))
-            judged = judge(raw, self.read, self.settings, came)
+            judged = judge(raw, self.read, self._elsewhere if is_fetched(name) else self.settings, came)
             if judged.event:
                 events_of[name] = judged.event
             elif judged.unresolved:
-                unresolved[name] = (raw, came, judged)
+                unresolved[name] = (came, judged)  # and not its content: a batch of large ones would be too much
             else:
                 self._judged(name, raw, judged)
         self.steps("read")
@@ -143,20 +145,32 @@ class Worker:
             self.counts.messages += 1
             self.steps("removed")
 
-    def _resolve(self, unresolved: dict[str, tuple[bytes, int, Judged]], events_of: dict[str, Event]) -> None:
+    def _resolve(self, unresolved: dict[str, tuple[int, Judged]], events_of: dict[str, Event]) -> None:
         """Find whose the tokens are that came without their recipient, by other events; the rest is put aside."""
-        tokens = {judged.checked.token for _raw, _came, judged in unresolved.values() if judged.checked}
+        tokens = {judged.checked.token for _came, judged in unresolved.values() if judged.checked}
         if not tokens:
             return
         known = events.recipients(self.store, tokens)
         known |= {event.token: event.recipient for event in events_of.values() if event.recipient}
-        for name, (raw, came, judged) in unresolved.items():
+        for name, (came, judged) in unresolved.items():
             assert judged.checked and judged.unresolved
             address = known.get(judged.checked.token, "")
-            if recipient := self.settings.keys.recipient(judged.checked, [address] if address else []):
+            recipient = self.settings.keys.recipient(judged.checked, [address] if address else [])
+            if (raw := self._again(name)) is None:
+                continue
+            if recipient:
                 events_of[name] = make(raw, judged.unresolved, recipient, judged.checked, self.settings, came)
             else:
                 self._judged(name, raw, judged)
+
+    def _again(self, name: str) -> bytes | None:
+        """A message that was read before; None where it is not there or cannot be read any more."""
+        try:
+            found = self.spool.read(name, self.settings.largest)
+        except OSError as error:
+            self._leave(name, error)
+            return None
+        return found[0] if found else None
 
     def _judged(self, name: str, raw: bytes, judged: Judged) -> None:
         """Put aside what changes nothing."""
@@ -167,13 +181,9 @@ class Worker:
 
     def _beyond(self, name: str, event: Event) -> None:
         """Put aside an event of which there are as many as may be."""
-        try:
-            found = self.spool.read(name, self.settings.largest)
-        except OSError as error:
-            self._leave(name, error)
-            return
-        if found:
-            self._put_aside(name, found[0], "too-many", event.token)
+        raw = self._again(name)
+        if raw is not None:
+            self._put_aside(name, raw, "too-many", event.token)
 
     def _put_aside(self, name: str, raw: bytes, reason: str, token: str) -> None:
         try:

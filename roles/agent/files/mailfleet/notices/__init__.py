@@ -32,7 +32,7 @@ def read(raw: bytes) -> Notice:
     named += [each for finding in findings for each in (finding.original, finding.recipient)]
     reported = [("original-envelope-id", value) for value in report.envelope_ids] + feedback.return_paths(message)
     return Notice(tuple(findings), returned.mentions(message, reported, back),
-                  tuple(returned.addressed(message, unique(named), back)))
+                  tuple(returned.addressed(message, unique(named), back)), tuple(returned.written(back)))
 
 
 def own_text(message: Message) -> tuple[str, str]:

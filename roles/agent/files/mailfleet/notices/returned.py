@@ -35,6 +35,7 @@ RECIPIENTS = (
     "resent-to", "apparently-to", "x-envelope-to", "x-rcpt-to", "x-receive", "bcc",
     "x-hmxmroriginalrecipient", "x-failed-recipient",
 )
+WRITTEN = ("to", "cc")
 ENVELOPE = ("delivered-to", "x-original-to", "x-envelope-to", "envelope-to", "x-rcpt-to", "to")
 
 
@@ -71,6 +72,11 @@ def mentions(message: Message, reported: list[tuple[str, str]], returned: Header
         for address in [whole] if whole else addresses_in(value):
             found.setdefault((place, address.lower()), Mention(place, address))
     return tuple(found.values())
+
+
+def written(returned: Headers) -> list[str]:
+    """Return the addresses that the sender of the returned message wrote into its header."""
+    return unique([address for name in WRITTEN for value in returned.all(name) for address in addresses_in(value)])
 
 
 def addressed(message: Message, groups: list[str], returned: Headers) -> list[str]:
