@@ -129,7 +129,9 @@ class TestProgram:
 
     @pytest.mark.parametrize("name, signalled", [("master", True), ("sleep", False)])
     def test_a_lane_is_reloaded_by_its_masters_signal_and_nobody_elses(self, tmp_path, name, signalled):
+        ours = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # children inherit that it is ignored, as under nohup
         with subprocess.Popen(["sleep", "60"]) as process:
+            signal.signal(signal.SIGHUP, ours)
             for path, text in {"spool/postfix-acme/pid/master.pid": f"{process.pid:>20}\n",
                                f"proc/{process.pid}/comm": f"{name}\n"}.items():
                 (tmp_path / path).parent.mkdir(parents=True)
