@@ -76,7 +76,7 @@ class Copy:
             if hashlib.sha256(body.encode()).hexdigest() != digest:
                 raise ValueError("its content is not what was written")
             until = {(stream, recipient): ends for stream, recipient, ends in map(json.loads, body.splitlines())}
-            if any(type(each) is not int for each in (change, *until.values())):
+            if any(isinstance(each, bool) or not isinstance(each, int) for each in (change, *until.values())):
                 raise ValueError("numbers of another kind than were written")
         except FileNotFoundError:
             return ""

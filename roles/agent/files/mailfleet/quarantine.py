@@ -231,7 +231,8 @@ class Quarantine:
         for name, fresh in self._fresh.items():
             part = found.get(name) if isinstance(found, dict) else None
             many = part.items() if isinstance(part, dict) else ()
-            told[name] = collections.Counter({reason: each for reason, each in many if type(each) is int}) + fresh
+            counts = {reason: each for reason, each in many if isinstance(each, int) and not isinstance(each, bool)}
+            told[name] = collections.Counter(counts) + fresh
         return told
 
 
