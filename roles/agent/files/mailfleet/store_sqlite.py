@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
+import tempfile
 import typing as t
 
 from .store import Store
@@ -31,13 +33,30 @@ class SqliteStore(Store):
 
     def _connect(self) -> t.Any:
         with self._errors():
-            # Its log and its index have the mode that it has. The umask is of all threads, and not ours to change.
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            if not os.path.exists(self.path):
+                self._create()
             # The policy service reads in threads, one after the other.
             connection = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
             for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
                 connection.execute(f"PRAGMA {pragma}").fetchall()
             return connection
+
+    def _create(self) -> None:
+        """Have a file that is its user's alone, as the log and the index beside it are then, too.
+
+        The umask is of all threads, and not ours to change. The file itself is not opened for it either: to close it
+        would let go of the locks that other threads hold on it (fcntl(2)). And it has its log from the beginning: of
+        several who change to it at once, SQLite turns all but one away.
+        """
+        handle, staged = tempfile.mkstemp(dir=os.path.dirname(self.path), prefix=".new-")
+        os.close(handle)
+        try:
+            with contextlib.closing(sqlite3.connect(staged)) as made:
+                made.execute("PRAGMA journal_mode=WAL").fetchall()
+            with contextlib.suppress(FileExistsError):
+                os.link(staged, self.path)
+        finally:
+            os.unlink(staged)
 
     def _has_tables(self, connection: t.Any) -> bool:
         return bool(connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'counters'").fetchall())
