@@ -19,7 +19,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import PRO
 from ansible_collections.mailfleet.sending.plugins.module_utils.probe_bounces import Told, Trip
 from ansible_collections.mailfleet.sending.plugins.module_utils.probe_message import Probe, build
 from ansible_collections.mailfleet.sending.plugins.module_utils.state import today
-from ansible_collections.mailfleet.sending.plugins.module_utils.submission import Endpoint, Login
+from ansible_collections.mailfleet.sending.plugins.module_utils.submission import Login, endpoints_of
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import as_result
 from ansible_collections.mailfleet.sending.plugins.modules import bounce_probe
 from ansible_collections.mailfleet.sending.plugins.plugin_utils import agent_program, probe_login, token_keys
@@ -40,10 +40,7 @@ class ActionModule(ActionBase):
             verdict = probe_bounces.not_sent(entries or ["submission"], why, mend)
             return result | {"changed": False, "recipient": "", **as_result([verdict])}
         password, run, trip = self._prepare(arguments)
-        endpoints = {
-            server: Endpoint(**{name: value for name, value in entry.items() if name != "server" and value is not None})
-            for server, entry in entries.items()
-        }
+        endpoints = endpoints_of(arguments["submissions"])
         probe = Probe(run, 0, arguments["domain"], trip.recipient, next(iter(entries)), "any of its addresses")
 
         def show(line: str) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import contextlib
 import re
 import smtplib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.tls_client import client_context
 
@@ -31,6 +32,18 @@ class Endpoint:
     tls_name: str = ""
     ca_file: str = ""
     verify: bool = True
+
+
+def endpoints_of(entries: Iterable[Mapping[str, Any]]) -> dict[str, Endpoint]:
+    """Return the submission servers by their names.
+
+    :arg entries: as Ansible has them by probe_paths.SUBMISSION; what is None is left to its default.
+    """
+    return {
+        entry["server"]: Endpoint(**{name: value for name, value in entry.items()
+                                     if name != "server" and value is not None})
+        for entry in entries
+    }
 
 
 @dataclass(frozen=True)

@@ -305,7 +305,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import 
 from ansible_collections.mailfleet.sending.plugins.module_utils.probe_mailboxes import MAILBOX, read_mailboxes
 from ansible_collections.mailfleet.sending.plugins.module_utils.probe_paths import PATH, POOL, SUBMISSION, read_pool
 from ansible_collections.mailfleet.sending.plugins.module_utils.reading import LONGEST, Reader
-from ansible_collections.mailfleet.sending.plugins.module_utils.submission import Endpoint, Login
+from ansible_collections.mailfleet.sending.plugins.module_utils.submission import Login, endpoints_of
 from ansible_collections.mailfleet.sending.plugins.module_utils.verdict import as_result
 
 
@@ -343,7 +343,7 @@ def result(params: Mapping, check_mode: bool, show: Callable[[probe.Look], None]
     """Return what the module returns. C(show) takes looks while it waits. Raises: ValueError for mistakes."""
     paths = [probe.Path(**path) for path in params["paths"]]
     pools = [read_pool(entry) for entry in params["pools"]]
-    endpoints = {entry.pop("server"): Endpoint(**known(entry)) for entry in map(dict, params["submissions"])}
+    endpoints = endpoints_of(params["submissions"])
     targets = read(params)
     domains = [probe.Domain(each["domain"], each["bounce_domain"] or each["domain"]) for each in params["domains"]]
     reached = [path for path in paths if path.server in endpoints]
@@ -387,10 +387,6 @@ def read(params):
     if reader.mistakes:
         raise Mistakes(reader.mistakes, "these options cannot be used")
     return targets
-
-
-def known(entry):
-    return {name: value for name, value in entry.items() if value is not None}
 
 
 if __name__ == "__main__":

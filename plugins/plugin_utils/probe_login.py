@@ -8,12 +8,12 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import tempfile
+from pathlib import Path
 
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.parsing.dataloader import DataLoader
 
-from ansible_collections.mailfleet.sending.plugins.module_utils import dovecot_auth
+from ansible_collections.mailfleet.sending.plugins.module_utils import dovecot_auth, owned_files
 from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import PROBE_LOGIN
 
 
@@ -55,15 +55,8 @@ def read_or_make(loader: DataLoader, directory: str) -> tuple[str, bytes]:
         with contextlib.suppress(FileExistsError):
             os.mkdir(folder, 0o700)
         text = dovecot_auth.write_secret(*imagine())
-        # mkstemp makes the file 0600.
-        handle, staged = tempfile.mkstemp(dir=folder, prefix=".probe-")
-        try:
-            with open(handle, "w", encoding="ascii") as stream:
-                stream.write(text)
-            with contextlib.suppress(FileExistsError):
-                os.link(staged, path)
-        finally:
-            os.unlink(staged)
+        with contextlib.suppress(FileExistsError):
+            owned_files.write(Path(path), text.encode("ascii"), 0o600, owned_files.KEEP, replace=False)
     found = read(loader, directory)
     if found is None:
         raise AnsibleActionFail(f"{path} leads nowhere; remove the link, a new secret is made then")

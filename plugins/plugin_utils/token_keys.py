@@ -9,12 +9,13 @@ import contextlib
 import json
 import os
 import secrets
-import tempfile
 import typing as t
+from pathlib import Path
 
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.parsing.dataloader import DataLoader
 
+from ansible_collections.mailfleet.sending.plugins.module_utils import owned_files
 from ansible_collections.mailfleet.sending.plugins.module_utils.agent_keys import wrong
 
 NAME = "token_keys.json"
@@ -59,18 +60,9 @@ def read_or_make(loader: DataLoader, directory: str) -> dict[str, t.Any]:
     path = os.path.join(folder, NAME)
     if not os.path.lexists(path):
         os.makedirs(folder, mode=0o700, exist_ok=True)
-        # mkstemp makes the file 0600.
-        handle, staged = tempfile.mkstemp(dir=folder, prefix=".token-")
-        try:
-            with open(handle, "w", encoding="ascii") as stream:
-                json.dump(imagine(), stream)
-                stream.flush()
-                # Servers have the key for good from this run on: it must not be gone after a power cut.
-                os.fsync(stream.fileno())
-            with contextlib.suppress(FileExistsError):
-                os.link(staged, path)
-        finally:
-            os.unlink(staged)
+        with contextlib.suppress(FileExistsError):
+            # Servers have the key for good from this run on: it is on the disk, and not gone after a power cut.
+            owned_files.write(Path(path), json.dumps(imagine()).encode("ascii"), 0o600, owned_files.KEEP, replace=False)
     found = read(loader, directory)
     if found is None:
         raise AnsibleActionFail(f"{path} leads nowhere; remove the link, a new key is made then")
