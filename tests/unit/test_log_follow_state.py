@@ -110,5 +110,5 @@ class Followed(RuleBasedStateMachine):
         assert got == wanted
 
 
-Followed.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+Followed.TestCase.settings = settings(stateful_step_count=30, deadline=None)
 test_each_line_is_read_once = Followed.TestCase

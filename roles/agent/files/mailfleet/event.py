@@ -12,6 +12,10 @@ import hashlib
 import re
 import typing as t
 
+# Sources of events: our own mail log, and what it tells of mail whose return path is not to be believed.
+LOG = "log"
+UNPROVED = "log-unproved"
+
 # What a host writes on top of a message that passes it: the same notice may come by two ways.
 _TRACE = re.compile(
     rb"^(?:Return-Path|Received|Delivered-To|X-Original-To|Authentication-Results|Received-SPF|X-Spam-[A-Za-z]+"
@@ -28,10 +32,10 @@ class Event:
     """What the store keeps of it.
 
     ``key`` says which thing it is; ``at`` when we learned of it, in seconds of UTC; ``host`` who did; ``source`` from
-    what (``bounce``, ``feedback``, ``unsigned``, ``log``); ``kind``, ``reason``, ``scope``, ``status``, ``text`` and
+    what (``bounce``, ``feedback``, ``unsigned``, ``log``, ``log-unproved``); ``kind``, ``reason``, ``scope``, ``status``, ``text`` and
     ``rule`` as a ``Finding`` has them; ``recipient`` whom the message was for, folded; ``named`` the address that the
-    notice names instead, where it does; ``token`` and ``day`` those of the return path (-1: no token), days since
-    1970-01-01; ``number`` the place in the order of commits, given by the store.
+    notice names instead, where it does; ``token`` and ``day`` those of the return path, days since 1970-01-01 (-1: no
+    token; in the log then the day on which the message came); ``number`` the place in the order of commits, given by the store.
     """
 
     key: str

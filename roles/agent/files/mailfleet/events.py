@@ -10,7 +10,7 @@ import dataclasses
 import typing as t
 
 from . import suppressions
-from .event import FIELDS, Event
+from .event import FIELDS, LOG, UNPROVED, Event
 from .finding import Kind
 from .rules import DAY, OF_THE_RECIPIENT, Entry, Past, decide
 from .settings import Rules
@@ -20,7 +20,8 @@ from .unsigned import SOURCE as UNSIGNED
 
 _COLUMNS = ", ".join(FIELDS)
 _INSERT = f"INSERT INTO events ({_COLUMNS}) VALUES ({', '.join('?' for _each in FIELDS)})"
-# Of one token so many events are kept: it is one recipient's of one day, and somebody may repeat it for ever.
+# Of one token so many events are kept: it is one recipient's of one day, and somebody may repeat it for ever. Our own
+# log, which nobody repeats, has no part in that.
 MOST_OF_A_TOKEN = 100
 
 
@@ -50,19 +51,20 @@ def _add(store: Store, events: t.Sequence[Event], now: int) -> tuple[list[Event]
     wanted = {event.key: event for event in reversed(events)}  # of two with one key the first
     known = {row[0] for row in store.matching("SELECT key FROM events WHERE key {values}", [(key,) for key in wanted])}
     tokens = sorted({event.token for event in wanted.values() if event.token})
-    many = dict(store.matching("SELECT token, COUNT(*) FROM events WHERE token {values} GROUP BY token",
+    many = dict(store.matching(f"SELECT token, COUNT(*) FROM events WHERE token {{values}} AND source <> '{LOG}' GROUP BY token",
                                [(token,) for token in tokens]))
     room = _room_for_unsigned(store, now) if any(event.source == UNSIGNED for event in events) else 0
     fresh, beyond = [], set()
     for event in events:
         if event.key in known:
             continue
-        if many.get(event.token, 0) >= MOST_OF_A_TOKEN or (event.source == UNSIGNED and room <= 0):
+        if event.source != LOG and many.get(event.token, 0) >= MOST_OF_A_TOKEN or (
+                event.source == UNSIGNED and room <= 0):
             beyond.add(event.key)
             continue
         room -= event.source == UNSIGNED
         known.add(event.key)
-        if event.token:
+        if event.token and event.source != LOG:
             many[event.token] = many.get(event.token, 0) + 1
         fresh.append(event)
     before = store.advance("events", len(fresh))
@@ -82,7 +84,7 @@ def _entries(store: Store, fresh: t.Sequence[Event], rules: Rules, now: int) -> 
     known = suppressions.get(store, {(event.stream, event.recipient) for event in fresh})
     soft = {(event.stream, event.recipient) for event in fresh
             if event.kind == Kind.SOFT and event.scope in OF_THE_RECIPIENT}
-    past = _past(store, soft, now - rules.soft_within * DAY, "" if rules.unsigned else UNSIGNED)
+    past = _past(store, soft, now - rules.soft_within * DAY, {UNPROVED} if rules.unsigned else {UNPROVED, UNSIGNED})
     made: dict[tuple[str, str], Entry] = {}
     for event in fresh:
         key = (event.stream, event.recipient)
@@ -94,9 +96,9 @@ def _entries(store: Store, fresh: t.Sequence[Event], rules: Rules, now: int) -> 
 
 
 def _past(
-    store: Store, keys: t.Collection[tuple[str, str]], since: int, but: str
+    store: Store, keys: t.Collection[tuple[str, str]], since: int, but: t.Collection[str]
 ) -> dict[tuple[str, str], list[Past]]:
-    """Soft failures and deliveries of recipients since a moment, but for those of one source."""
+    """Soft failures and deliveries of recipients since a moment, but for those of some sources."""
     found: dict[tuple[str, str], list[Past]] = {}
     kinds = f"'{Kind.SOFT}', '{Kind.DELIVERED}'"
     scopes = ", ".join(f"'{scope}'" for scope in OF_THE_RECIPIENT)
@@ -104,7 +106,7 @@ def _past(
         "SELECT stream, recipient, kind, day, at, number, source FROM events WHERE (stream, recipient) {values} "
         f"AND kind IN ({kinds}) AND (kind <> '{Kind.SOFT}' OR scope IN ({scopes})) ORDER BY number", sorted(keys))
     for stream, recipient, kind, day, at, number, source in rows:
-        if at >= since and source != but:
+        if at >= since and source not in but:
             found.setdefault((stream, recipient), []).append(Past(kind, day if day >= 0 else at // DAY, number))
     return found
 

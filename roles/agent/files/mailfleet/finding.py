@@ -18,6 +18,7 @@ class Kind(enum.StrEnum):
     COMPLAINT = "complaint"
     AUTO_REPLY = "auto-reply"
     DELIVERED = "delivered"
+    DEFERRED = "deferred"  # told by the mail log alone: it is tried again, and no failure yet
 
 
 class Scope(enum.StrEnum):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from .event import Event
+from .event import UNPROVED, Event
 from .finding import Kind, Scope
 from .settings import Rules
 from .unsigned import SOURCE as UNSIGNED
@@ -64,6 +64,8 @@ def decide(event: Event, known: Entry | None, past: t.Sequence[Past], rules: Rul
     """
     # Anybody can write such a return path. A complaint wants to be signed for, whatever the operator trusts.
     if event.source == UNSIGNED and not (rules.unsigned and event.kind != Kind.COMPLAINT):
+        return None
+    if event.source == UNPROVED:
         return None
     if known and known.removed >= 0 and 0 <= event.day <= known.removed:
         return None

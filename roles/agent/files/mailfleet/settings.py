@@ -14,6 +14,7 @@ import stat
 import typing as t
 import urllib.parse
 
+from . import settings_log
 from .errors import Status, Trouble
 from .settings_reader import Reader
 from .tokens import ALPHABET, Keys
@@ -130,6 +131,7 @@ class Settings:
     authserv_id: str
     sources: frozenset[str]
     policy: Policy
+    log: settings_log.Log
     retention_days: int
 
     def stream(self, domain: str) -> str:
@@ -168,7 +170,7 @@ def read(top: Reader, secrets: Reader) -> Settings:
         quarantine_days=quarantine.number("days", 30, 1, 3650, "days"),
         remotes=_remotes(top, secrets), hooks=_hooks(top, secrets), rules=_rules(top.part("suppression"), keys.days),
         authserv_id=feedback.text("authserv_id", ""), sources=frozenset(feedback.domains("sources", ())),
-        policy=_policy(top.part("policy")), retention_days=retention,
+        policy=_policy(top.part("policy")), log=settings_log.read(top), retention_days=retention,
     )
     if settings.sources and not settings.authserv_id:
         feedback.note("authserv_id", "<not set>", "what this fleet's own Authentication-Results fields begin with")

@@ -110,6 +110,10 @@ class Store:
     def _sql(self, sql: str) -> str:
         return sql
 
+    def _versions(self) -> tuple[tuple[str, ...], ...]:
+        """The statements that make its tables, by versions."""
+        return VERSIONS
+
     def _connect(self) -> t.Any:
         raise NotImplementedError
 
@@ -133,20 +137,20 @@ class Store:
 
     def _migrate(self) -> None:
         connection = self._connection
-        if self._version(connection) == len(VERSIONS):
+        if self._version(connection) == len(self._versions()):
             return
         connection.execute(self.BEGIN)
         self._lock_schema()
         connection.execute(COUNTERS)
         version = self._version(connection)
-        if version > len(VERSIONS):
-            raise Damaged(self.name, f"tables of version {version}", f"{len(VERSIONS)} at most",
+        if version > len(self._versions()):
+            raise Damaged(self.name, f"tables of version {version}", f"{len(self._versions())} at most",
                           "Install a newer mailfleet on this host")
-        for statements in VERSIONS[version:]:
+        for statements in self._versions()[version:]:
             for statement in statements:
                 connection.execute(statement)
         connection.execute("DELETE FROM counters WHERE name = 'schema'")
-        connection.execute(self._sql("INSERT INTO counters (name, value) VALUES ('schema', ?)"), (len(VERSIONS),))
+        connection.execute(self._sql("INSERT INTO counters (name, value) VALUES ('schema', ?)"), (len(self._versions()),))
         connection.execute("COMMIT")
 
     def _version(self, connection: t.Any) -> int:
