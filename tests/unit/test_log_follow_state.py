@@ -15,7 +15,7 @@ from pathlib import Path
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from log_world import Log
+from rotated_log import Log
 from mailfleet.maillog.follow import Files
 
 

@@ -59,8 +59,8 @@ class Files:
     def __init__(self, path: str, place: dict[str, t.Any] | None = None, since: float = 0,
                  say: Say = lambda _line: None) -> None:
         self.path, self.say = path, say
-        self.since = since
         place = place or {}
+        self.since = float(place.get("since", since))
         self.lost, self.cut = int(place.get("lost", 0)), int(place.get("cut", 0))
         self._done: list[str] = list(place.get("done", ()))
         self._mark = Mark(**place["mark"]) if place.get("mark") else None
@@ -88,7 +88,7 @@ class Files:
         mark = self._mark
         if self._source is not None and self._offset:
             mark = Mark(*self._identity, self._offset, self._head, digest(self._tail))
-        return {"path": self.path, "done": self._done, "mark": dataclasses.asdict(mark) if mark else None,
+        return {"path": self.path, "since": self.since, "done": self._done, "mark": dataclasses.asdict(mark) if mark else None,
                 "lost": self.lost, "cut": self.cut}
 
     def behind(self) -> int:
@@ -105,6 +105,12 @@ class Files:
         if self._source is not None:
             self._source.close()
             self._source = None
+
+    def to_end(self) -> None:
+        """Pass by what is there already; before anything is read."""
+        files = chain(self.path)
+        if files and files[-1].path == self.path and (head_ := self._heads_of(files)[-1]):
+            self._end_of(files[-1], head_)
 
     # Reading the file at hand.
 
@@ -258,20 +264,25 @@ class Files:
 
     def _at_end(self, found: Found, mark: Mark) -> bool:
         """Go on at the end of a file that was changed where it was read: what is there is not counted again."""
+        end = self._end_of(found, mark.head)
+        self._lose(f"{found.path} was changed: it is read on from byte {end}")
+        return end > 0
+
+    def _end_of(self, found: Found, head_: str) -> int:
+        """Open a plain file behind its last whole line; the place, 0 where there is none."""
         try:
             source = Source(found)
-        except OSError:
-            return False
+        except OSError as error:
+            raise self._unreadable(found.path, error) from error
         size = source.size
         start = max(0, size - BLOCK)
         data = source.at(start, size - start)
         end = start + data.rfind(b"\n") + 1
-        self._lose(f"{found.path} was changed: it is read on from byte {end}")
-        if not end:
+        if data.rfind(b"\n") < 0:
             source.close()
-            return False
-        self._begin(source, end, mark.head, source.at(max(0, end - TAIL), min(TAIL, end)))
-        return True
+            return 0
+        self._begin(source, end, head_, source.at(max(0, end - TAIL), min(TAIL, end)))
+        return end
 
     def _matching(self, found: Found, mark: Mark) -> Source | None:
         """A file, opened, if a mark is one of it."""

@@ -16,6 +16,7 @@ import os
 import pwd
 import select
 import subprocess
+import time
 import typing as t
 
 from ..errors import Status, Trouble, Unavailable
@@ -66,10 +67,11 @@ class Journal:
         self, place: dict[str, t.Any] | None = None, since: float = 0, say: Say = lambda _line: None, *,
         follows: bool = True, users: t.Mapping[str, str] | None = None, command: t.Sequence[str] = COMMAND,
     ) -> None:
-        self.say, self.since, self.follows = say, since, follows
+        self.say, self.follows = say, follows
         self.users = globals()["users"]() if users is None else users
         self.command = [*command, FIELDS]
         place = place or {}
+        self.since = float(place.get("since", since))
         self.lost, self.cut = int(place.get("lost", 0)), int(place.get("cut", 0))
         self._cursor = str(place.get("cursor", ""))
         self._process: subprocess.Popen[bytes] | None = None
@@ -103,11 +105,15 @@ class Journal:
 
     def place(self) -> dict[str, t.Any]:
         """How far it was read, as JSON has it."""
-        return {"path": NAME, "cursor": self._cursor, "lost": self.lost, "cut": self.cut}
+        return {"path": NAME, "since": self.since, "cursor": self._cursor, "lost": self.lost, "cut": self.cut}
 
     def behind(self) -> int:
         """How many bytes are there that were not read yet: the journal does not tell."""
         return 0
+
+    def to_end(self) -> None:
+        """Pass by what is there already; before anything is read."""
+        self.since = time.time()
 
     def close(self) -> None:
         """Let go of it."""
