@@ -1,0 +1,145 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Counting outcomes: a row for all that share what is told of them, put among the totals once an hour of the log."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+
+from . import delays
+from .log_event import DELIVERED, LogEvent
+from .totals import MOST_SAMPLES, OTHER, Totals
+from .totals import Row as RowKey
+from .why import shown
+
+HOUR = 3600  # seconds
+_MOST_ROWS = 5000
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """Which outcomes are counted: from ``since`` to before ``until``, in seconds of UTC, at some providers and of some
+    recipient domains (in lower case); empty for all."""
+
+    since: int = 0
+    until: int = 1 << 62
+    providers: frozenset[str] = frozenset()
+    domains: frozenset[bytes] = frozenset()
+
+    def takes(self, at: int, provider: str, domain: bytes) -> bool:
+        """Whether an outcome counts."""
+        return (self.since <= at < self.until and (not self.providers or provider in self.providers)
+                and (not self.domains or domain.lower() in self.domains))
+
+
+class Row:
+    """What is counted of one hour; delays and domains as the log has them."""
+
+    __slots__ = ("key", "many", "over_tls", "domains", "stages")
+
+    def __init__(self, key: RowKey) -> None:
+        self.key = key
+        self.many = self.over_tls = 0
+        self.domains: dict[bytes, int] = collections.defaultdict(int)
+        self.stages: tuple[dict[bytes, int], ...] = tuple(collections.defaultdict(int) for _ in delays.STAGES)
+
+
+class Counting:
+    """The rows of the hour, and the totals that they go to.
+
+    :arg wanted: which outcomes are counted; None for all.
+    """
+
+    def __init__(self, wanted: Wanted | None) -> None:
+        self.wanted = wanted
+        self.totals = Totals()
+        self.events: list[LogEvent] = []
+        self.touched: list[Row] = []
+        self.hour = -1
+        self._rows: dict[RowKey, Row] = {}
+        self._texts: dict[tuple[str, str], list[bytes]] = {}
+
+    def tick(self, at: int) -> None:
+        """The clock of the log says another second."""
+        if at // HOUR != self.hour:
+            self.flush()
+            self.hour = at // HOUR
+        if self.wanted is None or self.wanted.since <= at < self.wanted.until:
+            self.totals.saw(at)
+
+    def row(self, key: RowKey) -> Row:
+        """The row of a key."""
+        found = self._rows.get(key)
+        if found is None:
+            if len(self._rows) >= _MOST_ROWS:
+                self.flush()
+                self._rows.clear()
+            found = self._rows[key] = Row(key)
+        return found
+
+    def count(self, key: RowKey, at: int, domain: bytes, text: bytes) -> bool:
+        """Count an outcome, if it is wanted; the second that it is of must have been told by ``tick``.
+
+        :arg text: what was said, kept as a sample where there are few.
+        """
+        if self.wanted is not None and not self.wanted.takes(at, key[0], domain):
+            return False
+        row = self.row(key)
+        if not row.many:
+            self.touched.append(row)
+        row.many += 1
+        row.domains[domain] += 1
+        if text:
+            texts = self._texts.setdefault((key[0], key[3]), [])
+            if len(texts) < MOST_SAMPLES and text not in texts:
+                texts.append(text)
+        return True
+
+    def flush(self) -> None:
+        """Put the rows of the hour among the totals."""
+        totals, hour = self.totals, self.hour * HOUR
+        for row in self.touched:
+            provider, _address, outcome, *_rest = row.key
+            totals.count(row.key, hour, row.many)
+            for domain, many in row.domains.items():
+                name = domain.decode("utf-8", "replace").lower()
+                totals.count_domain(name[:255] or OTHER, {outcome: many})
+            if outcome == DELIVERED:
+                for stage, texts in zip(delays.STAGES, row.stages, strict=True):
+                    self._delays(provider, stage, texts)
+            if row.stages[-1]:
+                over = totals.tls.setdefault(provider, [0, 0])
+                over[0] += row.over_tls
+                over[1] += row.many
+            row.many = row.over_tls = 0
+            row.domains.clear()
+        self.touched.clear()
+
+    def _delays(self, provider: str, stage: str, texts: dict[bytes, int]) -> None:
+        buckets: dict[int, int] = {}
+        for text, many in texts.items():
+            number = delays.of_text(text)
+            buckets[number] = buckets.get(number, 0) + many
+        texts.clear()
+        if buckets:
+            self.totals.count_delays((provider, stage), buckets)
+
+    def take(self) -> tuple[Totals, list[LogEvent]]:
+        """What was counted since it was taken last."""
+        self.flush()
+        for place, texts in self._texts.items():
+            for text in texts:
+                self.totals.sample(place, shown(text))
+        self._texts.clear()
+        self.totals.bound()
+        found = self.totals, self.events
+        self.totals, self.events = Totals(), []
+        return found
+
+
+def domain_of(recipient: bytes) -> bytes:
+    """The domain of a recipient as the log has it; empty where it has none."""
+    return recipient.rpartition(b"@")[2] if b"@" in recipient else b""

@@ -1,0 +1,109 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the log does not say and the inventory does: providers, and which address a service sends from."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import typing as t
+
+from ..errors import Status, Trouble
+from ..settings_reader import Reader
+
+OTHER = "other"
+# Of what never left this host.
+LOCAL = "local"
+# Services of this collection that are named after an IPv4 address, with the number of the service where it has several.
+_NAMED = re.compile(r"(?:ip|out)-(\d{1,3})-(\d{1,3})-(\d{1,3})-(\d{1,3})(?:-\d{1,3})?")
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """What of the inventory the log is read with.
+
+    ``mx`` and ``domains`` have the provider of each suffix of MX hosts and of each recipient domain; ``addresses`` the
+    sending address of services by their names in the log (of ``postfix/ip-192-0-2-1/smtp`` the middle part);
+    ``streams`` the stream of sender and bounce domains; ``limits`` what the inventory sets for each provider.
+    """
+
+    mx: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    domains: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    addresses: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    streams: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    limits: t.Mapping[str, t.Mapping[str, t.Any]] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def of(cls, mapping: t.Any, where: str = "maillog") -> View:
+        """The view of a mapping, as the configuration has it; raises Trouble with all that is wrong in it."""
+        reader = Reader(mapping, where)
+        view = cls.read(reader)
+        if reader.mistakes:
+            wrong = Trouble(where, "\n".join(["mistakes:", *(f"  {each}" for each in reader.mistakes)]))
+            wrong.status = Status.SETTINGS
+            raise wrong
+        return view
+
+    @classmethod
+    def read(cls, reader: Reader) -> View:
+        """Read a view: ``providers`` by name with ``mx``, ``domains`` and limits, ``addresses``, ``streams``."""
+        mx: dict[str, str] = {}
+        domains: dict[str, str] = {}
+        limits: dict[str, dict[str, t.Any]] = {}
+        for name, each in reader.keyed("providers"):
+            for known, found in ((mx, each.domains("mx", ())), (domains, each.domains("domains", ()))):
+                for domain in found:
+                    if known.setdefault(domain, name) != name:
+                        each.note("", domain, f"a name of one provider only; {known[domain]} has it too")
+            numbers = {limit: each.number(limit, 0, 0, 1_000_000) for limit in ("connections", "messages")}
+            numbers["rate"] = each.text("rate", "")
+            limits[name] = {limit: value for limit, value in numbers.items() if value}
+            each.done()
+        addresses, streams = (cls._texts(reader, name) for name in ("addresses", "streams"))
+        reader.done()
+        return cls(mx, domains, addresses, streams, limits)
+
+    @staticmethod
+    def _texts(reader: Reader, name: str) -> dict[str, str]:
+        found = reader.get(name, dict, "a mapping of names to texts", {}) or {}
+        for each, value in found.items():
+            if not isinstance(value, str) or not value.strip():
+                reader.note(f"{name}.{each}", value, "a text that is not empty")
+        return {each: value for each, value in found.items() if isinstance(value, str)}
+
+    def address(self, part: str) -> str:
+        """The sending address of a service, by its name in the log; ``default`` where it has none of its own."""
+        if known := self.addresses.get(part):
+            return known
+        if named := _NAMED.fullmatch(part):
+            return ".".join(named.groups())
+        return "default" if part in ("", "relay", "default") else part
+
+    def provider(self, host: str, domain: str) -> str:
+        """The provider of an MX host, empty where that is not known, and a recipient domain, both in lower case."""
+        for table, name in ((self.mx, host), (self.domains, domain)):
+            while name:
+                if name in table:
+                    return table[name]
+                if table is self.domains:
+                    break
+                name = name.partition(".")[2]
+        return OTHER
+
+
+def load(place: str) -> View | None:
+    """The view of a configuration; None where there is none, or it cannot be read by who asks."""
+    try:
+        with open(place, encoding="utf-8") as file:
+            found = json.load(file)
+    except (FileNotFoundError, PermissionError):
+        return None
+    except (ValueError, RecursionError) as error:
+        wrong = Trouble(place, f"no JSON: {error}")
+        wrong.status = Status.SETTINGS
+        raise wrong from error
+    part = found.get("maillog") if isinstance(found, dict) else None
+    return View.of(part, f"{place}: maillog") if part is not None else None

@@ -1,0 +1,85 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Why, and where: what a reply in the log means, and which provider gave it. Most were seen before, and are kept."""
+
+from __future__ import annotations
+
+import re
+
+from ..event import clean
+from ..reasons import Verdict, classify
+from .view import View
+
+SHOWN = 500  # characters of a text that is kept
+_MOST = 8192  # of what is kept of each kind
+_LONGEST = 4000  # bytes of a reply that are looked at
+
+# What differs between replies of one meaning, and no phrase depends on (reasons/wording.py): addresses, hosts with
+# their IP address, ids of ten characters and more, numbers; but not the codes. Each begins where a word does, so that
+# long lines take no longer.
+_ADDRESS = re.compile(rb"(?<![^\s<>()\[\],;:\"])[^\s<>()\[\],;:\"@]{1,128}@[A-Za-z0-9.-]{0,253}")
+_HOST = re.compile(rb"(?<![\w.-])([\w-]{1,63}\.[\w.-]{1,190})\[[0-9A-Fa-f.:]{2,45}\](?::\d{1,5})?")
+_NUMBER = re.compile(
+    rb"(?<![\w.-])(?=[A-Za-z-]{0,24}[0-9])[\w-]{10,}"
+    rb"|(?<![\w.])(?![245][0-9]{2}[\s;:'\"-]|[245]\.[0-9]{1,3}\.[0-9]{1,3}(?![\w.]))[0-9]+(?:[.:/-][0-9]+)*(?![\w.])")
+# What Postfix says of where it had the reply from, in front of the reply, and that it did not try.
+_FRONT = re.compile(
+    rb"(?:delivery temporarily suspended: )?(?:host ([^\s\[]{1,255})\[[^\]]{0,50}\](?::\d{1,5})? said: )?")
+
+
+class Why:
+    """What replies and relays mean, by a view of the inventory."""
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self._exact: dict[tuple[bytes, bytes], tuple[Verdict, str]] = {}
+        self._masked: dict[tuple[bytes, bytes], Verdict] = {}
+        self._providers: dict[tuple[str, bytes], str] = {}
+
+    def verdict(self, text: bytes, status: bytes) -> tuple[Verdict, str]:
+        """What a reply means, and the name of the host that it is of; empty where none is named.
+
+        :arg text: as it stands in the log's brackets.
+        :arg status: the enhanced status code beside it.
+        """
+        found = self._exact.get((text, status))
+        if found is None:
+            found = self._judge(text[:_LONGEST], status)
+            if len(text) <= _LONGEST:
+                if len(self._exact) >= _MOST:
+                    self._exact.clear()
+                self._exact[text, status] = found
+        return found
+
+    def _judge(self, text: bytes, status: bytes) -> tuple[Verdict, str]:
+        front = _FRONT.match(text)
+        host = front[1] if front else None
+        said = text[front.end():] if front else text
+        if host is None and (named := _HOST.search(said)):
+            host = named[1]
+        masked = _ADDRESS.sub(b"@", said) if b"@" in said else said
+        masked = _HOST.sub(b"~", masked) if b"[" in masked else masked
+        key = _NUMBER.sub(b"#", masked), status
+        verdict = self._masked.get(key)
+        if verdict is None:
+            if len(self._masked) >= _MOST:
+                self._masked.clear()
+            verdict = self._masked[key] = classify(said.decode("utf-8", "replace"), status.decode("ascii", "replace"))
+        return verdict, (host or b"").decode("ascii", "replace").lower()
+
+    def provider(self, host: str, domain: bytes) -> str:
+        """The provider of an MX host, empty where none is known, and a recipient domain, as the log has it."""
+        found = self._providers.get((host, domain))
+        if found is None:
+            if len(self._providers) >= _MOST:
+                self._providers.clear()
+            found = self._providers[host, domain] = self.view.provider(
+                host.lower().rstrip("."), domain.decode("utf-8", "replace").lower().rstrip("."))
+        return found
+
+
+def shown(text: bytes) -> str:
+    """A reply as it is kept and shown: in one line, with nothing that steers a terminal."""
+    return clean(text[: 4 * SHOWN].decode("utf-8", "replace"), SHOWN)
