@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import os
 import shutil
@@ -24,7 +25,7 @@ class Log:
         self.lines: list[bytes] = []  # all that were ever ended
         self.made = 0
         self._rest = b""
-        self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115
+        self._file = io.FileIO(self.path, "ab")
 
     def line(self, length: int = 0) -> bytes:
         self.made += 1
@@ -40,7 +41,7 @@ class Log:
 
     def reopen(self) -> None:
         self._file.close()
-        self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115
+        self._file = io.FileIO(self.path, "ab")
         if self._rest:  # the file that it is in has no more
             self.lines.append(self._rest + b"\n")
             self._rest = b""

@@ -15,8 +15,8 @@ from pathlib import Path
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from rotated_log import Log
 from mailfleet.maillog.follow import Files
+from rotated_log import Log
 
 
 class Followed(RuleBasedStateMachine):

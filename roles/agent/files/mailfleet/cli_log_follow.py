@@ -27,7 +27,7 @@ EVERY = 15  # seconds between two files of metrics
 
 def add(_commands: t.Any, groups: t.Mapping[str, t.Any]) -> None:
     """Add the command."""
-    command = groups["log"].add_parser("follow", help="count what the mail log says, and tell events, until told to stop")
+    command = groups["log"].add_parser("follow", help="count what the mail log says, until told to stop")
     command.add_argument("--once", action="store_true", help="what is there now, and then end")
     command.set_defaults(run=_follow)
 

@@ -32,10 +32,11 @@ class Event:
     """What the store keeps of it.
 
     ``key`` says which thing it is; ``at`` when we learned of it, in seconds of UTC; ``host`` who did; ``source`` from
-    what (``bounce``, ``feedback``, ``unsigned``, ``log``, ``log-unproved``); ``kind``, ``reason``, ``scope``, ``status``, ``text`` and
-    ``rule`` as a ``Finding`` has them; ``recipient`` whom the message was for, folded; ``named`` the address that the
-    notice names instead, where it does; ``token`` and ``day`` those of the return path, days since 1970-01-01 (-1: no
-    token; in the log then the day on which the message came); ``number`` the place in the order of commits, given by the store.
+    what (``bounce``, ``feedback``, ``unsigned``, ``log``, ``log-unproved``); ``kind``, ``reason``, ``scope``,
+    ``status``, ``text`` and ``rule`` as a ``Finding`` has them; ``recipient`` whom the message was for, folded;
+    ``named`` the address that the notice names instead, where it does; ``token`` and ``day`` those of the return path,
+    days since 1970-01-01 (without a token -1, in the log the day on which the message came); ``number`` the place in
+    the order of commits, given by the store.
     """
 
     key: str

@@ -51,8 +51,8 @@ def _add(store: Store, events: t.Sequence[Event], now: int) -> tuple[list[Event]
     wanted = {event.key: event for event in reversed(events)}  # of two with one key the first
     known = {row[0] for row in store.matching("SELECT key FROM events WHERE key {values}", [(key,) for key in wanted])}
     tokens = sorted({event.token for event in wanted.values() if event.token})
-    many = dict(store.matching(f"SELECT token, COUNT(*) FROM events WHERE token {{values}} AND source <> '{LOG}' GROUP BY token",
-                               [(token,) for token in tokens]))
+    many = dict(store.matching("SELECT token, COUNT(*) FROM events WHERE token {values} "
+                               f"AND source <> '{LOG}' GROUP BY token", [(token,) for token in tokens]))
     room = _room_for_unsigned(store, now) if any(event.source == UNSIGNED for event in events) else 0
     fresh, beyond = [], set()
     for event in events:

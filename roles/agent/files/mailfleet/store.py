@@ -137,20 +137,21 @@ class Store:
 
     def _migrate(self) -> None:
         connection = self._connection
-        if self._version(connection) == len(self._versions()):
+        versions = self._versions()
+        if self._version(connection) == len(versions):
             return
         connection.execute(self.BEGIN)
         self._lock_schema()
         connection.execute(COUNTERS)
         version = self._version(connection)
-        if version > len(self._versions()):
-            raise Damaged(self.name, f"tables of version {version}", f"{len(self._versions())} at most",
+        if version > len(versions):
+            raise Damaged(self.name, f"tables of version {version}", f"{len(versions)} at most",
                           "Install a newer mailfleet on this host")
-        for statements in self._versions()[version:]:
+        for statements in versions[version:]:
             for statement in statements:
                 connection.execute(statement)
         connection.execute("DELETE FROM counters WHERE name = 'schema'")
-        connection.execute(self._sql("INSERT INTO counters (name, value) VALUES ('schema', ?)"), (len(self._versions()),))
+        connection.execute(self._sql("INSERT INTO counters (name, value) VALUES ('schema', ?)"), (len(versions),))
         connection.execute("COMMIT")
 
     def _version(self, connection: t.Any) -> int:

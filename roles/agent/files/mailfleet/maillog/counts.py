@@ -63,7 +63,10 @@ class Counts(SqliteStore):
         """What was committed last."""
         number = self.counter("commits")
         found = self.rows("SELECT at, place, open FROM place")
-        return Committed(number, found[0][0], json.loads(found[0][1]), found[0][2].encode()) if found else Committed(number)
+        if not found:
+            return Committed(number)
+        at, place, open_ = found[0]
+        return Committed(number, at, json.loads(place), open_.encode())
 
     def commit(self, before: int, place: dict[str, t.Any], open_: bytes,
                totals: t.Sequence[tuple[int, Totals]], now: int) -> int | None:
@@ -89,7 +92,8 @@ class Counts(SqliteStore):
         """What was counted in some time, in seconds of UTC; hours and, of older times, days that are partly in it are
         counted whole."""
         found = Totals()
-        for (text,) in self.rows("SELECT totals FROM totals WHERE ends > ? AND begin < ? ORDER BY begin", (since, until)):
+        for (text,) in self.rows("SELECT totals FROM totals WHERE ends > ? AND begin < ? ORDER BY begin",
+                                 (since, until)):
             found.add(Totals.from_json(json.loads(text)))
         return found
 

@@ -88,8 +88,8 @@ class Files:
         mark = self._mark
         if self._source is not None and self._offset:
             mark = Mark(*self._identity, self._offset, self._head, digest(self._tail))
-        return {"path": self.path, "since": self.since, "done": self._done, "mark": dataclasses.asdict(mark) if mark else None,
-                "lost": self.lost, "cut": self.cut}
+        return {"path": self.path, "since": self.since, "done": self._done,
+                "mark": dataclasses.asdict(mark) if mark else None, "lost": self.lost, "cut": self.cut}
 
     def behind(self) -> int:
         """How many bytes are there that were not read yet; of packed files those of the disk."""
@@ -249,7 +249,8 @@ class Files:
         mine = [each for each in files if each.identity == (mark.device, mark.inode)]
         for found in mine + [each for each in reversed(files) if each not in mine]:
             if source := self._matching(found, mark):
-                before = b"" if found.packed else source.at(mark.offset - min(TAIL, mark.offset), min(TAIL, mark.offset))
+                length = min(TAIL, mark.offset)
+                before = b"" if found.packed else source.at(mark.offset - length, length)
                 self._begin(source, mark.offset, mark.head, before)
                 return True
         heads = self._heads_of(files)
@@ -257,8 +258,8 @@ class Files:
         if like and like[-1].path == self.path:
             return self._at_end(like[-1], mark)
         if not like:
-            self._lose(f"{self.path}: what was read of it last, up to byte {mark.offset}, is gone, and no copy of it is "
-                       "there")
+            self._lose(f"{self.path}: the file that was read last, up to byte {mark.offset}, is gone, and no copy of "
+                       "it is there")
         # A copy that is shorter than what was read was made before that: all of it was read.
         return False
 

@@ -48,13 +48,17 @@ TIDY = 3600  # seconds
 class Reader(t.Protocol):
     """What reads lines (``reader.LogReader``)."""
 
-    def feed(self, block: bytes) -> None: ...  # noqa: D102
+    def feed(self, block: bytes) -> None:
+        """Read whole lines."""
 
-    def take(self) -> tuple[Totals, list[LogEvent]]: ...  # noqa: D102
+    def take(self) -> tuple[Totals, list[LogEvent]]:
+        """What was counted since it was taken last."""
 
-    def state(self) -> bytes: ...  # noqa: D102
+    def state(self) -> bytes:
+        """What has to be known of the lines before to go on."""
 
-    def restore(self, state: bytes) -> None: ...  # noqa: D102
+    def restore(self, state: bytes) -> None:
+        """Go on from a state; raises ValueError where it is none."""
 
 
 class Lines(t.Protocol):
@@ -63,15 +67,20 @@ class Lines(t.Protocol):
     lost: int
     cut: int
 
-    def read(self) -> bytes: ...  # noqa: D102
+    def read(self) -> bytes:
+        """Whole lines that are new."""
 
-    def place(self) -> dict[str, t.Any]: ...  # noqa: D102
+    def place(self) -> dict[str, t.Any]:
+        """How far it was read."""
 
-    def behind(self) -> int: ...  # noqa: D102
+    def behind(self) -> int:
+        """How many bytes were not read yet."""
 
-    def to_end(self) -> None: ...  # noqa: D102
+    def to_end(self) -> None:
+        """Pass by what is there already."""
 
-    def close(self) -> None: ...  # noqa: D102
+    def close(self) -> None:
+        """Let go of it."""
 
 
 @dataclasses.dataclass

@@ -59,7 +59,7 @@ class Source:
     def __init__(self, found: Found) -> None:
         """Raises OSError where it cannot be opened, or is another file by now."""
         self.found = found
-        self._file = open(found.path, "rb", buffering=0)  # noqa: SIM115
+        self._file = io.FileIO(found.path)
         self._unpacked: t.Any = None
         status = os.fstat(self._file.fileno())
         if (status.st_dev, status.st_ino) != found.identity:

@@ -55,13 +55,14 @@ def event_of(found: LogEvent, settings: Settings, now: int) -> Event | None:
         # A notice that was forwarded (SRS) has a token of another domain than its own.
         stream = settings.stream(domain if domain in settings.streams else checked.domain)
         token, day = "", max(0, int(at - found.delay)) // DAY
+    named = "" if fold(found.recipient) == recipient else events.clean(fold(found.recipient), 320)
+    recipient = events.clean(recipient, 320)
     kind = {DELIVERED: Kind.DELIVERED, DEFERRED: Kind.DEFERRED}.get(found.outcome, found.kind)
-    recipient, last = events.clean(recipient, 320), fold(found.recipient)
     occurrence = events.occurrence_in_log(found.host, found.queue_id)
     key = events.key(kind, recipient, f"{UNPROVED} {occurrence}" if doubt else occurrence)
     return Event(key, at, settings.host, UNPROVED if doubt else LOG, kind, events.clean(found.reason, 100), found.scope,
-                 events.clean(found.status, 20), stream, recipient, "" if last == recipient else events.clean(last, 320),
-                 token, day, events.clean(found.text), events.clean(f"{doubt}{found.rule}", 200))
+                 events.clean(found.status, 20), stream, recipient, named, token, day, events.clean(found.text),
+                 events.clean(f"{doubt}{found.rule}", 200))
 
 
 def _doubt(sender: str, checked: Checked, addresses: t.Sequence[str], settings: Settings) -> str:
