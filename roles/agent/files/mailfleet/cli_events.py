@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 import time
 import typing as t
 
@@ -15,6 +17,7 @@ from . import events, upkeep
 from .cli_settings import moment, settings_of
 from .errors import Status, Unavailable
 from .event import Event
+from .maillog.counts import Counts
 from .quarantine import Quarantine
 from .recipients import wanted
 from .spool import Spool
@@ -103,6 +106,9 @@ def _forget(asked: argparse.Namespace) -> int:
     gone = upkeep.forget(address, open_store(settings), Quarantine.of(settings), settings.keys)
     print(f"{gone.events} events, {gone.entries} entries of the list, {gone.trail} of its trail, {gone.messages} "
           "messages in this host's quarantine are gone")
+    if os.path.exists(settings.log.counts):
+        with contextlib.closing(Counts(settings.log.counts)) as counts:
+            print(f"{counts.forget(address)} of what this host counted in its mail log named it, and do no more")
     return Status.DONE
 
 

@@ -169,20 +169,15 @@ class Files:
             raise self._unreadable(self.path, error) from error
         files = chain(self.path)
         heads = self._heads_of(files)
-        if self._offset and (other := self._same_elsewhere(files, heads)):
-            self._begin(other, self._offset, self._head, self._tail)
-            return True
+        if self._offset and files and files[-1].path == self.path and heads[-1] == self._head and (
+                files[-1].identity != self._identity):
+            # What is at hand is an unfinished copy of the file that is written, or was written anew.
+            return self._find_again()
         at = self._known(files, heads)
         if self._source.found.packed or any(heads[at + 1:]):
             self._ended = True  # what was added until now is read, and then it is done with
             return True
         return False
-
-    def _same_elsewhere(self, files: t.Sequence[Found], heads: t.Sequence[str]) -> Source | None:
-        """The file that is written, where what is at hand is an unfinished copy of it."""
-        if files and files[-1].path == self.path and heads[-1] == self._head and files[-1].identity != self._identity:
-            return self._matching(files[-1], Mark(*self._identity, self._offset, self._head, digest(self._tail)))
-        return None
 
     def _finish(self) -> None:
         if self._offset:
@@ -246,8 +241,9 @@ class Files:
 
     def _locate(self, mark: Mark, files: t.Sequence[Found]) -> bool:
         """Open the file of a mark at its place, wherever it is now; False where there is nothing more of it."""
-        mine = [each for each in files if each.identity == (mark.device, mark.inode)]
-        for found in mine + [each for each in reversed(files) if each not in mine]:
+        # The one that is written first: of what is being copied the copy has less.
+        for found in sorted(reversed(files), key=lambda each: (each.path != self.path,
+                                                               each.identity != (mark.device, mark.inode))):
             if source := self._matching(found, mark):
                 length = min(TAIL, mark.offset)
                 before = b"" if found.packed else source.at(mark.offset - length, length)
