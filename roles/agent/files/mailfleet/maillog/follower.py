@@ -136,13 +136,11 @@ class Follower:
             began = self.clock()
             if began < self._not_before <= began + PATIENCE[1]:
                 return min(LOOK, self._not_before - began)
-            more = self._batch is not None or self._read()
-            if self._blind:
+            pause = self._commit() if self._batch is not None or self._read() else LOOK
+            if self._patience:
                 self._blind, self._patience = "", 0.0
                 self.say("the log is read again")
-            if not more:
-                return LOOK
-            return self._commit()
+            return pause
         except Unavailable as error:
             if self._batch is None:
                 # The log, or the database of this server: what is committed is what is known.
@@ -220,9 +218,6 @@ class Follower:
                 events.record(self.store, batch.events[start:start + AT_ONCE], self.settings.rules, now)
                 self.steps("recorded")
             self.steps("told")
-        if self._patience:
-            self._patience = 0.0
-            self.say("what the log waited for answers again")
         self._batch = None  # from here on an error is one of our own database
         number = self.counts.commit(self.committed.number, batch.place, batch.open, batch.totals, now)
         self.steps("committed")
