@@ -21,8 +21,8 @@ from rotated_log import Log
 SENDER = "news@example.com"
 UNKNOWN = ("host mx1.acme.test[192.0.2.1] said: 550 5.1.1 <{to}>: Recipient address rejected: User unknown in virtual "
            "mailbox table (in reply to RCPT TO command)")
-GREYLISTED = ("host mx1.acme.test[192.0.2.1] said: 450 4.7.1 <{to}>: Recipient address rejected: Greylisted (in reply to "
-              "RCPT TO command)")
+GREYLISTED = ("host mx1.acme.test[192.0.2.1] said: 450 4.7.1 <{to}>: Recipient address rejected: Greylisted (in reply "
+              "to RCPT TO command)")
 
 
 def stamped(said: str, at: int = NOW, tag: str = "postfix/smtp") -> bytes:

@@ -179,7 +179,8 @@ def other_mac(path: str) -> str:
 
 @pytest.mark.parametrize(("make", "told"), [
     (other_mac, "token: wrong MAC: "), (lambda path: path.replace(".com", ".us"), "token: other domain: "),
-    (lambda path: "b+z" + path[3:], "token: unknown key: "), (lambda path: "b+short@e.example.com", "token: malformed: ")])
+    (lambda path: "b+z" + path[3:], "token: unknown key: "),
+    (lambda path: "b+short@e.example.com", "token: malformed: ")])
 def test_a_token_that_is_wrong_changes_nothing_and_is_recorded(server, make, told):
     server.write(message("A0000001", "u@acme.test", "bounced", sender=make(server.token())))
     server.run()
@@ -226,8 +227,8 @@ def test_failures_of_five_days_suppress_and_a_delivery_lets_them_begin_anew(serv
     assert server.suppressed == [("news", "a@acme.test")]
 
 
-OURS = ("host mta2.example.com[192.0.2.2] said: 550 5.7.1 <{to}>: Recipient address rejected: mailfleet-suppressed: not "
-        "sent, this recipient is on our own suppression list (in reply to RCPT TO command)")
+OURS = ("host mta2.example.com[192.0.2.2] said: 550 5.7.1 <{to}>: Recipient address rejected: mailfleet-suppressed: "
+        "not sent, this recipient is on our own suppression list (in reply to RCPT TO command)")
 
 
 def refused(to: str, reply: str) -> bytes:

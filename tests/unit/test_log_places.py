@@ -35,13 +35,14 @@ def test_numbers_fall_as_time_goes(tmp_path):
 
 
 def test_dates_rise_as_time_goes(tmp_path):
-    make(tmp_path, "mail.log-20261128", "mail.log-20261127-1795760000.gz", "mail.log-20261231", "mail.log-2026112714.gz",
-         "mail.log-20261126.xz", LIVE)
+    make(tmp_path, "mail.log-20261128", "mail.log-20261127-1795760000.gz", "mail.log-20261231",
+         "mail.log-2026112714.gz", "mail.log-20261126.xz", LIVE)
     assert names(tmp_path) == ["mail.log-20261126.xz", "mail.log-20261127-1795760000.gz", "mail.log-2026112714.gz",
                                "mail.log-20261128", "mail.log-20261231", LIVE]
 
 
-@pytest.mark.parametrize(("newer", "older"), [("mail.log.1", "mail.log-20261128.gz"), ("mail.log-20261128", "mail.log.1")])
+@pytest.mark.parametrize(("newer", "older"), [("mail.log.1", "mail.log-20261128.gz"),
+                                              ("mail.log-20261128", "mail.log.1")])
 def test_names_of_before_a_change_of_logrotate_are_older(tmp_path, newer, older):
     make(tmp_path, LIVE, newer, older)
     assert names(tmp_path) == [older, newer, LIVE]

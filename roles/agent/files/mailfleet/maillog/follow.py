@@ -241,9 +241,10 @@ class Files:
 
     def _locate(self, mark: Mark, files: t.Sequence[Found]) -> bool:
         """Open the file of a mark at its place, wherever it is now; False where there is nothing more of it."""
-        # The one that is written first: of what is being copied the copy has less.
-        for found in sorted(reversed(files), key=lambda each: (each.path != self.path,
-                                                               each.identity != (mark.device, mark.inode))):
+        # The one that is written first, since of what is being copied the copy has less; then its own; then newer ones.
+        order = sorted(range(len(files)), reverse=True, key=lambda each: (
+            files[each].path == self.path, files[each].identity == (mark.device, mark.inode), each))
+        for found in [files[each] for each in order]:
             if source := self._matching(found, mark):
                 length = min(TAIL, mark.offset)
                 before = b"" if found.packed else source.at(mark.offset - length, length)

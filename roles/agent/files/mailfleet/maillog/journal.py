@@ -60,16 +60,16 @@ class Journal:
     :arg place: what ``place`` returned before; None to begin with its oldest entry.
     :arg since: seconds of UTC; entries of before are left out, to begin with.
     :arg follows: whether it waits for what comes.
-    :arg users: whose lines are taken.
+    :arg whose: whose lines are taken, as ``users`` returns it, which is the default.
     """
 
     def __init__(
         self, place: dict[str, t.Any] | None = None, since: float = 0, say: Say = lambda _line: None, *,
-        follows: bool = True, users: t.Mapping[str, str] | None = None, command: t.Sequence[str] = COMMAND,
+        follows: bool = True, whose: t.Mapping[str, str] | None = None, command: t.Sequence[str] = (),
     ) -> None:
         self.say, self.follows = say, follows
-        self.users = globals()["users"]() if users is None else users
-        self.command = [*command, FIELDS]
+        self.users = users() if whose is None else whose
+        self.command = [*(command or COMMAND), FIELDS]
         place = place or {}
         self.since = float(place.get("since", since))
         self.lost, self.cut = int(place.get("lost", 0)), int(place.get("cut", 0))

@@ -15,6 +15,7 @@ import os
 import tempfile
 import typing as t
 
+from ..event import clean
 from .queues import Depth
 
 _HELP = {
@@ -68,10 +69,10 @@ def text(sums: t.Mapping[str, t.Mapping[tuple[str, ...], int]], *, lost: int, cu
 
 
 def _labelled(counts: t.Mapping[tuple[str, ...], int], names: t.Sequence[str]) -> Samples:
-    """Counts by values of some labels; those that are cut to one name are one."""
+    """Counts by values of some labels, in one line and bounded; those that are the same then are one."""
     found: dict[tuple[str, ...], int] = {}
     for values, many in sorted(counts.items()):
-        key = tuple(each[:MOST_LABEL] for each in values)
+        key = tuple(clean(each, MOST_LABEL) for each in values)
         found[key] = found.get(key, 0) + many
     return [(dict(zip(names, values)), many) for values, many in found.items()]
 
@@ -84,13 +85,8 @@ def _family(name: str, samples: Samples) -> str:
 
 
 def _labels(labels: t.Mapping[str, str]) -> str:
-    inside = ",".join(f'{name}="{_value(value)}"' for name, value in labels.items())
+    inside = ",".join(f'{name}="{value.translate(_ESCAPES)}"' for name, value in labels.items())
     return f"{{{inside}}}" if inside else ""
-
-
-def _value(value: str) -> str:
-    """A value as the format wants it; half a surrogate pair is in no UTF-8."""
-    return value.encode("utf-8", "replace").decode("utf-8").translate(_ESCAPES)
 
 
 def _number(value: float) -> str:
