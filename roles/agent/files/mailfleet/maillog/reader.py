@@ -23,11 +23,10 @@ from .sources import Source, Sources
 from .stamps import Clock
 from .totals import OTHER, Totals
 from .totals import Row as RowKey
-from .view import LOCAL, View
+from .view import LOCAL, NONE, View
 from .waiting import Waiting
 from .why import Why, shown
 
-NONE = "none"  # the sending address of what was not sent
 MOST_SENDERS = 20_000
 MOST_PROCESSES = 4_096  # of a host, whose TLS connections are known
 _MOST_RELAYS = 4_096  # of a service

@@ -15,8 +15,8 @@ from ..errors import Status, Trouble
 from ..settings_reader import Reader
 
 OTHER = "other"
-# Of what never left this host.
-LOCAL = "local"
+LOCAL = "local"  # of what never left this host
+NONE = "none"  # the sending address of what was not sent
 # Services of this collection that are named after an IPv4 address, with the number of the service where it has several.
 _NAMED = re.compile(r"(?:ip|out)-(\d{1,3})-(\d{1,3})-(\d{1,3})-(\d{1,3})(?:-\d{1,3})?")
 
