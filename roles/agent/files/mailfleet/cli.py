@@ -16,7 +16,7 @@ import os
 import sys
 import typing as t
 
-from . import cli_events, cli_services, cli_suppress, cli_tokens
+from . import cli_events, cli_log, cli_services, cli_suppress, cli_tokens
 from .errors import Status, Trouble
 from .settings import PLACE
 
@@ -26,6 +26,7 @@ GROUPS = {
     "suppress": "who is not to be mailed",
     "events": "what became of mail",
     "policy": "what Postfix asks",
+    "log": "what the mail log says",
 }
 
 
@@ -38,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     groups = {name: commands.add_parser(name, help=told).add_subparsers(required=True, metavar="COMMAND")
               for name, told in GROUPS.items()}
-    for part in (cli_tokens, cli_suppress, cli_events, cli_services):
+    for part in (cli_tokens, cli_suppress, cli_events, cli_services, cli_log):
         part.add(commands, groups)
     return top
 

@@ -61,7 +61,7 @@ class Counting:
         self.touched: list[Row] = []
         self.hour = -1
         self._rows: dict[RowKey, Row] = {}
-        self._texts: dict[tuple[str, str], list[bytes]] = {}
+        self._texts: dict[tuple[str, str], dict[bytes, bytes]] = {}
 
     def tick(self, at: int) -> None:
         """The clock of the log says another second."""
@@ -81,10 +81,10 @@ class Counting:
             found = self._rows[key] = Row(key)
         return found
 
-    def count(self, key: RowKey, at: int, domain: bytes, text: bytes) -> bool:
+    def count(self, key: RowKey, at: int, domain: bytes, text: bytes = b"", gist: bytes = b"") -> bool:
         """Count an outcome, if it is wanted; the second that it is of must have been told by ``tick``.
 
-        :arg text: what was said, kept as a sample where there are few.
+        :arg text: what was said, kept as a sample where there are few of another gist.
         """
         if self.wanted is not None and not self.wanted.takes(at, key[0], domain):
             return False
@@ -94,9 +94,9 @@ class Counting:
         row.many += 1
         row.domains[domain] += 1
         if text:
-            texts = self._texts.setdefault((key[0], key[3]), [])
-            if len(texts) < MOST_SAMPLES and text not in texts:
-                texts.append(text)
+            texts = self._texts.setdefault((key[0], key[3]), {})
+            if len(texts) < MOST_SAMPLES:
+                texts.setdefault(gist, text)
         return True
 
     def flush(self) -> None:
@@ -132,7 +132,7 @@ class Counting:
         """Put all that was counted among the totals."""
         self.flush()
         for place, texts in self._texts.items():
-            for text in texts:
+            for text in texts.values():
                 self.totals.sample(place, shown(text))
         self._texts.clear()
         self.totals.bound()

@@ -35,8 +35,8 @@ def of_log(path: str = FILE) -> list[str]:
         if stat.S_ISREG(status.st_mode) and status.st_size:  # a pipe would never end
             found.append((status.st_mtime, each))
     if not found:
-        raise Trouble(path, "no log", mend="Name its files; journald's is read with: journalctl -o short-iso SYSLOG_FACILITY"
-                      "=2 | mailfleet log report -")
+        raise Trouble(path, "no such log", mend="Name its files, or - for standard input: "
+                      "journalctl -o short-iso SYSLOG_FACILITY=2 | mailfleet log report -")
     return [each for _time, each in sorted(found)]
 
 

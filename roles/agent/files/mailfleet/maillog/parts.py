@@ -4,9 +4,10 @@
 
 """Reading big files with all cores: ranges of a file at a time, and what spans two of them.
 
-A range is read without what is before it. What it cannot tell alone, it keeps: which messages were deferred first here if
-they were not before, who waited before and is done with here, what expired, and deliveries by processes whose connection
-was made before. Ranges are put together in their order, and then all of this is known: the counts are those of one reader.
+A range is read without what is before it. What it cannot tell alone, it keeps: which messages were deferred first here
+if they were not before, who waited before and is done with here, what expired, and deliveries by processes whose
+connection was made before. Ranges are put together in their order, and then all of this is known: the counts are those
+of one reader.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import typing as t
 
 from .counting import Wanted
 from .files import blocks, cuts, is_plain
-from .reader import LogReader
+from .reader import MOST_PROCESSES, LogReader
 from .totals import Totals
 from .view import View
 from .waiting import PartWaiting
@@ -31,7 +32,7 @@ LEAST = 4 * RANGE  # bytes of a file from which on processes are worth their sta
 
 @dataclasses.dataclass(frozen=True)
 class How:
-    """How a log is read, as LogReader takes it."""
+    """How a log is read, as LogReader takes it; without a ``reference`` each file has its own: when it was written."""
 
     view: View
     host: str
@@ -53,13 +54,22 @@ class Part:
     unsure: dict[tuple[bytes, bytes, bytes], dict[str, int]]
 
 
-def read(how: How, paths: t.Sequence[str], processes: int = 0) -> LogReader:
-    """Read files, the oldest first, with so many processes (0: one for each core); a reader that knows all of them."""
-    reader = how.reader()
+def read(how: How, paths: t.Sequence[str], processes: int = 0, reader: LogReader | None = None) -> LogReader:
+    """Read files, the oldest first, with so many processes (0: one for each core).
+
+    :arg reader: what reads them; one of its own kind needs one process.
+    :returns: the reader, which knows all of them.
+    """
+    reader = reader or how.reader()
     processes = processes or len(os.sched_getaffinity(0))
     for path in paths:
+        reference = how.reference
+        if reference is None and path != "-" and os.path.isfile(path):
+            reference = os.path.getmtime(path)
+        reader.refer(reference)
         if processes > 1 and is_plain(path) and os.path.isfile(path) and os.path.getsize(path) >= LEAST:
-            read_ranges(reader, how, path, cuts(path, RANGE), processes)
+            ours = dataclasses.replace(how, reference=reference)
+            read_ranges(reader, ours, path, cuts(path, RANGE), processes)
         else:
             for block in blocks(path):
                 reader.feed(block)
@@ -130,5 +140,5 @@ def absorb(reader: LogReader, part: Part) -> None:
     for host, processes in part.tls.items():
         known = reader.tls.setdefault(host, {})
         known.update(processes)
-        while len(known) > 4096:
+        while len(known) > MOST_PROCESSES:
             del known[next(iter(known))]

@@ -94,16 +94,18 @@ class View:
         return OTHER
 
 
-def load(place: str) -> View | None:
-    """The view of a configuration; None where there is none, or it cannot be read by who asks."""
+def load(place: str) -> tuple[View | None, str]:
+    """The view of a configuration, and the host's name there; None and no name where there is none, or none that may be
+    read by who asks. Raises Trouble with all mistakes."""
     try:
         with open(place, encoding="utf-8") as file:
             found = json.load(file)
     except (FileNotFoundError, PermissionError):
-        return None
+        return None, ""
     except (ValueError, RecursionError) as error:
         wrong = Trouble(place, f"no JSON: {error}")
         wrong.status = Status.SETTINGS
         raise wrong from error
-    part = found.get("maillog") if isinstance(found, dict) else None
-    return View.of(part, f"{place}: maillog") if part is not None else None
+    found = found if isinstance(found, dict) else {}
+    part, host = found.get("maillog"), found.get("host")
+    return View.of(part, f"{place}: maillog") if part is not None else None, host if isinstance(host, str) else ""
