@@ -16,7 +16,7 @@ import os
 import sys
 import typing as t
 
-from . import cli_events, cli_log_follow, cli_services, cli_suppress, cli_tokens
+from . import cli_events, cli_log, cli_log_follow, cli_services, cli_suppress, cli_tokens
 from .errors import Status, Trouble
 from .settings import PLACE
 
@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     groups = {name: commands.add_parser(name, help=told).add_subparsers(required=True, metavar="COMMAND")
               for name, told in GROUPS.items()}
-    for part in (cli_tokens, cli_suppress, cli_events, cli_services, cli_log_follow):
+    for part in (cli_tokens, cli_suppress, cli_events, cli_services, cli_log, cli_log_follow):
         part.add(commands, groups)
     return top
 

@@ -13,6 +13,7 @@ from . import delays
 from .log_event import DELIVERED, LogEvent
 from .totals import MOST_SAMPLES, OTHER, Totals
 from .totals import Row as RowKey
+from .view import LOCAL, NONE
 from .why import shown
 
 HOUR = 3600  # seconds
@@ -60,7 +61,7 @@ class Counting:
         self.touched: list[Row] = []
         self.hour = -1
         self._rows: dict[RowKey, Row] = {}
-        self._texts: dict[tuple[str, str], list[bytes]] = {}
+        self._texts: dict[tuple[str, str], dict[bytes, bytes]] = {}
 
     def tick(self, at: int) -> None:
         """The clock of the log says another second."""
@@ -80,10 +81,10 @@ class Counting:
             found = self._rows[key] = Row(key)
         return found
 
-    def count(self, key: RowKey, at: int, domain: bytes, text: bytes) -> bool:
+    def count(self, key: RowKey, at: int, domain: bytes, text: bytes = b"", gist: bytes = b"") -> bool:
         """Count an outcome, if it is wanted; the second that it is of must have been told by ``tick``.
 
-        :arg text: what was said, kept as a sample where there are few.
+        :arg text: what was said, kept as a sample where there are few of another gist.
         """
         if self.wanted is not None and not self.wanted.takes(at, key[0], domain):
             return False
@@ -93,16 +94,16 @@ class Counting:
         row.many += 1
         row.domains[domain] += 1
         if text:
-            texts = self._texts.setdefault((key[0], key[3]), [])
-            if len(texts) < MOST_SAMPLES and text not in texts:
-                texts.append(text)
+            texts = self._texts.setdefault((key[0], key[3]), {})
+            if len(texts) < MOST_SAMPLES:
+                texts.setdefault(gist, text)
         return True
 
     def flush(self) -> None:
         """Put the rows of the hour among the totals."""
         totals, hour = self.totals, self.hour * HOUR
         for row in self.touched:
-            provider, _address, outcome, *_rest = row.key
+            provider, address, outcome, *_rest = row.key
             totals.count(row.key, hour, row.many)
             for domain, many in row.domains.items():
                 name = domain.decode("utf-8", "replace").lower()
@@ -110,7 +111,7 @@ class Counting:
             if outcome == DELIVERED:
                 for stage, texts in zip(delays.STAGES, row.stages, strict=True):
                     self._delays(provider, stage, texts)
-            if row.stages[-1]:
+            if outcome == DELIVERED and address not in (LOCAL, NONE):
                 over = totals.tls.setdefault(provider, [0, 0])
                 over[0] += row.over_tls
                 over[1] += row.many
@@ -127,14 +128,18 @@ class Counting:
         if buckets:
             self.totals.count_delays((provider, stage), buckets)
 
-    def take(self) -> tuple[Totals, list[LogEvent]]:
-        """What was counted since it was taken last."""
+    def settle(self) -> None:
+        """Put all that was counted among the totals."""
         self.flush()
         for place, texts in self._texts.items():
-            for text in texts:
+            for text in texts.values():
                 self.totals.sample(place, shown(text))
         self._texts.clear()
         self.totals.bound()
+
+    def take(self) -> tuple[Totals, list[LogEvent]]:
+        """What was counted since it was taken last."""
+        self.settle()
         found = self.totals, self.events
         self.totals, self.events = Totals(), []
         return found

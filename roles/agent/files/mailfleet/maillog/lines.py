@@ -25,7 +25,7 @@ _QUOTED = re.compile(rb'"(?:[^"\\]|\\.){0,1000}"(?:@[^\s<>,]{0,255})?', re.DOTAL
 _ENVELOPE = re.compile(rb"; (?:from=<([^<>]*)>,? ?)?(?:to=<([^<>]*)>,? ?)?(?:proto=\w+,? ?)?(?:helo=<.*>)?(?:: .*)?\Z",
                        re.DOTALL)
 _REFUSED = re.compile(
-    rb"(?:milter-reject|proxy-reject|reject): (?:[\w-]+(?: [\w-]+)?)(?: from [^\s\[]*\[[^\]]*\](?::\d+)?)?: ", re.DOTALL)
+    rb"(?:milter-reject|proxy-reject|reject): [\w-]+(?: [\w-]+)?(?: from [^\s\[]*\[[^\]]*\](?::\d+)?)?: ", re.DOTALL)
 _HEADER = re.compile(rb"reject: (?:mime header|nested header|header|body) .*? from [^\s;]+(?=; )", re.DOTALL)
 _ENVELOPES = (b"; from=<", b"; to=<", b"; proto=")
 STATUS = re.compile(rb"(?<![\w.])([245]\.\d{1,3}\.\d{1,3})(?![\w.])")

@@ -15,7 +15,7 @@ import typing as t
 
 from ..event import clean
 from ..finding import Kind, Scope
-from ..reasons import UNDETERMINED, Verdict
+from ..reasons import UNDETERMINED
 from . import kinds, lines
 from .counting import Counting, Row, Wanted, domain_of
 from .log_event import BOUNCED, DEFERRED, DELIVERED, EXPIRED, REJECTED, SUPPRESSED, LogEvent
@@ -23,11 +23,10 @@ from .sources import Source, Sources
 from .stamps import Clock
 from .totals import OTHER, Totals
 from .totals import Row as RowKey
-from .view import LOCAL, View
+from .view import LOCAL, NONE, View
 from .waiting import Waiting
 from .why import Why, shown
 
-NONE = "none"  # the sending address of what was not sent
 MOST_SENDERS = 20_000
 MOST_PROCESSES = 4_096  # of a host, whose TLS connections are known
 _MOST_RELAYS = 4_096  # of a service
@@ -92,6 +91,10 @@ class LogReader:
         self.waiting.forgotten = 0
         self._stamp = b""
         return self.counting.take()
+
+    def refer(self, reference: float | None) -> None:
+        """Go on with lines that are to be told by another moment (see Clock)."""
+        self._clock, self._stamp = Clock(reference), b""
 
     def state(self) -> bytes:
         """What has to be known of the lines before to go on: messages that are open, and connections."""
@@ -231,7 +234,7 @@ class LogReader:
             source.unknown += status not in _PROBES
             return
         text = text or rest
-        verdict, host = self._why.verdict(text, dsn)
+        verdict, host, gist = self._why.verdict(text, dsn)
         if relay != b"none" and not source.local:
             host = relay.partition(b"[")[0].decode("utf-8", "replace")
         domain = domain_of(recipient)
@@ -239,8 +242,9 @@ class LogReader:
         if verdict.reason == _SUPPRESSED:
             outcome = SUPPRESSED
         row = (provider, self._address(source), outcome, verdict.reason, verdict.kind.value, verdict.scope.value)
-        if not self.counting.count(row, self._at, domain, text):
+        if not self.counting.count(row, self._at, domain, text, gist):
             return
+        self.heard(row, domain, verdict.rule, self._at, text)
         key = source.prefix + queue_id
         last: tuple[t.Any, ...] = (row,)
         if self._with_events:
@@ -253,6 +257,9 @@ class LogReader:
                 deferred[provider] = deferred.get(provider, 0) + 1
         else:
             self.waiting.done(key, recipient)
+
+    def heard(self, row: RowKey, domain: bytes, rule: str, at: int, text: bytes) -> None:
+        """What was said of a recipient that was not delivered to: for those who want to know more than counts."""
 
     def _qmgr(self, line: bytes, space: int, bracket: int, source: Source) -> None:
         """qmgr and postsuper: a message comes, goes, or is given up."""
@@ -289,7 +296,7 @@ class LogReader:
         row = last[0] if last else (OTHER, NONE, "", UNDETERMINED, Kind.SOFT.value, Scope.MESSAGE.value)
         row = (*row[:2], EXPIRED, *row[3:])
         self.counting.tick(at)
-        if self.counting.count(row, at, domain_of(recipient), b"") and self._with_events and last and len(last) > 1:
+        if self.counting.count(row, at, domain_of(recipient)) and self._with_events and last and len(last) > 1:
             self._tell(EXPIRED, row, key, recipient, tuple(each.encode("latin-1") for each in last[1:6]), last[6])
 
     def _smtpd(self, line: bytes, space: int, bracket: int, source: Source) -> None:
@@ -323,11 +330,11 @@ class LogReader:
             source.unknown += 1
             return
         status, text, sender, recipient = found
-        verdict: Verdict = self._why.verdict(text, status)[0]
+        verdict, _host, gist = self._why.verdict(text, status)
         outcome = SUPPRESSED if verdict.reason == _SUPPRESSED else REJECTED
         domain = domain_of(recipient)
         row = (self._why.provider("", domain), NONE, outcome, verdict.reason, verdict.kind.value, verdict.scope.value)
-        if self.counting.count(row, self._at, domain, text) and self._with_events:
+        if self.counting.count(row, self._at, domain, text, gist) and self._with_events:
             key = source.prefix + (b"" if queue_id == b"NOQUEUE" else queue_id)
             self._tell(outcome, row, key, recipient, (status, text, b"", b"", b"0"), verdict.rule, sender)
 

@@ -75,7 +75,7 @@ class Sources:
         return source
 
     def _postfix(self, host: bytes, parts: list[bytes]) -> Source:
-        own = 2 if len(parts) > 2 and parts[1].startswith(b"-") else 1
+        own = _own(parts)
         instance, service = b"/".join(parts[:own]), parts[-1]
         between = b"/".join(parts[own:-1]).decode("utf-8", "replace")
         tls = self.tls.setdefault(host, {})
@@ -104,3 +104,14 @@ class Sources:
             if source.unknown:
                 totals.unknown[name] = totals.unknown.get(name, 0) + source.unknown
             source.lines = source.unknown = 0
+
+
+def _own(parts: t.Sequence[bytes]) -> int:
+    """How many parts of a name are the instance's."""
+    return 2 if len(parts) > 2 and parts[1].startswith(b"-") else 1
+
+
+def instance_of(tag: bytes) -> bytes:
+    """The instance that a name is of."""
+    parts = tag.split(b"/")
+    return b"/".join(parts[:_own(parts)])

@@ -15,6 +15,7 @@ import collections
 import typing as t
 
 from . import delays
+from .why import gist
 
 OTHER = "other"
 ROW = ("provider", "address", "outcome", "reason", "kind", "scope")
@@ -115,7 +116,7 @@ class Totals:
     def sample(self, place: tuple[str, str], text: str) -> None:
         """Keep a text of a provider and reason, if there are few of them yet."""
         texts = self.samples.setdefault(place, [])
-        if len(texts) < MOST_SAMPLES and text not in texts:
+        if len(texts) < MOST_SAMPLES and gist(text) not in map(gist, texts):
             texts.append(text)
 
     def bound(self) -> None:

@@ -15,8 +15,8 @@ from ..errors import Status, Trouble
 from ..settings_reader import Reader
 
 OTHER = "other"
-# Of what never left this host.
-LOCAL = "local"
+LOCAL = "local"  # of what never left this host
+NONE = "none"  # the sending address of what was not sent
 # Services of this collection that are named after an IPv4 address, with the number of the service where it has several.
 _NAMED = re.compile(r"(?:ip|out)-(\d{1,3})-(\d{1,3})-(\d{1,3})-(\d{1,3})(?:-\d{1,3})?")
 
@@ -94,16 +94,18 @@ class View:
         return OTHER
 
 
-def load(place: str) -> View | None:
-    """The view of a configuration; None where there is none, or it cannot be read by who asks."""
+def load(place: str) -> tuple[View | None, str]:
+    """The view of a configuration, and the host's name there; None and no name where there is none, or none that may be
+    read by who asks. Raises Trouble with all mistakes."""
     try:
         with open(place, encoding="utf-8") as file:
             found = json.load(file)
     except (FileNotFoundError, PermissionError):
-        return None
+        return None, ""
     except (ValueError, RecursionError) as error:
         wrong = Trouble(place, f"no JSON: {error}")
         wrong.status = Status.SETTINGS
         raise wrong from error
-    part = found.get("maillog") if isinstance(found, dict) else None
-    return View.of(part, f"{place}: maillog") if part is not None else None
+    found = found if isinstance(found, dict) else {}
+    part, host = found.get("maillog"), found.get("host")
+    return View.of(part, f"{place}: maillog") if part is not None else None, host if isinstance(host, str) else ""

@@ -67,6 +67,12 @@ class Waiting:
         self._many -= len(found)
         return found
 
+    def adopt(self, key: bytes, message: Message) -> None:
+        """Take over what another knows of a message, and later."""
+        for recipient, last in message.recipients.items():
+            self.put(key, message.arrived, message.provider, recipient, last)
+        self.messages.setdefault(key, message)
+
     def oldest(self) -> tuple[int, str] | None:
         """When the message came that waits longest, and its host, instance and queue id; None where none waits."""
         found = min(((each.arrived, key) for key, each in self.messages.items() if each.recipients), default=None)

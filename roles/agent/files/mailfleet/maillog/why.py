@@ -14,6 +14,7 @@ from .view import View
 
 SHOWN = 500  # characters of a text that is kept
 _MOST = 8192  # of what is kept of each kind
+_GIST = 100  # bytes
 _LONGEST = 4000  # bytes of a reply that are looked at
 
 # What differs between replies of one meaning, and no phrase depends on (reasons/wording.py): addresses, hosts with
@@ -34,12 +35,12 @@ class Why:
 
     def __init__(self, view: View) -> None:
         self.view = view
-        self._exact: dict[tuple[bytes, bytes], tuple[Verdict, str]] = {}
-        self._masked: dict[tuple[bytes, bytes], Verdict] = {}
+        self._exact: dict[tuple[bytes, bytes], tuple[Verdict, str, bytes]] = {}
+        self._masked: dict[tuple[bytes, bytes], tuple[Verdict, bytes]] = {}
         self._providers: dict[tuple[str, bytes], str] = {}
 
-    def verdict(self, text: bytes, status: bytes) -> tuple[Verdict, str]:
-        """What a reply means, and the name of the host that it is of; empty where none is named.
+    def verdict(self, text: bytes, status: bytes) -> tuple[Verdict, str, bytes]:
+        """What a reply means, the name of the host that it is of, empty where none is named, and its gist.
 
         :arg text: as it stands in the log's brackets.
         :arg status: the enhanced status code beside it.
@@ -53,21 +54,20 @@ class Why:
                 self._exact[text, status] = found
         return found
 
-    def _judge(self, text: bytes, status: bytes) -> tuple[Verdict, str]:
+    def _judge(self, text: bytes, status: bytes) -> tuple[Verdict, str, bytes]:
         front = _FRONT.match(text)
         host = front[1] if front else None
         said = text[front.end():] if front else text
         if host is None and (named := _HOST.search(said)):
             host = named[1]
-        masked = _ADDRESS.sub(b"@", said) if b"@" in said else said
-        masked = _HOST.sub(b"~", masked) if b"[" in masked else masked
-        key = _NUMBER.sub(b"#", masked), status
-        verdict = self._masked.get(key)
-        if verdict is None:
+        key = masked(said), status
+        known = self._masked.get(key)
+        if known is None:
             if len(self._masked) >= _MOST:
                 self._masked.clear()
-            verdict = self._masked[key] = classify(said.decode("utf-8", "replace"), status.decode("ascii", "replace"))
-        return verdict, (host or b"").decode("ascii", "replace").lower()
+            verdict = classify(said.decode("utf-8", "replace"), status.decode("ascii", "replace"))
+            known = self._masked[key] = verdict, gist(shown(text))
+        return known[0], (host or b"").decode("ascii", "replace").lower(), known[1]
 
     def provider(self, host: str, domain: bytes) -> str:
         """The provider of an MX host, empty where none is known, and a recipient domain, as the log has it."""
@@ -78,6 +78,18 @@ class Why:
             found = self._providers[host, domain] = self.view.provider(
                 host.lower().rstrip("."), domain.decode("utf-8", "replace").lower().rstrip("."))
         return found
+
+
+def masked(said: bytes) -> bytes:
+    """A reply without what differs between those of one meaning."""
+    found = _ADDRESS.sub(b"@", said) if b"@" in said else said
+    found = _HOST.sub(b"~", found) if b"[" in found else found
+    return _NUMBER.sub(b"#", found)
+
+
+def gist(text: str) -> bytes:
+    """What tells a shown reply from others of another meaning: the beginning of it without what differs otherwise."""
+    return masked(text.encode("utf-8", "replace"))[:_GIST]
 
 
 def shown(text: bytes) -> str:

@@ -1,0 +1,102 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""``mailfleet log report``, ``trace`` and ``advise``."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import re
+import time
+import typing as t
+
+from .errors import Status, Trouble
+from .maillog import advise, report, trace
+from .maillog.counting import Wanted
+from .maillog.files import of_log
+from .maillog.parts import How, read
+from .maillog.view import View, load
+
+_AGO = re.compile(r"([0-9]{1,5})([mhd])")
+_UNITS = {"m": 60, "h": 3600, "d": 86400}
+
+
+def add(_commands: t.Any, groups: t.Mapping[str, t.Any]) -> None:
+    """Add the commands."""
+    inner = groups["log"]
+    told = {"report": "what became of mail, by provider and reason",
+            "trace": "one message's whole story; status 1 where there is none",
+            "advise": "which throttles to set where providers say that it is too much"}
+    made = {name: inner.add_parser(name, help=each) for name, each in told.items()}
+    made["trace"].add_argument("wanted", metavar="ADDRESS|QUEUE-ID|TOKEN", help="whose, or which message")
+    for name in ("report", "advise"):
+        for bound, each in (("since", "from then on"), ("until", "before then")):
+            made[name].add_argument(f"--{bound}", metavar="TIME",
+                                    help=f"{each}: 2026-11-28, 2026-11-28T13:00, or 90m, 24h, 7d ago")
+        made[name].add_argument("--provider", action="append", default=[], help="of this one only; may be given again")
+        made[name].add_argument("--domain", action="append", default=[], help="of this recipient domain only")
+    for name, run in (("report", _report), ("trace", _trace), ("advise", _advise)):
+        if name != "advise":
+            made[name].add_argument("--json", action="store_true", help="as JSON")
+        made[name].add_argument("files", metavar="FILE", nargs="*", help="files of the log, the oldest first, plain, .gz, "
+                                ".xz or .bz2, or - (/var/log/mail.log and what it was rotated to)")
+        made[name].set_defaults(run=run)
+
+
+def _how(asked: argparse.Namespace, now: float) -> tuple[How, View | None]:
+    view, host = load(asked.config)
+    wanted = Wanted(_moment(asked.since, "--since", now) if asked.since else 0,
+                    _moment(asked.until, "--until", now) if asked.until else 1 << 62,
+                    frozenset(asked.provider), frozenset(each.lower().encode() for each in asked.domain))
+    return How(view or View(), host or os.uname().nodename, None, None if wanted == Wanted() else wanted), view
+
+
+def _moment(text: str, option: str, now: float) -> int:
+    """A moment in seconds of UTC; without a zone it is of this host's."""
+    if ago := _AGO.fullmatch(text):
+        return int(now) - int(ago[1]) * _UNITS[ago[2]]
+    try:
+        return int(datetime.datetime.fromisoformat(text).astimezone().timestamp())
+    except (ValueError, OverflowError) as error:
+        expected = "a time such as 2026-11-28, 2026-11-28T13:00, or 24h for a day ago"
+        raise Trouble(option, repr(text[:60]), expected) from error
+
+
+def _report(asked: argparse.Namespace) -> int:
+    how, view = _how(asked, time.time())
+    files = asked.files or of_log()
+    reader = read(how, files)
+    totals, _events = reader.take()
+    if asked.json:
+        print(json.dumps(report.as_json(reader, totals, view, files), ensure_ascii=False))
+    else:
+        print(report.text(reader, totals, view), end="")
+    return Status.DONE
+
+
+def _trace(asked: argparse.Namespace) -> int:
+    stories = trace.trace(asked.files or of_log(), asked.wanted)
+    for number, story in enumerate(stories):
+        if asked.json:
+            print(json.dumps({"ids": story.ids, "lines": [{"at": each.at, "who": each.who, "said": each.said}
+                                                          for each in story.lines]}, ensure_ascii=False))
+            continue
+        print(("\n" if number else "") + (f"Message {', '.join(story.ids)}" if story.ids else "Refused"))
+        for each in story.lines:
+            print(f"  {each.at}  {each.who}\n      {each.said}")
+    if not stories and not asked.json:
+        print(f"The log says nothing of {asked.wanted}.")
+    return Status.DONE if stories else Status.NO
+
+
+def _advise(asked: argparse.Namespace) -> int:
+    how, view = _how(asked, time.time())
+    listener = advise.Listener(how.view, host=how.host, wanted=how.wanted)
+    read(how, asked.files or of_log(), processes=1, reader=listener)
+    totals, _events = listener.take()
+    print(advise.text(advise.advise(listener, totals, view or View()), listener), end="")
+    return Status.DONE
