@@ -12,8 +12,10 @@ import pytest
 from agent_world import DAY, NOW
 from followed_log import Server, came, message, outcome, server, stamped
 from mailfleet.cli import main
+from mailfleet.maillog import counts
 from mailfleet.maillog.counts import FORGOTTEN, HOURLY, without
 from mailfleet.maillog.follower import by_hour
+from mailfleet.store import Damaged
 
 __all__ = ["server"]
 HOUR = 3600
@@ -68,6 +70,32 @@ def test_sums_never_go_back(server):
     server.write(message("A0000003", "v@acme.test", "bounced"))
     server.run()
     assert server.counts.sums()["outcomes"]["other", "user-unknown", "bounced", "default"] == 2
+
+
+def test_sums_have_few_rows_whatever_services_are_called(server, monkeypatch):
+    monkeypatch.setattr(counts, "MOST_SUMS", 5)
+    for number in range(20):
+        server.write(stamped("A1: x", tag=f"postfix/x{number}"), outcome("A1", "u@acme.test", "sent").replace(
+            b"postfix/smtp", f"postfix/s{number}/smtp".encode()))
+        server.run()
+    found = server.counts.sums()
+    assert len(found["unknown"]) == len(found["outcomes"]) == 6
+    assert found["unknown"]["other",] == 15 and sum(found["unknown"].values()) == 20
+    assert found["outcomes"]["other", "other", "other", "other"] == 15 and sum(found["outcomes"].values()) == 20
+
+
+@pytest.mark.parametrize("change", ["UPDATE totals SET totals = '{}'", "UPDATE totals SET totals = 'x'",
+                                    "UPDATE place SET place = '{'"])
+def test_counts_that_are_damaged_are_told(server, change):
+    server.write(message("A0000001", "u@acme.test", "sent"))
+    server.run()
+    with server.counts.transaction():
+        server.counts.run(change)
+    server.close()
+    server.start()
+    server.write(message("A0000002", "u@acme.test", "sent"))
+    with pytest.raises(Damaged, match="log.db: what it has of the log cannot be read: .*Move .*log.db away"):
+        server.run()
 
 
 def test_a_block_is_parted_by_hours_in_both_forms_of_time_stamps():

@@ -19,13 +19,16 @@ import re
 import typing as t
 
 from ..rules import DAY
+from ..store import Damaged
 from ..store_sqlite import SqliteStore
-from .totals import Totals
+from .totals import OTHER, Totals
 
 HOUR = 3600
 # Counts of hours are kept as long; older ones are put together by days of UTC.
 HOURLY = 8 * DAY
 FORGOTTEN = "forgotten@invalid"
+# Rows of sums of one name: whoever may write to syslog chooses the names of services.
+MOST_SUMS = 3000
 
 _VERSIONS: tuple[tuple[str, ...], ...] = (
     (
@@ -66,7 +69,7 @@ class Counts(SqliteStore):
         if not found:
             return Committed(number)
         at, place, open_ = found[0]
-        return Committed(number, at, json.loads(place), open_.encode())
+        return Committed(number, at, self._read(json.loads, place), open_.encode())
 
     def commit(self, before: int, place: dict[str, t.Any], open_: bytes,
                totals: t.Sequence[tuple[int, Totals]], now: int) -> int | None:
@@ -85,7 +88,8 @@ class Counts(SqliteStore):
                      (now, json.dumps(place), open_.decode()))
             for begin, counted in totals:
                 self._add(begin, begin + HOUR, counted)
-                self.many(_ADD, list(_sums(counted)))
+                for name, sums in _sums(counted):
+                    self._add_sums(name, sums)
         return before + 1
 
     def totals(self, since: int = 0, until: int = 1 << 62) -> Totals:
@@ -94,7 +98,7 @@ class Counts(SqliteStore):
         found = Totals()
         for (text,) in self.rows("SELECT totals FROM totals WHERE ends > ? AND begin < ? ORDER BY begin",
                                  (since, until)):
-            found.add(Totals.from_json(json.loads(text)))
+            found.add(self._read(_totals, text))
         return found
 
     def sums(self) -> dict[str, dict[tuple[str, ...], int]]:
@@ -114,7 +118,7 @@ class Counts(SqliteStore):
                 text = self.rows("SELECT totals FROM totals WHERE begin = ? AND ends = ?", (begin, ends))[0][0]
                 self.run("DELETE FROM totals WHERE begin = ? AND ends = ?", (begin, ends))
                 day = begin // DAY * DAY
-                self._add(day, day + DAY, Totals.from_json(json.loads(text)))
+                self._add(day, day + DAY, self._read(_totals, text))
 
     def forget(self, address: str) -> int:
         """Put another address in the place of one (folded) in all that is kept: texts of receivers, messages that are
@@ -137,26 +141,44 @@ class Counts(SqliteStore):
         self.scrub()
         return changed
 
+    def _add_sums(self, name: str, sums: t.Mapping[tuple[str, ...], int]) -> None:
+        known = {row[0] for row in self.rows("SELECT labels FROM sums WHERE name = ?", (name,))}
+        rows: dict[str, int] = {}
+        for labels, many in sums.items():
+            text = json.dumps(labels)
+            if text not in known and len(known) >= MOST_SUMS:
+                text = json.dumps([OTHER] * len(labels))
+            known.add(text)
+            rows[text] = rows.get(text, 0) + many
+        self.many(_ADD, [(name, text, many) for text, many in rows.items()])
+
     def _add(self, begin: int, ends: int, counted: Totals) -> None:
         known = self.rows("SELECT totals FROM totals WHERE begin = ? AND ends = ?", (begin, ends))
         if known:
-            counted = Totals.from_json(json.loads(known[0][0])) + counted
+            counted = self._read(_totals, known[0][0]) + counted
         self.run(_PUT, (begin, ends, json.dumps(counted.as_json(), separators=(",", ":"))))
+
+    def _read(self, reader: t.Callable[[str], t.Any], text: str) -> t.Any:
+        try:
+            return reader(text)
+        except (ValueError, RecursionError) as error:
+            raise Damaged(self.name, f"what it has of the log cannot be read: {error}", "what was written",
+                          f"Move {self.path} away: the log is then counted anew, as far as it is there") from error
 
     def _versions(self) -> tuple[tuple[str, ...], ...]:
         return _VERSIONS
 
 
-def _sums(counted: Totals) -> t.Iterator[tuple[str, str, int]]:
-    """The rows of sums that counts add to."""
-    for labels, many in counted.by("provider", "reason", "outcome", "address").items():
-        yield "outcomes", json.dumps(labels), many
-    for provider, (over, _all) in counted.tls.items():
-        yield "tls", json.dumps([provider]), over
-    for service, many in counted.lines.items():
-        yield "lines", json.dumps([service]), many
-    for service, many in counted.unknown.items():
-        yield "unknown", json.dumps([service]), many
+def _totals(text: str) -> Totals:
+    return Totals.from_json(json.loads(text))
+
+
+def _sums(counted: Totals) -> t.Iterator[tuple[str, dict[tuple[str, ...], int]]]:
+    """What counts add to sums: by name, by the values of its labels."""
+    yield "outcomes", counted.by("provider", "reason", "outcome", "address")
+    yield "tls", {(provider,): over for provider, (over, _all) in counted.tls.items()}
+    yield "lines", {(service,): many for service, many in counted.lines.items()}
+    yield "unknown", {(service,): many for service, many in counted.unknown.items()}
 
 
 def without(text: str, address: str) -> str:

@@ -10,8 +10,8 @@ why that is enough). While the store does not answer the batch waits, and so doe
 nothing further is read. Wherever it is cut off, and after every error of its own database, it goes on from what is
 committed.
 
-What a commit costs grows with the messages that are open, so there is a pause behind each of ten times what it took:
-one a second where it is quiet, and no more than a tenth of the time where there is much.
+What a commit costs grows with the messages that are open, so where the log is read to its end there is a pause behind
+each of ten times what it took: a second mostly, ten at most. Where there is more to read there is none.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ BATCH = 8 << 20  # bytes
 AT_ONCE = 500  # events in a transaction: of all hosts one writes at a time
 PATIENCE = (5, 60)  # seconds until a store that did not answer is asked again, at first and at most
 PAUSE = 10  # times what a commit took
-LONGEST_PAUSE = 30.0  # seconds
+LONGEST_PAUSE = 10.0  # seconds
 MOST_TOLD = 20_000  # deferrals that need not be told again
 TIDY = 3600  # seconds
 
@@ -91,6 +91,7 @@ class Batch:
     events: list[Event]
     place: dict[str, t.Any]
     open: bytes
+    full: bool
 
 
 class Follower:
@@ -207,18 +208,19 @@ class Follower:
             return False
         self._moved = False
         self._batch = Batch(sorted(totals.items()), [each for each in found if each.key not in self._told],
-                            self.lines.place(), self._reader.state())
+                            self.lines.place(), self._reader.state(), size >= BATCH)
         return True
 
     def _commit(self) -> float:
         assert self._batch is not None
-        batch, began, now = self._batch, time.monotonic(), int(self.clock())
+        batch, now = self._batch, int(self.clock())
         for start in range(0, len(batch.events), AT_ONCE):
             with self.store.transaction():
                 events.record(self.store, batch.events[start:start + AT_ONCE], self.settings.rules, now)
                 self.steps("recorded")
             self.steps("told")
         self._batch = None  # from here on an error is one of our own database
+        began = time.monotonic()
         number = self.counts.commit(self.committed.number, batch.place, batch.open, batch.totals, now)
         self.steps("committed")
         if number is None:
@@ -234,7 +236,9 @@ class Follower:
         if now >= self._tidy_at:
             self._tidy_at = now + TIDY
             self.counts.tidy(now, self.settings.retention_days)
-        return min(LONGEST_PAUSE, PAUSE * (time.monotonic() - began)) if self.follows else 0
+        if batch.full or not self.follows:
+            return 0
+        return max(LOOK, min(LONGEST_PAUSE, PAUSE * (time.monotonic() - began)))
 
 
 def by_hour(block: bytes) -> t.Iterator[bytes]:
