@@ -27,7 +27,9 @@ def verdict_of(said: list[str], given: str, own: str, message: Message) -> Verdi
     The first is what was said of the recipient; the others, and the subject, count where that says next to nothing.
     """
     best = None
-    stage = next((each for text in said if (each := stage_of(text, command_of(text, own))) is not Stage.UNSAID), None)
+    # A text may be wrapped anywhere, and so within the words that name the command.
+    stage = next((each for text in said if (each := stage_of(" ".join(text.split()), command_of(text, own)))
+                  is not Stage.UNSAID), None)
     if stage is None:
         bare = not given or given.endswith(".0.0")
         stage = Stage.UNKNOWN if bare and reply_without_status(said[0], given) else Stage.UNSAID
