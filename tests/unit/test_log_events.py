@@ -14,6 +14,8 @@ from agent_world import DAY, NOW, TODAY, postgresql_schema
 from followed_log import GREYLISTED, UNKNOWN, Server, came, message, outcome, server, stamped, went
 from mailfleet import events, notices, suppressions
 from mailfleet.event import LOG, UNPROVED
+from mailfleet.maillog.log_event import LogEvent
+from mailfleet.maillog.stream import event_of
 from mailfleet.quarantine import Quarantine
 from mailfleet.rules import Entry
 from mailfleet.spool import Spool
@@ -231,6 +233,14 @@ OURS = ("host mta2.example.com[192.0.2.2] said: 550 5.7.1 <{to}>: Recipient addr
         "not sent, this recipient is on our own suppression list (in reply to RCPT TO command)")
 
 
+def test_a_refusal_by_our_own_list_is_none_whatever_who_reads_makes_of_it(server):
+    said = {"host": "mta1.example.com", "queue_id": "A1", "at": NOW, "outcome": "bounced", "recipient": "u@acme.test",
+            "original": "", "sender": "news@example.com", "provider": "other", "address": "default", "relay": "",
+            "status": "5.1.1", "reason": "user-unknown", "kind": "hard", "scope": "recipient", "rule": "", "delay": 1}
+    assert event_of(LogEvent(**said, text=OURS), server.settings, NOW) is None
+    assert event_of(LogEvent(**said, text=UNKNOWN), server.settings, NOW) is not None
+
+
 def refused(to: str, reply: str) -> bytes:
     return stamped(f"NOQUEUE: reject: RCPT from app[192.0.2.7]: {reply}; from=<news@example.com> to=<{to}> proto=ESMTP "
                    "helo=<app>", tag="postfix/submission/smtpd")
@@ -299,6 +309,9 @@ def test_our_own_log_leaves_room_for_notices(server):
         told = events.record(server.store, [dataclasses.replace(both[0], key=f"n{number}", source="bounce")
                                             for number in range(101)], server.settings.rules, NOW)
     assert (len(told.events), len(told.beyond)) == (100, 1)
+    server.write(message("B0000001", "u@acme.test", "bounced", sender=path))
+    server.run()
+    assert server.suppressed == [("news", "u@acme.test")]
 
 
 def test_a_log_whose_clock_is_ahead_is_not_believed_to_be_later(server):

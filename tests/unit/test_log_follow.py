@@ -234,6 +234,21 @@ def test_a_log_that_was_written_anew_is_read_on_at_its_end(world, down):
     assert world.got == world.log.lines and world.files.lost == 1 and "was changed: it is read on from" in world.told[0]
 
 
+def test_a_log_that_was_written_anew_and_grew_is_read_on_at_its_end(world):
+    """It begins as before, and has more bytes than were read: that is not yet the same file."""
+    world.log.append(5)
+    world.read()
+    world.files.close()
+    lines = world.log.path.read_bytes().splitlines(keepends=True)
+    os.truncate(world.log.path, 0)
+    world.log._file.write(lines[0] + b"another line\n" * 30)
+    world.start()
+    world.read()
+    world.log.append(2)
+    world.read()
+    assert world.got == world.log.lines and world.files.lost == 1 and len(world.told) == 1
+
+
 def test_a_line_without_end_is_cut_and_counted(world, monkeypatch):
     monkeypatch.setattr(follow, "BLOCK", 1000)
     world.log.append()

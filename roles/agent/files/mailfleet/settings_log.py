@@ -28,12 +28,14 @@ class Log:
     empty for none; ``queues`` the configuration folders of the Postfix instances whose queues are counted; ``view``
     what of the inventory the log is read with (the part ``maillog``).
 
-    ``events`` are the outcomes that join the event stream. Each is a row of the shared store, in PostgreSQL of some
-    700 bytes with its indexes, for as many days as ``retention_days`` says, and goes to each webhook; of deferrals
-    there is one for a message and recipient. A fleet that sends a million a day and keeps 90 days so needs 60 GB for
+    ``events`` are the outcomes that join the event stream. Each is a row of the shared store, in PostgreSQL of 450
+    bytes with its indexes, for as many days as ``retention_days`` says, and goes to each webhook; of deferrals there is
+    one for a message and recipient. A fleet that sends a million a day and keeps 90 days so needs 40 GB for
     ``delivered``. Without ``delivered`` a delivery does not let the count of soft failures begin anew, and who fails
-    now and then is suppressed as who always does: then see to ``suppression.soft_failures``, or that applications tell
-    deliveries from elsewhere.
+    now and then is suppressed as who always does.
+
+    Whoever may write to syslog may write what looks like a bounce. Where a server has other users, ``journal`` is the
+    source to have: of it only lines count that Postfix' user or root wrote.
     """
 
     source: str = "file"
