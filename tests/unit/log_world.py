@@ -65,10 +65,11 @@ class LogWorld:
 
     :arg form: ``traditional`` or ``rfc3339``.
     :arg every: seconds between two messages.
+    :arg more: how many recipient domains there are besides PLACES, which get a tenth of the mail.
     """
 
-    def __init__(self, seed: int = 1, form: str = "rfc3339", every: float = 0.05, host: str = "mta1") -> None:
-        self.random, self.form, self.host = random.Random(seed), form, host
+    def __init__(self, seed: int = 1, form: str = "rfc3339", every: float = 0.05, host: str = "mta1", more: int = 0) -> None:
+        self.random, self.form, self.host, self._more = random.Random(seed), form, host, more
         self._now, self._every, self._order, self._ids = float(START), every, 0, 0
         self._heap: list[tuple[float, int, str, str]] = []
         self._deferred: set[str] = set()
@@ -143,9 +144,15 @@ class LogWorld:
         self._write(ends + 0.01, "postfix/qmgr", f"{queue_id}: removed")
         self.says["counts"]["removed"] += 1
 
+    def _place(self) -> tuple[str, str, str, bool]:
+        if self._more and self.random.random() < 0.1:
+            number = self.random.randrange(self._more)
+            return f"d{number}.example", "other", f"mx.d{number}.example", number % 3 > 0
+        return self.random.choice(PLACES)
+
     def _recipient(self, queue_id: str, began: float, number: int) -> float:
         """The way of one recipient; when it ended."""
-        domain, provider, host, tls = self.random.choice(PLACES)
+        domain, provider, host, tls = self._place()
         tag, address = self.random.choice(SERVICES)
         ip = f"203.0.113.{self.random.randrange(1, 250)}"
         process = 20_000 + self.random.randrange(40)
@@ -190,8 +197,8 @@ class LogWorld:
         said = text.format(host=host, ip=ip, to=to, id=f"{self._order:X}si{self._ids}pab.{self._ids % 300}", n=self._ids % 999)
         relay = "none" if text.startswith("connect") else f"{host}[{ip}]:25"
         before = at - began
-        self._write(at, tag, f"{queue_id}: to=<{to}>, relay={relay}, delay={before + 0.5:.2g}, "
-                    f"delays={before:.2g}/0.02/0.31/0.17, dsn={status}, status={outcome} ({said})", process)
+        self._write(at, tag, f"{queue_id}: to=<{to}>, relay={relay}, delay={_delay(before + 0.5)}, "
+                    f"delays={_delay(before)}/0.02/0.31/0.17, dsn={status}, status={outcome} ({said})", process)
         if outcome == "deferred" and queue_id not in self._deferred:
             self._deferred.add(queue_id)
             self.says["deferred"]["messages"] += 1
@@ -200,7 +207,7 @@ class LogWorld:
         """All recipients of a message are deferred until they are given up; when."""
         at = began
         for number in range(many):
-            domain, provider, host, _tls = self.random.choice(PLACES)
+            domain, provider, host, _tls = self._place()
             tag, address = self.random.choice(SERVICES)
             to, ip = f"user{self._ids}.{number}@{domain}", f"203.0.113.{number}"
             for attempt in range(3):
@@ -236,3 +243,8 @@ class LogWorld:
             return
         self._write(at, "postfix/smtpd", said)
         self.count(at, provider, "none", outcome, reason, domain)
+
+
+def _delay(seconds: float) -> str:
+    """As Postfix prints it: two significant digits, whole seconds from a hundred on."""
+    return f"{seconds:.0f}" if seconds >= 100 else f"{seconds:.2g}"

@@ -61,7 +61,7 @@ class LogReader:
             "delivery": self._delivery, "qmgr": self._qmgr, "smtpd": self._smtpd, "cleanup": self._cleanup,
             "opendkim": self._opendkim, "others": self._others})
         self._senders: dict[bytes, bytes] = {}
-        self._stamp, self._at, self._unflushed = b"", -1, 0
+        self._stamp, self._at, self._unflushed, self._space = b"", -1, 0, 15
 
     def feed(self, block: bytes) -> None:
         """Read whole lines, each of them ended by LF."""
@@ -69,15 +69,18 @@ class LogReader:
         if not found[-1]:
             found.pop()
         known = self._sources.known
+        space = self._space
         for line in found:
-            space = line.find(b" ", 15)
-            bracket = line.find(b"[", space)
+            # Most stamps are as long as the one before.
+            bracket = line.find(b"[", 16)
             source = known.get(line[space:bracket])
             if source is None:
-                source = self._sources.of(line, space, bracket)
+                space = line.find(b" ", 15)
+                source = known.get(line[space:bracket]) or self._sources.of(line, space, bracket)
             source.lines += 1
             if source.handle is not None:
                 source.handle(line, space, bracket, source)
+        self._space = space
         self._unflushed += len(found)
         if self._unflushed > _FLUSH:
             self._unflushed = 0
@@ -136,8 +139,8 @@ class LogReader:
     def _delivery(self, line: bytes, space: int, bracket: int, source: Source) -> None:
         """A line of what delivers: smtp, lmtp, local, virtual, pipe, error, retry, discard, relay."""
         end = line.find(b"]: ", bracket) + 3
-        colon = line.find(b": ", end)
-        match = lines.DELIVERY.match(line, colon + 2)
+        colon = line.find(b": to=", end, end + 60)
+        match = lines.DELIVERY.match(line, colon + 2) if colon > 0 else None
         fields = match.groups() if match else self._rarer(line, space, bracket, source, end, colon)
         if fields is None:
             return
@@ -151,8 +154,8 @@ class LogReader:
         # What follows is most of what a log tells.
         at = recipient.rfind(b"@")
         domain = recipient[at + 1 :] if at >= 0 else b""
-        row = source.sent.get(relay)
-        if row.__class__ is not Row:
+        row = source.sent.get(relay) or source.sent.get((relay, domain))
+        if row is None:
             row = self._row_of(source, relay, domain)
             if row is None:
                 self.counting.totals.counts["handed_over"] += 1
@@ -160,18 +163,11 @@ class LogReader:
         counting = self.counting
         if counting.wanted is not None and not counting.wanted.takes(self._at, row.key[0], domain):
             return
-        if not row.many:
+        if not row.domains:
             counting.touched.append(row)
-        row.many += 1
-        row.domains[domain] += 1
-        before, queue, connect, send, whole = row.stages
-        whole[delay] += 1
-        each = stages.split(b"/")
-        if len(each) == 4:
-            before[each[0]] += 1
-            queue[each[1]] += 1
-            connect[each[2]] += 1
-            send[each[3]] += 1
+        row.domains.append(domain)
+        row.stages.append(stages)
+        row.whole.append(delay)
         over = source.tls.get(line[bracket + 1 : end - 3])
         if over == relay:
             row.over_tls += 1
@@ -194,7 +190,7 @@ class LogReader:
             self.counting.totals.counts["tls_lines"] += 1
         elif line.startswith((b"SSL_connect error", b"Cannot start TLS"), end):
             source.tls[line[bracket + 1 : end - 3]] = b""
-        elif fields := lines.delivery(line, colon + 2):
+        elif colon > 0 and (fields := lines.delivery(line, colon + 2)):
             return fields
         else:
             self._others(line, space, bracket, source)
@@ -210,10 +206,9 @@ class LogReader:
         provider = by_host if by_host != OTHER else self._why.provider(host, domain)
         address = LOCAL if local else self._address(source)
         row = self.counting.row((provider, address, DELIVERED, "", Kind.DELIVERED.value, ""))
-        if by_host != OTHER:
-            if len(source.sent) >= _MOST_RELAYS:
-                source.sent.clear()
-            source.sent[relay] = row
+        if len(source.sent) >= _MOST_RELAYS:
+            source.sent.clear()
+        source.sent[relay if by_host != OTHER else (relay, domain)] = row
         return row
 
     @staticmethod
@@ -339,12 +334,13 @@ class LogReader:
             self._tell(outcome, row, key, recipient, (status, text, b"", b"", b"0"), verdict.rule, sender)
 
     def _opendkim(self, line: bytes, _space: int, bracket: int, source: Source) -> None:
+        counts = self.counting.totals.counts
+        if line.find(b": DKIM-Signature field added", bracket, bracket + 60) > 0:
+            counts["signed"] += 1
+            return
         end = line.find(b"]: ", bracket) + 3
         colon = line.find(b": ", end)
-        counts = self.counting.totals.counts
-        if line.startswith(b"DKIM-Signature field added", colon + 2):
-            counts["signed"] += 1
-        elif any(fault in line for fault in kinds.OPENDKIM_FAULTS):
+        if any(fault in line for fault in kinds.OPENDKIM_FAULTS):
             counts["signing_errors"] += 1
         elif not (line.startswith(kinds.OPENDKIM_ALWAYS, end) or line.startswith(kinds.OPENDKIM, colon + 2)):
             source.unknown += 1
