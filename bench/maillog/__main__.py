@@ -146,7 +146,8 @@ def main() -> None:
                 wrong = mistakes(json.loads(found.out), world)
                 print(f"  totals: {'exact' if not wrong else 'WRONG in ' + ', '.join(wrong)}")
                 if processes == 1:
-                    kept = [lines / found.cpu >= RATE, found.memory <= MEBIBYTES, not rival or lines / found.cpu >= RATIO * rival]
+                    speed = lines / found.cpu
+                    kept = [speed >= RATE, found.memory <= MEBIBYTES, not rival or speed >= RATIO * rival]
                     print(f"  promised: {RATE:,} a CPU-second, {MEBIBYTES} MiB, {RATIO} times pflogsumm: "
                           f"{'kept' if all(kept) else 'NOT KEPT'}", flush=True)
             print("  memory along the way", flush=True)

@@ -223,28 +223,29 @@ class LogReader:
 
     def _failed(self, source: Source, queue_id: bytes, fields: t.Sequence[bytes | None]) -> None:
         """A recipient that was not delivered to."""
-        recipient, original, relay, delay, _stages, dsn, status, text, rest = (each or b"" for each in fields)
+        recipient, original, relay, delay, _stages, dsn, status, text, rest = fields
         outcome = _OUTCOMES.get(status)
         if outcome is None:
             source.unknown += status not in _PROBES
             return
-        text = text or rest
-        verdict, host, gist = self._why.verdict(text, dsn)
+        text = text or rest or b""
+        meaning, host = self._why.meaning(text, dsn)
         if relay != b"none" and not source.local:
             host = relay.partition(b"[")[0].decode("utf-8", "replace")
         domain = domain_of(recipient)
         provider = LOCAL if source.local else self._why.provider(host, domain)
-        if verdict.reason == _SUPPRESSED:
+        if meaning.reason == _SUPPRESSED:
             outcome = SUPPRESSED
-        row = (provider, self._address(source), outcome, verdict.reason, verdict.kind.value, verdict.scope.value)
-        if not self.counting.count(row, self._at, domain, text, gist):
+        row = (provider, self._address(source), outcome, meaning.reason, meaning.kind, meaning.scope)
+        if not self.counting.count(row, self._at, domain, text, meaning.gist):
             return
-        self.heard(row, domain, verdict.rule, self._at, text)
+        self.heard(row, domain, meaning.rule, self._at, text)
         key = source.prefix + queue_id
         last: tuple[t.Any, ...] = (row,)
         if self._with_events:
-            last = (row, *(each.decode("latin-1") for each in (dsn, text[:2000], relay, original, delay)), verdict.rule)
-            self._tell(outcome, row, key, recipient, (dsn, text, relay, original, delay), verdict.rule)
+            said = dsn, text[:2000], relay, original or b"", delay
+            last = (row, *(each.decode("latin-1") for each in said), meaning.rule)
+            self._tell(outcome, row, key, recipient, said, meaning.rule)
         if outcome == DEFERRED:
             arrived = self._at - int(_seconds(delay))
             if self.waiting.put(key, arrived, provider, recipient, last):
@@ -325,13 +326,13 @@ class LogReader:
             source.unknown += 1
             return
         status, text, sender, recipient = found
-        verdict, _host, gist = self._why.verdict(text, status)
-        outcome = SUPPRESSED if verdict.reason == _SUPPRESSED else REJECTED
+        meaning, _host = self._why.meaning(text, status)
+        outcome = SUPPRESSED if meaning.reason == _SUPPRESSED else REJECTED
         domain = domain_of(recipient)
-        row = (self._why.provider("", domain), NONE, outcome, verdict.reason, verdict.kind.value, verdict.scope.value)
-        if self.counting.count(row, self._at, domain, text, gist) and self._with_events:
+        row = (self._why.provider("", domain), NONE, outcome, meaning.reason, meaning.kind, meaning.scope)
+        if self.counting.count(row, self._at, domain, text, meaning.gist) and self._with_events:
             key = source.prefix + (b"" if queue_id == b"NOQUEUE" else queue_id)
-            self._tell(outcome, row, key, recipient, (status, text, b"", b"", b"0"), verdict.rule, sender)
+            self._tell(outcome, row, key, recipient, (status, text, b"", b"", b"0"), meaning.rule, sender)
 
     def _opendkim(self, line: bytes, _space: int, bracket: int, source: Source) -> None:
         counts = self.counting.totals.counts

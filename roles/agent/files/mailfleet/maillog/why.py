@@ -7,9 +7,10 @@
 from __future__ import annotations
 
 import re
+import typing as t
 
 from ..event import clean
-from ..reasons import Verdict, classify
+from ..reasons import classify
 from .view import View
 
 SHOWN = 500  # characters of a text that is kept
@@ -30,18 +31,28 @@ _FRONT = re.compile(
     rb"(?:delivery temporarily suspended: )?(?:host ([^\s\[]{1,255})\[[^\]]{0,50}\](?::\d{1,5})? said: )?")
 
 
+class Meaning(t.NamedTuple):
+    """What a reply means, as a Verdict has it, and its gist (see ``gist``)."""
+
+    reason: str
+    kind: str
+    scope: str
+    rule: str
+    gist: bytes
+
+
 class Why:
     """What replies and relays mean, by a view of the inventory."""
 
     def __init__(self, view: View) -> None:
         self.view = view
-        self._exact: dict[tuple[bytes, bytes], tuple[Verdict, str, bytes]] = {}
-        self._masked: dict[tuple[bytes, bytes], tuple[Verdict, bytes]] = {}
+        self._exact: dict[tuple[bytes, bytes], tuple[Meaning, str]] = {}
+        self._masked: dict[tuple[bytes, bytes], Meaning] = {}
         self._words: dict[bytes, bytes] = {}
         self._providers: dict[tuple[str, bytes], str] = {}
 
-    def verdict(self, text: bytes, status: bytes) -> tuple[Verdict, str, bytes]:
-        """What a reply means, the name of the host that it is of, empty where none is named, and its gist.
+    def meaning(self, text: bytes, status: bytes) -> tuple[Meaning, str]:
+        """What a reply means, and the name of the host that it is of, empty where none is named.
 
         :arg text: as it stands in the log's brackets.
         :arg status: the enhanced status code beside it.
@@ -55,7 +66,7 @@ class Why:
                 self._exact[text, status] = found
         return found
 
-    def _judge(self, text: bytes, status: bytes) -> tuple[Verdict, str, bytes]:
+    def _judge(self, text: bytes, status: bytes) -> tuple[Meaning, str]:
         front = _FRONT.match(text)
         host = front[1] if front else None
         said = text[front.end():] if front else text
@@ -67,8 +78,9 @@ class Why:
             if len(self._masked) >= _MOST:
                 self._masked.clear()
             verdict = classify(said.decode("utf-8", "replace"), status.decode("ascii", "replace"))
-            known = self._masked[key] = verdict, gist(shown(text))
-        return known[0], (host or b"").decode("ascii", "replace").lower(), known[1]
+            known = self._masked[key] = Meaning(
+                verdict.reason, verdict.kind.value, verdict.scope.value, verdict.rule, gist(shown(text)))
+        return known, (host or b"").decode("ascii", "replace").lower()
 
     def _masked_words(self, said: bytes) -> bytes:
         """The same as ``masked``; most words have nothing to hide, and are known."""
