@@ -53,7 +53,8 @@ BOUNCES = (
     ("5.7.1", "host {host}[{ip}] said: 554 5.7.1 Service unavailable; Client host [192.0.2.10] blocked using "
      "zen.spamhaus.org (in reply to RCPT TO command)", "blocked"),
     # A reply that quotes what the log itself looks like.
-    ("5.2.2", "host {host}[{ip}] said: 552 5.2.2 mailbox full {id}: to=<a@b.example>, relay=mx.b.example[192.0.2.99]:25, "
+    ("5.2.2", "host {host}[{ip}] said: 552 5.2.2 mailbox full {id}: to=<a@b.example>, "
+              "relay=mx.b.example[192.0.2.99]:25, "
      "delay=1, delays=0/0/0/1, dsn=2.0.0, status=sent (250 ok) (in reply to RCPT TO command)", "mailbox-full"),
 )
 OURS = "550 5.7.1 <{to}>: Recipient address rejected: mailfleet-suppressed: not sent, this recipient is on our own " \
@@ -167,12 +168,14 @@ class LogWorld:
         at, choice = began + 0.1 + self.random.random(), self.random.random()
         attempts = 0 if choice < 0.95 else self.random.randint(1, 4)
         if choice < 0.02:
-            self._write(at, "postfix/lane/smtp", f"{queue_id}: to=<{to}>, relay=127.64.3.9[127.64.3.9]:10025, delay=0.2, "
+            self._write(at, "postfix/lane/smtp", f"{queue_id}: to=<{to}>, relay=127.64.3.9[127.64.3.9]:10025, "
+                                                 f"delay=0.2, "
                         f"delays=0.1/0/0.05/0.05, dsn=2.0.0, status=sent (250 2.0.0 Ok: queued as 4cS{self._ids:09X})")
             self.says["counts"]["handed_over"] += 1
             return at
         if choice < 0.03:
-            self._write(at, "postfix/virtual", f"{queue_id}: to=<{to}>, orig_to=<x@example.com>, relay=virtual, delay=0.1, "
+            self._write(at, "postfix/virtual", f"{queue_id}: to=<{to}>, orig_to=<x@example.com>, relay=virtual, "
+                                               f"delay=0.1, "
                         "delays=0.1/0/0/0, dsn=2.0.0, status=sent (delivered to maildir)")
             self.count(at, "local", "local", "delivered", "", domain)
             return at
@@ -242,7 +245,8 @@ class LogWorld:
             outcome, reason = "rejected", "user-unknown"
         elif choice < 0.8:
             queue_id = self._queue_id()
-            self._write(at, "postfix/cleanup", f"{queue_id}: milter-reject: END-OF-MESSAGE from {client}: 5.7.1 Blocked "
+            self._write(at, "postfix/cleanup", f"{queue_id}: milter-reject: END-OF-MESSAGE from {client}: 5.7.1 "
+                                               f"Blocked "
                         f"by SpamAssassin{end}")
             self.count(at, provider, "none", "rejected", "spam", domain)
             return

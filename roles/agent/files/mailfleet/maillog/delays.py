@@ -25,7 +25,7 @@ def bucket(seconds: float) -> int:
     """The bucket of a delay."""
     if not seconds > 0:
         return NONE
-    return min(_MOST, max(0, round(math.log2(max(seconds, _LEAST) / _LEAST) * _OCTAVE)))
+    return min(_MOST, round(math.log2(min(max(seconds, _LEAST), 1e9) / _LEAST) * _OCTAVE))
 
 
 def seconds(number: int) -> float:
