@@ -189,7 +189,8 @@ def test_totals_are_plain_data_and_come_back():
 
 @pytest.mark.parametrize("damage", [
     {"version": 2}, {"rows": [["a", "b", "c", "d", "e", "f", -1]]}, {"rows": [["a", 1]]}, {"rows": None},
-    {"hours": [[0.5, "a"]]}, {"domains": {"a": {"delivered": "1"}}}, {"tls": {"a": [1]}}, {"deferred": [1]}, {"samples": [["a"]]},
+    {"hours": [[0.5, "a"]]}, {"domains": {"a": {"delivered": "1"}}}, {"tls": {"a": [1]}}, {"deferred": [1]},
+    {"samples": [["a"]]},
     {"counts": {}}, {"first": True}, {"lines": {"x": 1e9}}])
 def test_what_is_no_totals_is_refused(damage):
     with pytest.raises(ValueError):
@@ -230,8 +231,8 @@ def test_memory_of_what_waits_is_bounded_and_told(monkeypatch):
     reader = HOW.reader()
     for number in range(9):
         reader.feed(f"2026-01-01T00:00:00Z mta1 postfix/smtp[1]: A{number}: to=<a@x.example>, relay=none, delay=1, "
-                    f"delays=0/0/0/1, "
-                    "dsn=4.4.1, status=deferred (timed out)\n".encode())
+                    f""
+                    "delays=0/0/0/1, dsn=4.4.1, status=deferred (timed out)\n".encode())
     assert len(reader.waiting.messages) == 5 and list(reader.waiting.messages)[0] == b"mta1 postfix A4"
     found, _events = reader.take()
     assert (found.counts["forgotten"], found.deferred) == (4, {"other": 9})

@@ -61,6 +61,7 @@ class LogReader:
             "delivery": self._delivery, "qmgr": self._qmgr, "smtpd": self._smtpd, "cleanup": self._cleanup,
             "opendkim": self._opendkim, "others": self._others})
         self._senders: dict[bytes, bytes] = {}
+        self._removed = self._signed = 0
         self._stamp, self._at, self._unflushed, self._space = b"", -1, 0, 15
 
     def feed(self, block: bytes) -> None:
@@ -78,8 +79,8 @@ class LogReader:
                 space = line.find(b" ", 15)
                 source = known.get(line[space:bracket]) or self._sources.of(line, space, bracket)
             source.lines += 1
-            if source.handle is not None:
-                source.handle(line, space, bracket, source)
+            if handle := source.handle:
+                handle(line, space, bracket, source)
         self._space = space
         self._unflushed += len(found)
         if self._unflushed > _FLUSH:
@@ -90,6 +91,9 @@ class LogReader:
         """What was counted since it was taken last, and the events of it where they were asked for."""
         totals = self.counting.totals
         self._sources.flush(totals)
+        totals.counts["removed"] += self._removed
+        totals.counts["signed"] += self._signed
+        self._removed = self._signed = 0
         totals.counts["forgotten"] += self.waiting.forgotten
         self.waiting.forgotten = 0
         self._stamp = b""
@@ -259,16 +263,19 @@ class LogReader:
 
     def _qmgr(self, line: bytes, space: int, bracket: int, source: Source) -> None:
         """qmgr and postsuper: a message comes, goes, or is given up."""
+        if not self._with_events and line.endswith(b" (queue active)"):
+            return
         end = line.find(b"]: ", bracket) + 3
-        colon = line.find(b": ", end)
-        if line.startswith(b"removed", colon + 2):
-            key = source.prefix + line[end:colon]
-            self.counting.totals.counts["removed"] += 1
+        if line.endswith(b": removed"):
+            key = source.prefix + line[end:-9]
+            self._removed += 1
             if self.unsure is not None or key in self.waiting.messages:
                 self.waiting.removed(key)
             if self._with_events:
                 self._senders.pop(key, None)
-        elif line.startswith(b"from=<", colon + 2):
+            return
+        colon = line.find(b": ", end)
+        if line.startswith(b"from=<", colon + 2):
             if line.endswith((b"status=expired, returned to sender", b"status=force-expired, returned to sender")):
                 self._expired(line, space, source, source.prefix + line[end:colon])
             elif self._with_events and (size := line.find(b">, size=", colon)) > 0:
@@ -296,12 +303,12 @@ class LogReader:
             self._tell(EXPIRED, row, key, recipient, tuple(each.encode("latin-1") for each in last[1:6]), last[6])
 
     def _smtpd(self, line: bytes, space: int, bracket: int, source: Source) -> None:
+        if line.find(b": client=", bracket, bracket + 60) > 0:
+            return
         end = line.find(b"]: ", bracket) + 3
         if line.startswith((b"connect from ", b"disconnect from "), end):
             return
         colon = line.find(b": ", end)
-        if line.startswith(b"client=", colon + 2):
-            return
         if source.service == b"smtpd" and line.startswith((b"reject: ", b"milter-reject: "), colon + 2):
             self._refused(line, space, source, line[end:colon], colon + 2)
         elif line.startswith(b"proxy-reject: ", end):
@@ -310,10 +317,10 @@ class LogReader:
             self._others(line, space, bracket, source)
 
     def _cleanup(self, line: bytes, space: int, bracket: int, source: Source) -> None:
+        if line.find(b": message-id=", bracket, bracket + 60) > 0:
+            return
         end = line.find(b"]: ", bracket) + 3
         colon = line.find(b": ", end)
-        if line.startswith(b"message-id=", colon + 2):
-            return
         if line.startswith((b"milter-reject: ", b"reject: "), colon + 2):
             self._refused(line, space, source, line[end:colon], colon + 2)
         else:
@@ -335,14 +342,13 @@ class LogReader:
             self._tell(outcome, row, key, recipient, (status, text, b"", b"", b"0"), meaning.rule, sender)
 
     def _opendkim(self, line: bytes, _space: int, bracket: int, source: Source) -> None:
-        counts = self.counting.totals.counts
-        if line.find(b": DKIM-Signature field added", bracket, bracket + 60) > 0:
-            counts["signed"] += 1
+        if line.find(b": DKIM-Signature field added", bracket, bracket + 90) > 0:
+            self._signed += 1
             return
         end = line.find(b"]: ", bracket) + 3
         colon = line.find(b": ", end)
         if any(fault in line for fault in kinds.OPENDKIM_FAULTS):
-            counts["signing_errors"] += 1
+            self.counting.totals.counts["signing_errors"] += 1
         elif not (line.startswith(kinds.OPENDKIM_ALWAYS, end) or line.startswith(kinds.OPENDKIM, colon + 2)):
             source.unknown += 1
 
