@@ -5,7 +5,7 @@ TARGETS := test test-long lint unit ansible integration sanity newest molecule b
 
 PYTHON := .venv/bin/python
 PARTS := $(PYTHON) tools/run_parts.py
-BENCH := dns bounces
+BENCH := dns bounces maillog
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 13
@@ -47,7 +47,7 @@ newest: prepare-lab ## unit tests and sanity with the newest ansible-core, in a 
 molecule: prepare-lab ## the lab as a test: check, converge, idempotence, verify
 	@$(PARTS) molecule
 
-bench: prepare ## verification of DNS and reading of bounces beside others: speed as ratios; not a test
+bench: prepare ## verification of DNS, reading of bounces and of the mail log beside others: speed as ratios; not a test
 	@set -e; for name in $(BENCH); do $(PYTHON) bench/$$name; done
 
 # What Ansible keeps goes with `make clean`; sockets need a short path, whatever that of the clone is.

@@ -41,19 +41,20 @@ DEFERRALS = (
     ("4.7.28", "host {host}[{ip}] said: 421-4.7.28 [192.0.2.10      15] Our system has detected an unusual rate of "
      "421-4.7.28 unsolicited mail originating from your IP address. 421 4.7.28 {id} - gsmtp (in reply to end of DATA "
      "command)", "rate"),
-    ("4.7.1", "host {host}[{ip}] said: 450 4.7.1 <{to}>: Recipient address rejected: Greylisted for {n} seconds (in reply "
-     "to RCPT TO command)", "rate"),
-    ("4.2.2", "host {host}[{ip}] said: 452 4.2.2 <{to}>: mailbox is full, {n} bytes over quota (in reply to RCPT TO command)",
-     "mailbox-full"),
+    ("4.7.1", "host {host}[{ip}] said: 450 4.7.1 <{to}>: Recipient address rejected: Greylisted for {n} seconds "
+     "(in reply to RCPT TO command)", "rate"),
+    ("4.2.2", "host {host}[{ip}] said: 452 4.2.2 <{to}>: mailbox is full, {n} bytes over quota "
+     "(in reply to RCPT TO command)", "mailbox-full"),
     ("4.4.1", "connect to {host}[{ip}]:25: Connection timed out", "unreachable"),
 )
 BOUNCES = (
-    ("5.1.1", "host {host}[{ip}] said: 550 5.1.1 <{to}>: Recipient address rejected: User unknown in virtual mailbox table "
-     "(in reply to RCPT TO command)", "user-unknown"),
+    ("5.1.1", "host {host}[{ip}] said: 550 5.1.1 <{to}>: Recipient address rejected: User unknown in virtual mailbox "
+     "table (in reply to RCPT TO command)", "user-unknown"),
     ("5.7.1", "host {host}[{ip}] said: 554 5.7.1 Service unavailable; Client host [192.0.2.10] blocked using "
      "zen.spamhaus.org (in reply to RCPT TO command)", "blocked"),
     # A reply that quotes what the log itself looks like.
-    ("5.2.2", "host {host}[{ip}] said: 552 5.2.2 mailbox full {id}: to=<a@b.example>, relay=mx.b.example[192.0.2.99]:25, "
+    ("5.2.2", "host {host}[{ip}] said: 552 5.2.2 mailbox full {id}: to=<a@b.example>, "
+              "relay=mx.b.example[192.0.2.99]:25, "
      "delay=1, delays=0/0/0/1, dsn=2.0.0, status=sent (250 ok) (in reply to RCPT TO command)", "mailbox-full"),
 )
 OURS = "550 5.7.1 <{to}>: Recipient address rejected: mailfleet-suppressed: not sent, this recipient is on our own " \
@@ -65,10 +66,12 @@ class LogWorld:
 
     :arg form: ``traditional`` or ``rfc3339``.
     :arg every: seconds between two messages.
+    :arg more: how many recipient domains there are besides PLACES, which get a tenth of the mail.
     """
 
-    def __init__(self, seed: int = 1, form: str = "rfc3339", every: float = 0.05, host: str = "mta1") -> None:
-        self.random, self.form, self.host = random.Random(seed), form, host
+    def __init__(self, seed: int = 1, form: str = "rfc3339", every: float = 0.05, host: str = "mta1",
+                 more: int = 0) -> None:
+        self.random, self.form, self.host, self._more = random.Random(seed), form, host, more
         self._now, self._every, self._order, self._ids = float(START), every, 0, 0
         self._heap: list[tuple[float, int, str, str]] = []
         self._deferred: set[str] = set()
@@ -106,7 +109,8 @@ class LogWorld:
 
     def _queue_id(self) -> str:
         self._ids += 1
-        return f"4cR{self._ids * 7919 % 2**32:08X}z{self._ids % 97:02d}" if self.random.random() < 0.5 else f"{self._ids:010X}"
+        short = self.random.random() < 0.5
+        return f"{self._ids:010X}" if short else f"4cR{self._ids * 7919 % 2**32:08X}z{self._ids % 97:02d}"
 
     def count(self, at: float, provider: str, address: str, outcome: str, reason: str, domain: str) -> None:
         """Count an outcome in all dimensions."""
@@ -120,20 +124,25 @@ class LogWorld:
             self._refused(at)
             return
         if choice < 0.04:
-            self._write(at, "postfix/anvil", "statistics: max connection count 1 for (smtp:198.51.100.7) at Dec 31 20:00:00")
+            said = "statistics: max connection count 1 for (smtp:198.51.100.7) at Dec 31 20:00:00"
+            self._write(at, "postfix/anvil", said)
             return
         queue_id, sender = self._queue_id(), f"b+{self._ids:026d}@e.example.com"
         client = f"app{self._ids % 9}.example.com[198.51.100.{self._ids % 250}]"
-        self._write(at, "postfix/submission/smtpd", f"connect from {client}")
-        self._write(at, "postfix/submission/smtpd", f"{queue_id}: client={client}, sasl_method=PLAIN, sasl_username=app")
+        # Applications hand over some messages on a connection.
+        if self._ids % 4 == 0:
+            self._write(at, "postfix/submission/smtpd", f"connect from {client}")
+        said = f"{queue_id}: client={client}, sasl_method=PLAIN, sasl_username=app"
+        self._write(at, "postfix/submission/smtpd", said)
         self._write(at + 0.01, "postfix/cleanup", f"{queue_id}: message-id=<{self._ids}.{int(at)}@app.example.com>")
         self._write(at + 0.02, "opendkim", f"{queue_id}: DKIM-Signature field added (s=mf2026a, d=example.com)")
-        self._write(at + 0.02, "postfix/submission/smtpd",
-                    f"disconnect from {client} ehlo=2 starttls=1 auth=1 mail=1 rcpt=1 data=1 quit=1 commands=8")
+        if self._ids % 4 == 3:
+            self._write(at + 0.02, "postfix/submission/smtpd",
+                        f"disconnect from {client} ehlo=2 starttls=1 auth=1 mail=4 rcpt=4 data=4 quit=1 commands=17")
         self.says["counts"]["signed"] += 1
         many = 1 if self.random.random() < 0.9 else self.random.randint(2, 5)
-        self._write(at + 0.03, "postfix/qmgr", f"{queue_id}: from=<{sender}>, size={5000 + self._ids % 977}, nrcpt={many} "
-                                               "(queue active)")
+        size = 5000 + self._ids % 977
+        self._write(at + 0.03, "postfix/qmgr", f"{queue_id}: from=<{sender}>, size={size}, nrcpt={many} (queue active)")
         if self.random.random() < 0.004:
             ends = self._expire(queue_id, at, many)
             self._write(ends, "postfix/qmgr", f"{queue_id}: from=<{sender}>, status=expired, returned to sender")
@@ -143,22 +152,30 @@ class LogWorld:
         self._write(ends + 0.01, "postfix/qmgr", f"{queue_id}: removed")
         self.says["counts"]["removed"] += 1
 
+    def _place(self) -> tuple[str, str, str, bool]:
+        if self._more and self.random.random() < 0.1:
+            number = self.random.randrange(self._more)
+            return f"d{number}.example", "other", f"mx.d{number}.example", number % 3 > 0
+        return self.random.choice(PLACES)
+
     def _recipient(self, queue_id: str, began: float, number: int) -> float:
         """The way of one recipient; when it ended."""
-        domain, provider, host, tls = self.random.choice(PLACES)
+        domain, provider, host, tls = self._place()
         tag, address = self.random.choice(SERVICES)
         ip = f"203.0.113.{self.random.randrange(1, 250)}"
         process = 20_000 + self.random.randrange(40)
         to = f"user{self._ids}.{number}@{domain}"
         at, choice = began + 0.1 + self.random.random(), self.random.random()
-        attempts = 0 if choice < 0.92 else self.random.randint(1, 4)
+        attempts = 0 if choice < 0.95 else self.random.randint(1, 4)
         if choice < 0.02:
-            self._write(at, "postfix/lane/smtp", f"{queue_id}: to=<{to}>, relay=127.64.3.9[127.64.3.9]:10025, delay=0.2, "
+            self._write(at, "postfix/lane/smtp", f"{queue_id}: to=<{to}>, relay=127.64.3.9[127.64.3.9]:10025, "
+                                                 f"delay=0.2, "
                         f"delays=0.1/0/0.05/0.05, dsn=2.0.0, status=sent (250 2.0.0 Ok: queued as 4cS{self._ids:09X})")
             self.says["counts"]["handed_over"] += 1
             return at
         if choice < 0.03:
-            self._write(at, "postfix/virtual", f"{queue_id}: to=<{to}>, orig_to=<x@example.com>, relay=virtual, delay=0.1, "
+            self._write(at, "postfix/virtual", f"{queue_id}: to=<{to}>, orig_to=<x@example.com>, relay=virtual, "
+                                               f"delay=0.1, "
                         "delays=0.1/0/0/0, dsn=2.0.0, status=sent (delivered to maildir)")
             self.count(at, "local", "local", "delivered", "", domain)
             return at
@@ -167,7 +184,7 @@ class LogWorld:
             self._attempt(at, began, tag, process, queue_id, to, host, ip, status, "deferred", text)
             self.count(at, provider, address, "deferred", reason, domain)
             at += 300 * 2 ** attempt + self.random.random()
-        if choice > 0.985 or 0.90 < choice < 0.92:
+        if choice > 0.99 or 0.93 < choice < 0.945:
             status, text, reason = self.random.choice(BOUNCES)
             self._attempt(at, began, tag, process, queue_id, to, host, ip, status, "bounced", text)
             self.count(at, provider, address, "bounced", reason, domain)
@@ -187,11 +204,12 @@ class LogWorld:
 
     def _attempt(self, at: float, began: float, tag: str, process: int, queue_id: str, to: str, host: str, ip: str,
                  status: str, outcome: str, text: str) -> None:
-        said = text.format(host=host, ip=ip, to=to, id=f"{self._order:X}si{self._ids}pab.{self._ids % 300}", n=self._ids % 999)
+        number = f"{self._order:X}si{self._ids}pab.{self._ids % 300}"
+        said = text.format(host=host, ip=ip, to=to, id=number, n=self._ids % 999)
         relay = "none" if text.startswith("connect") else f"{host}[{ip}]:25"
         before = at - began
-        self._write(at, tag, f"{queue_id}: to=<{to}>, relay={relay}, delay={before + 0.5:.2g}, "
-                    f"delays={before:.2g}/0.02/0.31/0.17, dsn={status}, status={outcome} ({said})", process)
+        self._write(at, tag, f"{queue_id}: to=<{to}>, relay={relay}, delay={_delay(before + 0.5)}, "
+                    f"delays={_delay(before)}/0.02/0.31/0.17, dsn={status}, status={outcome} ({said})", process)
         if outcome == "deferred" and queue_id not in self._deferred:
             self._deferred.add(queue_id)
             self.says["deferred"]["messages"] += 1
@@ -200,7 +218,7 @@ class LogWorld:
         """All recipients of a message are deferred until they are given up; when."""
         at = began
         for number in range(many):
-            domain, provider, host, _tls = self.random.choice(PLACES)
+            domain, provider, host, _tls = self._place()
             tag, address = self.random.choice(SERVICES)
             to, ip = f"user{self._ids}.{number}@{domain}", f"203.0.113.{number}"
             for attempt in range(3):
@@ -219,20 +237,27 @@ class LogWorld:
         client = f"app.example.com[198.51.100.{self._order % 250}]"
         end = f"; from=<news@example.com> to=<{to}> proto=ESMTP helo=<app.example.com>"
         if choice < 0.3:
-            said, outcome, reason = f"NOQUEUE: reject: RCPT from {client}: {OURS.format(to=to)}{end}", "suppressed", "suppressed"
+            said = f"NOQUEUE: reject: RCPT from {client}: {OURS.format(to=to)}{end}"
+            outcome = reason = "suppressed"
         elif choice < 0.6:
-            said = (f"NOQUEUE: reject: RCPT from {client}: 550 5.1.1 <{to}>: Recipient address rejected: User unknown in "
-                    f"virtual mailbox table{end}")
+            said = (f"NOQUEUE: reject: RCPT from {client}: 550 5.1.1 <{to}>: Recipient address rejected: User unknown "
+                    f"in virtual mailbox table{end}")
             outcome, reason = "rejected", "user-unknown"
         elif choice < 0.8:
             queue_id = self._queue_id()
-            self._write(at, "postfix/cleanup", f"{queue_id}: milter-reject: END-OF-MESSAGE from {client}: 5.7.1 Blocked by "
-                        f"SpamAssassin{end}")
+            self._write(at, "postfix/cleanup", f"{queue_id}: milter-reject: END-OF-MESSAGE from {client}: 5.7.1 "
+                                               f"Blocked "
+                        f"by SpamAssassin{end}")
             self.count(at, provider, "none", "rejected", "spam", domain)
             return
         else:
-            self._write(at, "postfix/smtpd", f"NOQUEUE: reject_warning: RCPT from {client}: 553 5.7.1 <a@b.example>: Sender "
-                        f"address rejected: not owned by user x{end}")
+            self._write(at, "postfix/smtpd", f"NOQUEUE: reject_warning: RCPT from {client}: 553 5.7.1 <a@b.example>: "
+                        f"Sender address rejected: not owned by user x{end}")
             return
         self._write(at, "postfix/smtpd", said)
         self.count(at, provider, "none", outcome, reason, domain)
+
+
+def _delay(seconds: float) -> str:
+    """As Postfix prints it: two significant digits, whole seconds from a hundred on."""
+    return f"{seconds:.0f}" if seconds >= 100 else f"{seconds:.2g}"

@@ -42,8 +42,8 @@ def add(_commands: t.Any, groups: t.Mapping[str, t.Any]) -> None:
     for name, run in (("report", _report), ("trace", _trace), ("advise", _advise)):
         if name != "advise":
             made[name].add_argument("--json", action="store_true", help="as JSON")
-        made[name].add_argument("files", metavar="FILE", nargs="*", help="files of the log, the oldest first, plain, .gz, "
-                                ".xz or .bz2, or - (/var/log/mail.log and what it was rotated to)")
+        made[name].add_argument("files", metavar="FILE", nargs="*", help="files of the log, the oldest first, plain, "
+                                ".gz, .xz or .bz2, or - (/var/log/mail.log and what it was rotated to)")
         made[name].set_defaults(run=run)
 
 

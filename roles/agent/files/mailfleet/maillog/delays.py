@@ -10,6 +10,7 @@ Postfix prints two significant digits. Eight buckets an octave are 9 % wide; wha
 
 from __future__ import annotations
 
+import functools
 import math
 import typing as t
 
@@ -24,7 +25,7 @@ def bucket(seconds: float) -> int:
     """The bucket of a delay."""
     if not seconds > 0:
         return NONE
-    return min(_MOST, max(0, round(math.log2(max(seconds, _LEAST) / _LEAST) * _OCTAVE)))
+    return min(_MOST, round(math.log2(min(max(seconds, _LEAST), 1e9) / _LEAST) * _OCTAVE))
 
 
 def seconds(number: int) -> float:
@@ -32,6 +33,7 @@ def seconds(number: int) -> float:
     return 0.0 if number == NONE else float(f"{_LEAST * 2 ** (number / _OCTAVE):.3g}")
 
 
+@functools.lru_cache(maxsize=8192)
 def of_text(text: bytes) -> int:
     """The bucket of a number as the log has it; what is none counts as 0."""
     try:

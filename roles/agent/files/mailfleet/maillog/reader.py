@@ -61,7 +61,8 @@ class LogReader:
             "delivery": self._delivery, "qmgr": self._qmgr, "smtpd": self._smtpd, "cleanup": self._cleanup,
             "opendkim": self._opendkim, "others": self._others})
         self._senders: dict[bytes, bytes] = {}
-        self._stamp, self._at, self._unflushed = b"", -1, 0
+        self._removed = self._signed = 0
+        self._stamp, self._at, self._unflushed, self._space = b"", -1, 0, 15
 
     def feed(self, block: bytes) -> None:
         """Read whole lines, each of them ended by LF."""
@@ -69,15 +70,18 @@ class LogReader:
         if not found[-1]:
             found.pop()
         known = self._sources.known
+        space = self._space
         for line in found:
-            space = line.find(b" ", 15)
-            bracket = line.find(b"[", space)
+            # Most stamps are as long as the one before.
+            bracket = line.find(b"[", 16)
             source = known.get(line[space:bracket])
             if source is None:
-                source = self._sources.of(line, space, bracket)
+                space = line.find(b" ", 15)
+                source = known.get(line[space:bracket]) or self._sources.of(line, space, bracket)
             source.lines += 1
-            if source.handle is not None:
-                source.handle(line, space, bracket, source)
+            if handle := source.handle:
+                handle(line, space, bracket, source)
+        self._space = space
         self._unflushed += len(found)
         if self._unflushed > _FLUSH:
             self._unflushed = 0
@@ -87,6 +91,9 @@ class LogReader:
         """What was counted since it was taken last, and the events of it where they were asked for."""
         totals = self.counting.totals
         self._sources.flush(totals)
+        totals.counts["removed"] += self._removed
+        totals.counts["signed"] += self._signed
+        self._removed = self._signed = 0
         totals.counts["forgotten"] += self.waiting.forgotten
         self.waiting.forgotten = 0
         self._stamp = b""
@@ -136,8 +143,8 @@ class LogReader:
     def _delivery(self, line: bytes, space: int, bracket: int, source: Source) -> None:
         """A line of what delivers: smtp, lmtp, local, virtual, pipe, error, retry, discard, relay."""
         end = line.find(b"]: ", bracket) + 3
-        colon = line.find(b": ", end)
-        match = lines.DELIVERY.match(line, colon + 2)
+        colon = line.find(b": to=", end, end + 60)
+        match = lines.DELIVERY.match(line, colon + 2) if colon > 0 else None
         fields = match.groups() if match else self._rarer(line, space, bracket, source, end, colon)
         if fields is None:
             return
@@ -151,8 +158,8 @@ class LogReader:
         # What follows is most of what a log tells.
         at = recipient.rfind(b"@")
         domain = recipient[at + 1 :] if at >= 0 else b""
-        row = source.sent.get(relay)
-        if row.__class__ is not Row:
+        row = source.sent.get(relay) or source.sent.get((relay, domain))
+        if row is None:
             row = self._row_of(source, relay, domain)
             if row is None:
                 self.counting.totals.counts["handed_over"] += 1
@@ -160,18 +167,11 @@ class LogReader:
         counting = self.counting
         if counting.wanted is not None and not counting.wanted.takes(self._at, row.key[0], domain):
             return
-        if not row.many:
+        if not row.domains:
             counting.touched.append(row)
-        row.many += 1
-        row.domains[domain] += 1
-        before, queue, connect, send, whole = row.stages
-        whole[delay] += 1
-        each = stages.split(b"/")
-        if len(each) == 4:
-            before[each[0]] += 1
-            queue[each[1]] += 1
-            connect[each[2]] += 1
-            send[each[3]] += 1
+        row.domains.append(domain)
+        row.stages.append(stages)
+        row.whole.append(delay)
         over = source.tls.get(line[bracket + 1 : end - 3])
         if over == relay:
             row.over_tls += 1
@@ -194,7 +194,7 @@ class LogReader:
             self.counting.totals.counts["tls_lines"] += 1
         elif line.startswith((b"SSL_connect error", b"Cannot start TLS"), end):
             source.tls[line[bracket + 1 : end - 3]] = b""
-        elif fields := lines.delivery(line, colon + 2):
+        elif colon > 0 and (fields := lines.delivery(line, colon + 2)):
             return fields
         else:
             self._others(line, space, bracket, source)
@@ -210,10 +210,9 @@ class LogReader:
         provider = by_host if by_host != OTHER else self._why.provider(host, domain)
         address = LOCAL if local else self._address(source)
         row = self.counting.row((provider, address, DELIVERED, "", Kind.DELIVERED.value, ""))
-        if by_host != OTHER:
-            if len(source.sent) >= _MOST_RELAYS:
-                source.sent.clear()
-            source.sent[relay] = row
+        if len(source.sent) >= _MOST_RELAYS:
+            source.sent.clear()
+        source.sent[relay if by_host != OTHER else (relay, domain)] = row
         return row
 
     @staticmethod
@@ -228,28 +227,29 @@ class LogReader:
 
     def _failed(self, source: Source, queue_id: bytes, fields: t.Sequence[bytes | None]) -> None:
         """A recipient that was not delivered to."""
-        recipient, original, relay, delay, _stages, dsn, status, text, rest = (each or b"" for each in fields)
+        recipient, original, relay, delay, _stages, dsn, status, text, rest = fields
         outcome = _OUTCOMES.get(status)
         if outcome is None:
             source.unknown += status not in _PROBES
             return
-        text = text or rest
-        verdict, host, gist = self._why.verdict(text, dsn)
+        text = text or rest or b""
+        meaning, host = self._why.meaning(text, dsn)
         if relay != b"none" and not source.local:
             host = relay.partition(b"[")[0].decode("utf-8", "replace")
         domain = domain_of(recipient)
         provider = LOCAL if source.local else self._why.provider(host, domain)
-        if verdict.reason == _SUPPRESSED:
+        if meaning.reason == _SUPPRESSED:
             outcome = SUPPRESSED
-        row = (provider, self._address(source), outcome, verdict.reason, verdict.kind.value, verdict.scope.value)
-        if not self.counting.count(row, self._at, domain, text, gist):
+        row = (provider, self._address(source), outcome, meaning.reason, meaning.kind, meaning.scope)
+        if not self.counting.count(row, self._at, domain, text, meaning.gist):
             return
-        self.heard(row, domain, verdict.rule, self._at, text)
+        self.heard(row, domain, meaning.rule, self._at, text)
         key = source.prefix + queue_id
         last: tuple[t.Any, ...] = (row,)
         if self._with_events:
-            last = (row, *(each.decode("latin-1") for each in (dsn, text[:2000], relay, original, delay)), verdict.rule)
-            self._tell(outcome, row, key, recipient, (dsn, text, relay, original, delay), verdict.rule)
+            said = dsn, text[:2000], relay, original or b"", delay
+            last = (row, *(each.decode("latin-1") for each in said), meaning.rule)
+            self._tell(outcome, row, key, recipient, said, meaning.rule)
         if outcome == DEFERRED:
             arrived = self._at - int(_seconds(delay))
             if self.waiting.put(key, arrived, provider, recipient, last):
@@ -263,16 +263,19 @@ class LogReader:
 
     def _qmgr(self, line: bytes, space: int, bracket: int, source: Source) -> None:
         """qmgr and postsuper: a message comes, goes, or is given up."""
+        if not self._with_events and line.endswith(b" (queue active)"):
+            return
         end = line.find(b"]: ", bracket) + 3
-        colon = line.find(b": ", end)
-        if line.startswith(b"removed", colon + 2):
-            key = source.prefix + line[end:colon]
-            self.counting.totals.counts["removed"] += 1
+        if line.endswith(b": removed"):
+            key = source.prefix + line[end:-9]
+            self._removed += 1
             if self.unsure is not None or key in self.waiting.messages:
                 self.waiting.removed(key)
             if self._with_events:
                 self._senders.pop(key, None)
-        elif line.startswith(b"from=<", colon + 2):
+            return
+        colon = line.find(b": ", end)
+        if line.startswith(b"from=<", colon + 2):
             if line.endswith((b"status=expired, returned to sender", b"status=force-expired, returned to sender")):
                 self._expired(line, space, source, source.prefix + line[end:colon])
             elif self._with_events and (size := line.find(b">, size=", colon)) > 0:
@@ -300,12 +303,12 @@ class LogReader:
             self._tell(EXPIRED, row, key, recipient, tuple(each.encode("latin-1") for each in last[1:6]), last[6])
 
     def _smtpd(self, line: bytes, space: int, bracket: int, source: Source) -> None:
+        if line.find(b": client=", bracket, bracket + 60) > 0:
+            return
         end = line.find(b"]: ", bracket) + 3
         if line.startswith((b"connect from ", b"disconnect from "), end):
             return
         colon = line.find(b": ", end)
-        if line.startswith(b"client=", colon + 2):
-            return
         if source.service == b"smtpd" and line.startswith((b"reject: ", b"milter-reject: "), colon + 2):
             self._refused(line, space, source, line[end:colon], colon + 2)
         elif line.startswith(b"proxy-reject: ", end):
@@ -314,10 +317,10 @@ class LogReader:
             self._others(line, space, bracket, source)
 
     def _cleanup(self, line: bytes, space: int, bracket: int, source: Source) -> None:
+        if line.find(b": message-id=", bracket, bracket + 60) > 0:
+            return
         end = line.find(b"]: ", bracket) + 3
         colon = line.find(b": ", end)
-        if line.startswith(b"message-id=", colon + 2):
-            return
         if line.startswith((b"milter-reject: ", b"reject: "), colon + 2):
             self._refused(line, space, source, line[end:colon], colon + 2)
         else:
@@ -330,22 +333,22 @@ class LogReader:
             source.unknown += 1
             return
         status, text, sender, recipient = found
-        verdict, _host, gist = self._why.verdict(text, status)
-        outcome = SUPPRESSED if verdict.reason == _SUPPRESSED else REJECTED
+        meaning, _host = self._why.meaning(text, status)
+        outcome = SUPPRESSED if meaning.reason == _SUPPRESSED else REJECTED
         domain = domain_of(recipient)
-        row = (self._why.provider("", domain), NONE, outcome, verdict.reason, verdict.kind.value, verdict.scope.value)
-        if self.counting.count(row, self._at, domain, text, gist) and self._with_events:
+        row = (self._why.provider("", domain), NONE, outcome, meaning.reason, meaning.kind, meaning.scope)
+        if self.counting.count(row, self._at, domain, text, meaning.gist) and self._with_events:
             key = source.prefix + (b"" if queue_id == b"NOQUEUE" else queue_id)
-            self._tell(outcome, row, key, recipient, (status, text, b"", b"", b"0"), verdict.rule, sender)
+            self._tell(outcome, row, key, recipient, (status, text, b"", b"", b"0"), meaning.rule, sender)
 
     def _opendkim(self, line: bytes, _space: int, bracket: int, source: Source) -> None:
+        if line.find(b": DKIM-Signature field added", bracket, bracket + 90) > 0:
+            self._signed += 1
+            return
         end = line.find(b"]: ", bracket) + 3
         colon = line.find(b": ", end)
-        counts = self.counting.totals.counts
-        if line.startswith(b"DKIM-Signature field added", colon + 2):
-            counts["signed"] += 1
-        elif any(fault in line for fault in kinds.OPENDKIM_FAULTS):
-            counts["signing_errors"] += 1
+        if any(fault in line for fault in kinds.OPENDKIM_FAULTS):
+            self.counting.totals.counts["signing_errors"] += 1
         elif not (line.startswith(kinds.OPENDKIM_ALWAYS, end) or line.startswith(kinds.OPENDKIM, colon + 2)):
             source.unknown += 1
 

@@ -42,7 +42,8 @@ def as_json(reader: LogReader, totals: Totals, view: View | None, files: t.Seque
 def text(reader: LogReader, totals: Totals, view: View | None) -> str:
     """The report as people read it."""
     parts = [_head(reader, totals, view), _providers(totals), _waiting(reader, totals), _reasons(totals),
-             _table("sending address", totals.by("address", "outcome")), _domains(totals), _delays(totals), _foot(totals)]
+             _table("sending address", totals.by("address", "outcome")), _domains(totals), _delays(totals),
+             _foot(totals)]
     return "\n\n".join(each for each in parts if each) + "\n"
 
 

@@ -37,7 +37,7 @@ class Source:
         self.service, self.address, self.prefix, self.tls = service, address, prefix, tls
         self.begins = (*kinds.ALWAYS, *kinds.OF_SERVICE.get(service, ()))
         self.local, self.unsent = service in LOCALLY, service in UNSENT
-        self.sent: dict[bytes, t.Any] = {}
+        self.sent: dict[t.Any, t.Any] = {}
         self.handle: Handle | None = None
         self.lines = self.unknown = 0
 

@@ -126,7 +126,7 @@ class _Search:
             return
         for line in block.split(b"\n"):
             place = place_of(line)
-            if place is None or not place.queue_id:
+            if place is None or place.queue_id in (b"", b"NOQUEUE") or not place.tag.startswith(b"postfix"):
                 continue
             key = place.key
             if key not in self.keys:

@@ -7,9 +7,10 @@
 from __future__ import annotations
 
 import re
+import typing as t
 
 from ..event import clean
-from ..reasons import Verdict, classify
+from ..reasons import classify
 from .view import View
 
 SHOWN = 500  # characters of a text that is kept
@@ -24,10 +25,20 @@ _ADDRESS = re.compile(rb"(?<![^\s<>()\[\],;:\"])[^\s<>()\[\],;:\"@]{1,128}@[A-Za
 _HOST = re.compile(rb"(?<![\w.-])([\w-]{1,63}\.[\w.-]{1,190})\[[0-9A-Fa-f.:]{2,45}\](?::\d{1,5})?")
 _NUMBER = re.compile(
     rb"(?<![\w.-])(?=[A-Za-z-]{0,24}[0-9])[\w-]{10,}"
-    rb"|(?<![\w.])(?![245][0-9]{2}[\s;:'\"-]|[245]\.[0-9]{1,3}\.[0-9]{1,3}(?![\w.]))[0-9]+(?:[.:/-][0-9]+)*(?![\w.])")
+    rb"|(?<![\w.])(?![245][0-9]{2}(?:[;:'\"-]|\Z)|[245]\.[0-9]{1,3}\.[0-9]{1,3}(?![\w.]))[0-9]+(?:[.:/-][0-9]+)*(?![\w.])")
 # What Postfix says of where it had the reply from, in front of the reply, and that it did not try.
 _FRONT = re.compile(
     rb"(?:delivery temporarily suspended: )?(?:host ([^\s\[]{1,255})\[[^\]]{0,50}\](?::\d{1,5})? said: )?")
+
+
+class Meaning(t.NamedTuple):
+    """What a reply means, as a Verdict has it, and its gist (see ``gist``)."""
+
+    reason: str
+    kind: str
+    scope: str
+    rule: str
+    gist: bytes
 
 
 class Why:
@@ -35,12 +46,13 @@ class Why:
 
     def __init__(self, view: View) -> None:
         self.view = view
-        self._exact: dict[tuple[bytes, bytes], tuple[Verdict, str, bytes]] = {}
-        self._masked: dict[tuple[bytes, bytes], tuple[Verdict, bytes]] = {}
+        self._exact: dict[tuple[bytes, bytes], tuple[Meaning, str]] = {}
+        self._masked: dict[tuple[bytes, bytes], Meaning] = {}
+        self._words: dict[bytes, bytes] = {}
         self._providers: dict[tuple[str, bytes], str] = {}
 
-    def verdict(self, text: bytes, status: bytes) -> tuple[Verdict, str, bytes]:
-        """What a reply means, the name of the host that it is of, empty where none is named, and its gist.
+    def meaning(self, text: bytes, status: bytes) -> tuple[Meaning, str]:
+        """What a reply means, and the name of the host that it is of, empty where none is named.
 
         :arg text: as it stands in the log's brackets.
         :arg status: the enhanced status code beside it.
@@ -54,20 +66,34 @@ class Why:
                 self._exact[text, status] = found
         return found
 
-    def _judge(self, text: bytes, status: bytes) -> tuple[Verdict, str, bytes]:
+    def _judge(self, text: bytes, status: bytes) -> tuple[Meaning, str]:
         front = _FRONT.match(text)
         host = front[1] if front else None
         said = text[front.end():] if front else text
         if host is None and (named := _HOST.search(said)):
             host = named[1]
-        key = masked(said), status
+        key = self._masked_words(said), status
         known = self._masked.get(key)
         if known is None:
             if len(self._masked) >= _MOST:
                 self._masked.clear()
             verdict = classify(said.decode("utf-8", "replace"), status.decode("ascii", "replace"))
-            known = self._masked[key] = verdict, gist(shown(text))
-        return known[0], (host or b"").decode("ascii", "replace").lower(), known[1]
+            known = self._masked[key] = Meaning(
+                verdict.reason, verdict.kind.value, verdict.scope.value, verdict.rule, gist(shown(text)))
+        return known, (host or b"").decode("ascii", "replace").lower()
+
+    def _masked_words(self, said: bytes) -> bytes:
+        """The same as ``masked``; most words have nothing to hide, and are known."""
+        known = self._words.get
+        return b" ".join([known(word) or self._word(word) for word in said.split()])
+
+    def _word(self, word: bytes) -> bytes:
+        found = masked(word)
+        if found == word:
+            if len(self._words) >= _MOST:
+                self._words.clear()
+            self._words[word] = word
+        return found
 
     def provider(self, host: str, domain: bytes) -> str:
         """The provider of an MX host, empty where none is known, and a recipient domain, as the log has it."""
@@ -80,16 +106,18 @@ class Why:
         return found
 
 
-def masked(said: bytes) -> bytes:
-    """A reply without what differs between those of one meaning."""
-    found = _ADDRESS.sub(b"@", said) if b"@" in said else said
+def masked(word: bytes) -> bytes:
+    """A word of a reply without what differs between replies of one meaning."""
+    if word.isalpha():
+        return word
+    found = _ADDRESS.sub(b"@", word) if b"@" in word else word
     found = _HOST.sub(b"~", found) if b"[" in found else found
     return _NUMBER.sub(b"#", found)
 
 
 def gist(text: str) -> bytes:
     """What tells a shown reply from others of another meaning: the beginning of it without what differs otherwise."""
-    return masked(text.encode("utf-8", "replace"))[:_GIST]
+    return b" ".join(map(masked, text.encode("utf-8", "replace").split()))[:_GIST]
 
 
 def shown(text: bytes) -> str:
