@@ -45,7 +45,6 @@ def test_older_hours_become_days_and_what_is_too_old_goes(server):
     days = (100, 89, 40, 40, 9, 7, 0)
     for number, age in enumerate(days):
         server.write(message(f"A{number:07}", f"u{number}@acme.test", "sent", at=NOW - age * DAY + number * 60))
-    server.follower._tidy_at = NOW + DAY
     server.run()
     whole = server.counts.totals()
     server.counts.tidy(NOW, 90)

@@ -147,8 +147,9 @@ def test_a_bounce_and_its_notice_are_one_event_whichever_comes_first(both, first
 @pytest.mark.parametrize("first", ["log", "notice"])
 def test_a_message_that_was_given_up_and_its_notice_are_one_event(both, first):
     path, text = both.token(), LATE
-    both.write(came("4D3F21A02A", path, NOW - 5 * DAY), outcome("4D3F21A02A", "u@acme.test", "deferred", text, "4.4.1",
-                                                               at=NOW - 5 * DAY))
+    began = NOW - 5 * DAY
+    both.write(came("4D3F21A02A", path, began),
+               outcome("4D3F21A02A", "u@acme.test", "deferred", text, "4.4.1", at=began))
     both.run()
     both.write(came("4D3F21A02A", path), came("4D3F21A02A", path).replace(
         b", size=1000, nrcpt=1 (queue active)", b", status=expired, returned to sender"), went("4D3F21A02A"))
@@ -312,6 +313,15 @@ def test_our_own_log_leaves_room_for_notices(server):
     server.write(message("B0000001", "u@acme.test", "bounced", sender=path))
     server.run()
     assert server.suppressed == [("news", "u@acme.test")]
+
+
+def test_what_is_older_than_events_are_kept_is_counted_and_not_told(server):
+    days = server.settings.retention_days
+    server.write(message("A0000001", "u@acme.test", "bounced", at=server.now - days * DAY - 1),
+                 message("A0000002", "v@acme.test", "bounced", at=server.now - days * DAY))
+    server.run()
+    assert [each[2] for each in server.events] == ["v@acme.test"]
+    assert server.counts.totals().total(outcome="bounced") == 2
 
 
 def test_a_log_whose_clock_is_ahead_is_not_believed_to_be_later(server):

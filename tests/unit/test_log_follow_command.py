@@ -21,6 +21,7 @@ from mailfleet import cli, cli_log_follow, events
 from mailfleet.cli import main
 from mailfleet.maillog import follower
 from mailfleet.maillog.counts import Counts
+from mailfleet.maillog.totals import Totals
 from mailfleet.settings import load
 from mailfleet.settings_log import EVENTS
 from mailfleet.store import open_store
@@ -122,6 +123,39 @@ def test_a_file_of_metrics_is_written_now_and_then(place, tmp_path, monkeypatch)
         teller.look()
         now[0] += 1
     assert written == [100, 115, 130]
+
+
+def test_what_is_too_old_goes_by_the_command_and_by_the_service(place, tmp_path, monkeypatch, capsys):
+    settings = load(place)
+    counts = Counts(settings.log.counts)
+
+    def old() -> int:
+        return counts.totals().total()
+
+    def fill() -> None:
+        found = Totals()
+        found.count(("other", "default", "delivered", "", "delivered", "recipient"), 3600, 1)
+        assert counts.commit(counts.load().number, {}, b"", [(3600, found)], 3600) and old() == 1
+
+    fill()
+    assert main(["--config", place, "tidy"]) == 0 and old() == 0
+    fill()
+
+    class Rounds:
+        """A service that is told to stop in its third round."""
+
+        def __init__(self) -> None:
+            self.many = 0
+
+        def __call__(self, _seconds: float) -> bool:
+            self.many += 1
+            return self.many > 2
+
+    monkeypatch.setattr(cli_log_follow, "Stop", Rounds)
+    assert main(["--config", place, "log", "follow"]) == 0 and old() == 1
+    monkeypatch.setattr(cli_log_follow.upkeep, "FIRST", 0)
+    assert main(["--config", place, "log", "follow"]) == 0 and old() == 0
+    counts.close()
 
 
 def test_settings_have_defaults_that_serve(tmp_path):

@@ -234,7 +234,7 @@ def test_a_server_is_followed_by_its_journal(book, tmp_path, monkeypatch):
     server.start()
     write(outcome("A0000002", "v@acme.test", "sent"))
     server.run()
-    assert [each[1:3] for each in server.events] == [("hard", "u@acme.test"), ("deferred", "v@acme.test"),
-                                                    ("delivered", "v@acme.test")]
+    assert [each[1:3] for each in server.events] == [
+        ("hard", "u@acme.test"), ("deferred", "v@acme.test"), ("delivered", "v@acme.test")]
     assert server.counts.totals().lines == {"qmgr": 3, "smtp": 3}
     server.close()

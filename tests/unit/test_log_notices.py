@@ -9,9 +9,10 @@ from __future__ import annotations
 import textwrap
 
 import pytest
+from followed_log import message
 from mailfleet import notices
+from mailfleet.maillog.reader import LogReader
 from mailfleet.maillog.view import View
-from mailfleet.maillog.why import Why
 from mailfleet.reasons import status_of
 from test_log_events import NOTICE
 from test_reasons_replies import REPLIES
@@ -26,12 +27,14 @@ def wrapped(text: str) -> str:
 
 @pytest.mark.parametrize("command", ["RCPT TO command", "end of DATA command", "MAIL FROM command"])
 def test_a_refusal_is_of_one_kind_in_the_log_and_in_its_notice(command):
-    why, differ = Why(View()), []
+    reader, differ = LogReader(View(), host="mta1.example.com", events=True), []
     for reply in REFUSALS:
         text, status = f"host mx1.acme.test[192.0.2.1] said: {reply} (in reply to {command})", status_of(reply)
         raw = NOTICE.format(path="b+x@e.example.com", to="u@acme.test", queue_id="A1", text="@@", reply=reply,
                             status=status, original="u@acme.test")
         (found,) = notices.read(raw.replace("<u@acme.test>: @@", wrapped(f"<u@acme.test>: {text}")).encode()).findings
-        if found.kind != why.verdict(text.encode(), status.encode())[0].kind:
+        reader.feed(message("A1", "u@acme.test", "bounced", text.replace("{", "{{").replace("}", "}}"), status))
+        (event,) = reader.take()[1]
+        if (found.kind, found.recipient) != (event.kind, event.recipient):
             differ.append(reply)
     assert differ == [] and len(REFUSALS) > 150

@@ -116,4 +116,7 @@ def _tidy(asked: argparse.Namespace) -> int:
     settings = settings_of(asked)
     gone = upkeep.tidy(settings, open_store(settings), Spool(settings.maildir), Quarantine.of(settings), time.time())
     print(f"{gone} events are gone, older than {settings.retention_days} days")
+    if os.path.exists(settings.log.counts):
+        with contextlib.closing(Counts(settings.log.counts)) as counts:
+            counts.tidy(int(time.time()), settings.retention_days)
     return Status.DONE

@@ -11,6 +11,7 @@ import functools
 import time
 import typing as t
 
+from . import upkeep
 from .cli_settings import settings_of
 from .errors import Status, Unavailable
 from .maillog import metrics
@@ -44,10 +45,15 @@ def _follow(asked: argparse.Namespace) -> int:
         teller.queues.wait()
         teller.tell()
         return Status.DONE
-    stop = Stop()
+    stop, due, steady = Stop(), time.monotonic() + upkeep.FIRST, upkeep.Steady()
 
     def stopped(seconds: float) -> bool:
+        nonlocal due
         teller.look()
+        if time.monotonic() >= due:
+            due = time.monotonic() + upkeep.EVERY
+            if steady():
+                follower.tidy()
         return stop(seconds)
 
     ready()

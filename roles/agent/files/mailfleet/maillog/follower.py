@@ -42,7 +42,6 @@ PATIENCE = (5, 60)  # seconds until a store that did not answer is asked again, 
 PAUSE = 10  # times what a commit took
 LONGEST_PAUSE = 10.0  # seconds
 MOST_TOLD = 20_000  # deferrals that need not be told again
-TIDY = 3600  # seconds
 
 
 class Reader(t.Protocol):
@@ -116,7 +115,7 @@ class Follower:
         self.committed = Committed(0)
         self._batch: Batch | None = None
         self._told: dict[str, None] = {}
-        self._patience = self._not_before = self._tidy_at = 0.0
+        self._patience = self._not_before = 0.0
         self._blind = ""
         self._moved = False
 
@@ -160,6 +159,13 @@ class Follower:
         if self.lines is not None:
             self.lines.close()
         self.lines, self._reader, self._batch = None, None, None
+
+    def tidy(self) -> None:
+        """Drop counts that are older than they are kept."""
+        try:
+            self.counts.tidy(int(self.clock()), self.settings.retention_days)
+        except Unavailable as error:
+            self.say(str(error))
 
     def _start(self) -> None:
         """Take up what is committed."""
@@ -233,9 +239,6 @@ class Follower:
                 self._told[each.key] = None
         while len(self._told) > MOST_TOLD:
             del self._told[next(iter(self._told))]
-        if now >= self._tidy_at:
-            self._tidy_at = now + TIDY
-            self.counts.tidy(now, self.settings.retention_days)
         if batch.full or not self.follows:
             return 0
         return max(LOOK, min(LONGEST_PAUSE, PAUSE * (time.monotonic() - began)))

@@ -40,6 +40,8 @@ def event_of(found: LogEvent, settings: Settings, now: int) -> Event | None:
     if found.outcome not in settings.log.events or not found.queue_id or not found.sender or is_ours(found.text):
         return None
     at = min(found.at, now)
+    if at < now - settings.retention_days * DAY:
+        return None  # what was forgotten since is not told anew
     addresses = list(dict.fromkeys(fold(each) for each in (found.original, found.recipient) if each))
     domain = domain_of(found.sender)
     checked = settings.keys.check(found.sender, datetime.datetime.fromtimestamp(at, datetime.UTC).date())
