@@ -92,8 +92,10 @@ def _listeners(fleet: Fleet, server: Server) -> dict[str, t.Any]:
         return {}
     outside = {
         "cleanup_service_name": "as-it-came",
+        # The null sender meets the form of its recipient, and no rule that an operator's main.cf has for other mail.
         "smtpd_relay_restrictions": "reject_unauth_destination",
-        "smtpd_sender_restrictions": "",
+        **{f"smtpd_{step}_restrictions": "" for step in
+           ("client", "helo", "sender", "recipient", "data", "end_of_data")},
         # Postfix before 3.9 hides 8BITMIME from applications, whose mail it cannot convert.
         "smtpd_discard_ehlo_keyword_address_maps": "",
         # Nothing of it is ours to sign.

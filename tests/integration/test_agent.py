@@ -120,6 +120,20 @@ def test_a_bounce_in_a_form_that_we_do_not_send_is_taken_as_it_is(agent, form):
         agent.node.shell(f"mailfleet forget {recipient}")
 
 
+def test_a_bounce_meets_no_rule_of_the_operators_for_other_mail(agent):
+    """Such as greylisting, a blocklist, or a delay."""
+    rules = {f"smtpd_{step}_restrictions": "reject" for step in ("client", "helo", "data", "end_of_data")}
+    assignments = " ".join(f"{name}={value}" for name, value in rules.items())
+    try:
+        agent.node.shell(f"postconf -e {assignments} && postfix reload")
+        time.sleep(1)
+        assert agent.session("news@example.com", "somebody@example.net")[-1].startswith("554 5.7.1")
+        agent.bounce(agent.path("quick@example.net"), "quick@example.net")
+    finally:
+        agent.node.shell(f"postconf -X {' '.join(rules)} && postfix reload")
+    agent.wait("mailfleet suppress why quick@example.net", "hard")
+
+
 def test_whoever_comes_from_outside_is_relayed_nowhere(agent):
     for sender in ("", "news@example.com"):
         answer = agent.session(sender, "somebody@example.net", host=agent.node.server.address)[-1]
@@ -218,7 +232,7 @@ def test_a_probe_proves_that_mail_to_nobody_comes_back_and_leaves_nothing(agent)
     def probe(domain: str, timeout: int, *options: str) -> dict:
         return agent.play({"mailfleet.sending.bounce_probe": {
             "submissions": [{"server": "mta1", "host": node.server.address, "verify": False}],
-            "domains": [{"domain": "example.us"}, {"domain": "example.com", "bounce_domain": "e.example.com"}],
+            "domains": [{"domain": "example.us"}, {"domain": "e.example.com"}],  # a domain's own, where none is named
             "bounce_domains": ["e.example.com"], "nobody_at": domain, "secrets_directory": str(agent.secrets),
             "timeout": timeout}}, *options)
 
