@@ -29,7 +29,12 @@ DATABASE = (f"host=db1.example.com hostaddr={lab.DATABASE} dbname=mailfleet user
             " sslrootcert=/usr/local/share/ca-certificates/mailfleet-lab.crt")
 MOST = 1 << 20  # octets of junk that a server keeps: the least that there is
 SETTINGS = {"store": {"postgresql": DATABASE}, "policy": {"refresh": 1}, "quarantine": {"bytes": MOST}}
-SECRETS = {"postgresql": "{{ lookup('ansible.builtin.file', lab_run + '/postgresql.secret') }}"}
+# A mailbox that applications had their bounces sent to before there were return paths of the fleet's own.
+ELSEWHERE = "bounces@wanadoo.fr"
+SETTINGS["mailboxes"] = {"old": {"protocol": "pop3", "host": "mx.orange.fr", "user": ELSEWHERE, "every": 2,
+                                 "ca_file": "/usr/local/share/ca-certificates/mailfleet-lab.crt"}}
+SECRETS = {"postgresql": "{{ lookup('ansible.builtin.file', lab_run + '/postgresql.secret') }}",
+           "mailboxes": {"old": "{{ lookup('ansible.builtin.file', lab_run + '/mailbox.secret') }}"}}
 FIRST, SECOND = lab.SERVERS
 REFUSED = "mailfleet-suppressed"
 # Names of this run, since the database outlives one that was cut off.
@@ -222,11 +227,25 @@ def signed(fleet, recipient: str, days: int = 0, domain: str = BOUNCES) -> str:
     return agent_program.return_path("a", key, domain, recipient, day).partition("@")[0] + f"@{BOUNCES}"
 
 
-def bring(path: str, *texts: str, server: str = FIRST) -> None:
+def bring(path: str, *texts: str, host: str = lab.SERVERS[FIRST]) -> None:
     """Hand messages in as anybody's server does."""
-    with smtplib.SMTP(lab.SERVERS[server], 25, local_hostname="outside.example.net", timeout=30) as session:
+    with smtplib.SMTP(host, 25, local_hostname="outside.example.net", timeout=30) as session:
         for text in texts:
             session.sendmail("", [path], text.encode("latin-1"))
+
+
+def test_a_bounce_in_a_mailbox_elsewhere_is_fetched_and_refused_by_both(fleet):
+    """By POP3 from a provider's Dovecot, with nothing of the return path but what it quotes."""
+    recipient = f"elsewhere-{uuid.uuid4().hex[:8]}@gmail.com"
+    path = signed(fleet, recipient)
+    returned = f"--b\nContent-Type: text/rfc822-headers\n\nReturn-Path: <{path}>\nTo: {recipient}\n\n--b--\n"
+    notice = NOTICE.format(path=ELSEWHERE, recipient=recipient).replace("--b--\n", returned)
+    assert notice.count(path) == 1
+    bring(ELSEWHERE, notice, host=lab.RECEIVERS["wanadoo.fr"])
+    for server in lab.SERVERS:
+        assert REFUSED in refused_within(server, recipient), server
+    with lab.mailbox(ELSEWHERE) as session:
+        assert session.select("INBOX")[1] == [b"0"]
 
 
 @pytest.mark.parametrize("server", lab.SERVERS)
@@ -236,7 +255,7 @@ def test_bounces_are_taken_in_a_form_that_we_do_not_send(fleet, server):
     notice = NOTICE.format(path=path, recipient=recipient).replace("--b\n", (
         "--b\nContent-Type: text/plain; charset=iso-8859-1\nContent-Transfer-Encoding: 8bit\n\n"
         f"Unzustellbar: Gr\xfc\xdfe {'x' * 2000}\n\n--b\n"), 1)
-    bring(path, notice.replace("Subject: ", "Subject: \xdcbermittlung: "), server=server)
+    bring(path, notice.replace("Subject: ", "Subject: \xdcbermittlung: "), host=lab.SERVERS[server])
     assert REFUSED in refused_within(FIRST, recipient)
 
 
@@ -252,9 +271,9 @@ def test_a_flood_of_junk_fills_no_disk_and_keeps_no_bounce_out(fleet):
     recipient = f"late-{uuid.uuid4().hex[:8]}@gmail.com"
     path = signed(fleet, recipient)
     before = counted(SECOND)
-    bring(f"abuse@{BOUNCES}", *junk, server=SECOND)
-    bring(f"b+{'a' * 26}@{BOUNCES}", *junk, server=SECOND)
-    bring(path, NOTICE.format(path=path, recipient=recipient), server=SECOND)
+    bring(f"abuse@{BOUNCES}", *junk, host=lab.SERVERS[SECOND])
+    bring(f"b+{'a' * 26}@{BOUNCES}", *junk, host=lab.SERVERS[SECOND])
+    bring(path, NOTICE.format(path=path, recipient=recipient), host=lab.SERVERS[SECOND])
     assert REFUSED in refused_within(FIRST, recipient)
     kept = int(lab.ssh(SECOND, "du", "--summarize", "--bytes", "/var/spool/mailfleet").split()[0])
     print(f"{sum(map(len, junk)) * 2} octets came, {kept} are there")
