@@ -70,6 +70,12 @@ def test_secrets_and_sockets_are_for_whom_they_are_for(agent):
         "/var/spool/postfix/mailfleet/policy 660 mailfleet:postfix"]
 
 
+def test_postfix_waits_for_the_addresses_that_it_listens_at(agent):
+    """Else it would not start at all when the server does."""
+    assert "network-online.target" in agent.node.shell("systemctl show -P After postfix.service postfix@-.service")
+    assert "network-online.target" in agent.node.shell("systemctl show -P Wants postfix.service")
+
+
 def test_services_need_few_rights(agent):
     for name in ("policy", "bounces"):
         said = agent.node.shell(f"systemd-analyze security --no-pager {SERVICES[name].unit} | tail -1")
@@ -376,3 +382,4 @@ def test_it_goes_and_leaves_what_it_knows(agent):
                       " /etc/mailfleet /var/spool/postfix/mailfleet 2>/dev/null || :")
     assert left == "" and node.shell("ls /var/lib/mailfleet-agent/mailfleet.db")
     assert "mailfleet" not in node.shell("systemctl list-units --all --plain --no-legend 'mailfleet-*'")
+    assert "network-online.target" not in node.shell("systemctl show -P Wants postfix.service")
