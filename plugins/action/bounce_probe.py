@@ -63,15 +63,16 @@ class ActionModule(ActionBase):
             lacking = "logins/probe" if not login else token_keys.NAME
             raise AnsibleActionFail(f"{directory} has no {lacking}; run site.yml, which makes it")
         known = arguments["bounce_domains"]
-        domain = next((each for each in arguments["domains"] if each["bounce_domain"] in known), None)
-        if domain is None:
+        paths = [(each["bounce_domain"] or each["domain"], each["domain"]) for each in arguments["domains"]]
+        found = next((path for path in paths if path[0] in known), None)
+        if found is None:
             raise AnsibleActionFail(f"domains: none has a bounce domain of {', '.join(known) or 'bounce_domains'}")
+        bounce_domain, arguments["domain"] = found
         run = secrets.token_hex(8)
         recipient = probe_bounces.nobody(run, arguments["nobody_at"])
         sender = agent_program.return_path(
-            keys["current"], keys["keys"][keys["current"]], domain["bounce_domain"], recipient, today()
+            keys["current"], keys["keys"][keys["current"]], bounce_domain, recipient, today()
         )
-        arguments["domain"] = domain["domain"]
         return login[0], run, Trip(sender, recipient)
 
     def _look(self, arguments: dict[str, Any], trip: Trip, task_vars: dict[str, Any] | None) -> Told:

@@ -24,8 +24,10 @@ from pathlib import Path
 from ansible_collections.mailfleet.sending.plugins.module_utils import agent_keys
 from ansible_collections.mailfleet.sending.plugins.module_utils.agent_settings import QUEUE, SOCKET, SPOOL, STATE, USER
 from ansible_collections.mailfleet.sending.plugins.module_utils.agent_units import (
+    AFTER_ADDRESSES,
     COMMAND,
     CONFIGURATION,
+    POSTFIX,
     PROGRAM,
     SERVICES,
 )
@@ -78,7 +80,7 @@ class Node:
         digest = digest_of(program)
         files = {
             SECRETS: (_json(secrets), 0o600, USER), SETTINGS: (_json(settings), 0o640, f"root:{USER}"),
-            COMMAND: (SCRIPT, 0o755, "root"),
+            COMMAND: (SCRIPT, 0o755, "root"), POSTFIX: (AFTER_ADDRESSES, 0o644, "root"),
             **{service.file: (service.text, 0o644, "root") for service in SERVICES.values()},
         }
         before = {path: _read(path) for path in files}
@@ -127,8 +129,8 @@ class Node:
 
     def remove(self) -> None:
         """Take the program away; what it took in and knows stays, with its user."""
-        there = [path for path in (*(service.file for service in SERVICES.values()), COMMAND, SETTINGS, SECRETS)
-                 if os.path.exists(path)]
+        units = (*(service.file for service in SERVICES.values()), POSTFIX)
+        there = [path for path in (*units, COMMAND, SETTINGS, SECRETS) if os.path.exists(path)]
         for path in there:
             self._differs(path, _read(path), None)
         # Last of all: a run that was cut off finds it, and goes on.
@@ -136,16 +138,16 @@ class Node:
             self._differs(PROGRAM, "the program\n", None)
         if self.check or not self.diff:
             return
-        units = [service.unit for service in SERVICES.values() if os.path.exists(service.file)]
-        if units:
-            self._must(["systemctl", "disable", "--quiet", "--now", *units])
+        services = [service.unit for service in SERVICES.values() if os.path.exists(service.file)]
+        if services:
+            self._must(["systemctl", "disable", "--quiet", "--now", *services])
             # One that had failed would be listed as failed for ever; of the others this says that they have not.
-            self.programs(["systemctl", "reset-failed", *units])
+            self.programs(["systemctl", "reset-failed", *services])
         for path in there:
             os.unlink(path)
         Path(QUEUE, SOCKET).unlink(missing_ok=True)
         self._must(["systemctl", "daemon-reload"])
-        for folder in (CONFIGURATION, f"{QUEUE}/{os.path.dirname(SOCKET)}"):
+        for folder in (CONFIGURATION, f"{QUEUE}/{os.path.dirname(SOCKET)}", os.path.dirname(POSTFIX)):
             with contextlib.suppress(OSError):  # who has something else in it keeps it
                 os.rmdir(folder)
         if os.path.isdir(PROGRAM):
@@ -212,6 +214,7 @@ class Node:
             if text is None:
                 Path(path).unlink(missing_ok=True)
             else:
+                os.makedirs(os.path.dirname(path), exist_ok=True)
                 write(Path(path), text.encode(), mode, _owner(owner))
         if digest:
             staged = f"{CURRENT}.new"

@@ -14,6 +14,15 @@ PROGRAM = "/usr/local/lib/mailfleet-agent"
 COMMAND = "/usr/local/bin/mailfleet"
 CONFIGURATION = "/etc/mailfleet"
 UNITS = "/etc/systemd/system"
+# Where there is an agent, Postfix listens at the server's addresses one by one (layer ``bounces``), and does not start
+# at all before they are there. Debian 13 starts it earlier.
+POSTFIX = f"{UNITS}/postfix.service.d/mailfleet.conf"
+AFTER_ADDRESSES = """\
+# Written by mailfleet: Postfix listens at single addresses.
+[Unit]
+After=network-online.target
+Wants=network-online.target
+"""
 
 _UNIT = """\
 # Written by mailfleet: {about}

@@ -154,7 +154,7 @@ def _server(
             "postfix": postfix_layer(fleet, server),
             "dkim": dkim_layer(),
             "throttle": throttle_layer(fleet, server, lanes, hosted),
-            "bounces": bounces_layer(fleet),
+            "bounces": bounces_layer(fleet, server),
         },
         "agent": agent_of(fleet, server),
         "lanes": [

@@ -16,7 +16,7 @@ import re
 import typing as t
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.agent_settings import ALWAYS, MAILDIR, SPOOL, USER
-from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import PROBE_LOGIN, Fleet
+from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import PROBE_LOGIN, Fleet, Server
 from ansible_collections.mailfleet.sending.plugins.module_utils.layer_postfix import service
 
 SERVICE = "bounces"
@@ -30,8 +30,20 @@ UNSIGNED = r"/^{}\+[^@]+=[a-z0-9.-]+@/"
 SPARE = 256 << 20
 
 
-def bounces_layer(fleet: Fleet) -> dict[str, t.Any]:
-    """The layer, which is the same on all servers; empty where the fleet has no agent."""
+# What mail of ours has to be before it is signed (layer ``postfix``), a notice of somebody else's need not be.
+AS_IT_CAME = {
+    "strict_7bit_headers": "no",
+    "strict_8bitmime_body": "no",
+    "message_reject_characters": "",
+    "header_checks": "",
+    "mime_header_checks": "",
+    "nested_header_checks": "",
+    "body_checks": "",
+}
+
+
+def bounces_layer(fleet: Fleet, server: Server) -> dict[str, t.Any]:
+    """The layer of one server; empty where the fleet has no agent."""
     if not fleet.agent:
         return {}
     domains = [domain.bounce_domain for domain in fleet.domains if domain.bounce_domain]
@@ -62,6 +74,40 @@ def bounces_layer(fleet: Fleet) -> dict[str, t.Any]:
             "authorized_submit_users": ", ".join(fleet.agent.sendmail) or "!static:all",
             **(XVERP if unsigned else {}),
         },
-        "services": {f"{SERVICE}/unix": {**service("local", chroot="n", options=options), "unprivileged": "n"}},
+        "services": {
+            f"{SERVICE}/unix": {**service("local", chroot="n", options=options), "unprivileged": "n"},
+            **_listeners(fleet, server),
+        },
         "tables": {"return_paths": {"type": "pcre", "entries": [[pattern, "OK"] for pattern in known]}},
+    }
+
+
+def _listeners(fleet: Fleet, server: Server) -> dict[str, t.Any]:
+    """Port 25 parted: what comes from outside is taken as it is, and goes nowhere but to this server's own names.
+
+    cleanup(8) judges the form of a message and knows nothing of who brings it, so each side has one of its own. Where
+    networks send through port 25, their mail comes to the same addresses, and all has to have the form of theirs.
+    """
+    if fleet.networks:
+        return {}
+    outside = {
+        "cleanup_service_name": "as-it-came",
+        # The null sender meets the form of its recipient, and no rule that an operator's main.cf has for other mail.
+        "smtpd_relay_restrictions": "reject_unauth_destination",
+        **{f"smtpd_{step}_restrictions": "" for step in
+           ("client", "helo", "sender", "recipient", "data", "end_of_data")},
+        # Postfix before 3.9 hides 8BITMIME from applications, whose mail it cannot convert.
+        "smtpd_discard_ehlo_keyword_address_maps": "",
+        # Nothing of it is ours to sign.
+        "smtpd_milters": "",
+    }
+    loopback = {4: "127.0.0.1", 6: "::1"}
+    families = [family for family in loopback if server.first(family)]
+    places = {loopback[family]: {} for family in families}
+    places |= {address.bind: outside for address in server.addresses}
+    return {
+        "smtp/inet": None,
+        **{f"{f'[{place}]' if ':' in place else place}:smtp/inet": service("smtpd", "n", chroot="y", options=options)
+           for place, options in places.items()},
+        "as-it-came/unix": service("cleanup", "n", chroot="y", maxproc="0", options=AS_IT_CAME),
     }

@@ -100,7 +100,8 @@ def _inbound(fleet: Fleet, server: Server) -> dict[str, t.Any]:
         "mynetworks": " ".join([LOOPBACK, *(_postfix_network(n.network) for n in fleet.networks)]),
         "smtpd_relay_restrictions": "permit_mynetworks, reject_unauth_destination",
         "smtpd_recipient_restrictions": suppression(fleet),
-        "smtpd_sender_restrictions": "check_client_access {table:networks}",
+        # Who relays nothing is nobody's sender: bounces of a network's own servers come with none.
+        "smtpd_sender_restrictions": "permit_auth_destination, check_client_access {table:networks}",
         # A domain of ours does not stand for its sub-domains: those may have other owners.
         "parent_domain_matches_subdomains": "",
         "mailfleet_loopback": "check_sender_access {table:senders_loopback}, reject",

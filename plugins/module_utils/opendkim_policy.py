@@ -235,6 +235,13 @@ local function of_network(client)
   end
 end
 
+-- A bounce of a client in a listed network. Postfix relays no null sender for those, so it is for this server itself;
+-- what this server says itself, it says from loopback.
+local function bounce(client)
+  local sender = odkim.get_mtasymbol(ctx, "{mail_addr}")
+  return (sender == "" or sender == "<>") and not (client == "::1" or client:match("^127%."))
+end
+
 local function refuse(code, status, text)
   if odkim.sign(ctx, "@REFUSED@") ~= 1 then
     odkim.set_result(ctx, SMFIS_TEMPFAIL)
@@ -250,6 +257,7 @@ local function decide()
     allowed, user = logins[login] or {}, "login " .. login
   else
     allowed, user = of_network(client), "client " .. tostring(client)
+    if allowed and bounce(client) then return end
   end
   if not allowed then return end -- from outside, for this server itself: neither judged nor signed
   local from = odkim.get_header(ctx, "From", 0)

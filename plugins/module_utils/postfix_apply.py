@@ -171,7 +171,8 @@ class Run:
             judgement = judge(self.programs, *staged, held, message, self.pending, check)
             result["unverified"] += judgement.unverified
             result["unused"] += judgement.unused
-            verb = "start" if not running else "restart" if needs_restart(before, judgement.values) else "reload"
+            anew = needs_restart(before, judgement.values) or postfix_listeners.clashes(services, plan.master.services)
+            verb = "start" if not running else "restart" if anew else "reload"
             if not shown and whole and running:
                 # The same files by other layers: Postfix has nothing to learn of it.
                 verb = "none"

@@ -39,13 +39,14 @@ class Refused(Mistakes):
 class Wanted:
     """What the layers want of one Postfix.
 
-    `parameters` and `services` are the texts for main.cf and master.cf, `source` says which layer wants what (by
-    ``parameters.NAME``, ``services.KEY``, ``tables.NAME``, ``certificates.NAME``), `unused` are tables and certificates
-    that nothing refers to, `unverified` is what cannot be told before Postfix is installed.
+    `parameters` and `services` are the texts for main.cf and master.cf (None: there shall be no such service), `source`
+    says which layer wants what (by ``parameters.NAME``, ``services.KEY``, ``tables.NAME``, ``certificates.NAME``),
+    `unused` are tables and certificates that nothing refers to, `unverified` is what cannot be told before Postfix is
+    installed.
     """
 
     parameters: dict[str, str]
-    services: dict[str, master_cf.Service]
+    services: dict[str, master_cf.Service | None]
     tables: dict[str, Table]
     source: dict[str, str]
     unused: tuple[str, ...] = ()
@@ -203,8 +204,12 @@ class _Merge:
         if not host or kind not in kinds or re.search(r"[\s#]", host):
             self.wrong(path, repr(name), "name/type, type being one of " + ", ".join(kinds))
             return
+        if entry is None:
+            self._take("services", layer, path, name, None)
+            return
         if not isinstance(entry, dict) or not isinstance(entry.get("options", {}), dict):
-            self.wrong(path, "no description of a service", f"{', '.join(master_cf.FIELDS)}, command and options")
+            self.wrong(path, "no description of a service",
+                       f"{', '.join(master_cf.FIELDS)}, command and options; or null, for no such service")
             return
         known = (*master_cf.FIELDS, "command", "options")
         for key in set(entry) - set(known):
@@ -291,8 +296,12 @@ class _Merge:
 
         parameters = {name: filled(self._path("parameters", name), value)
                       for name, value in self.content["parameters"].items()}
-        services = {}
-        for key, (fields, command, options) in self.content["services"].items():
+        services: dict[str, master_cf.Service | None] = {}
+        for key, described in self.content["services"].items():
+            if described is None:
+                services[key] = None
+                continue
+            fields, command, options = described
             path = self._path("services", key)
             options = {option: filled(f"{path}.options.{option}", value) for option, value in options.items()}
             try:

@@ -82,6 +82,24 @@ def ports(services: t.Mapping[str, Service]) -> frozenset[int]:
     return frozenset()
 
 
+def clashes(running: t.Mapping[str, Service], wanted: t.Mapping[str, Service]) -> list[str]:
+    """Return the services that a reload cannot bring: master(8) begins with new ones, and another is still there.
+
+    :arg running: the services that the running Postfix has.
+    :arg wanted: those it is to have.
+    :returns: the keys of new services that listen where one of the old ones does.
+    """
+    old = [service for key, service in running.items() if service.type == "inet" and key not in wanted]
+    new = [service for key, service in wanted.items() if service.type == "inet" and key not in running]
+    return [service.key for service in new if any(_overlap(service, other) for other in old)]
+
+
+def _overlap(one: Service, other: Service) -> bool:
+    """Whether two services cannot listen at the same time; without a host one listens on all addresses."""
+    (host, port), (other_host, other_port) = _place(one), _place(other)
+    return port == other_port and (host == other_host or not host or not other_host)
+
+
 def listener_mistakes(view: View, held: t.Collection[int]) -> list[Mistake]:
     """Check that master(8) will be able to listen, by binding each of its places for a moment.
 

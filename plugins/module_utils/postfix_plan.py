@@ -56,12 +56,14 @@ def files(main: str, master: str, owned: t.Mapping[str, t.Mapping[str, str | Non
         "services": {key: owned["services"].get(key, master_cf.text_of(key)) for key in wanted.services},
     }
     parameters = {name: line(name, value) for name, value in wanted.parameters.items()}
-    services = {key: service.text for key, service in wanted.services.items()}
+    services = {key: service.text if service else None for key, service in wanted.services.items()}
     back = {kind: {name: text for name, text in owned[kind].items() if name not in stood[kind]} for kind in stood}
-    # A service comes back before main.cf is switched; one that is no longer wanted goes after it.
-    returning = {key: text for key, text in back["services"].items() if text is not None}
-    between = master_cf.put({**services, **returning})
-    after = between.put({**services, **back["services"]})
+    # A service comes before main.cf is switched, and one that is not wanted goes after it; but for one that listens,
+    # which no main.cf needs, and where it does another may be about to.
+    services |= back["services"]
+    at_once = {key: text for key, text in services.items() if text is not None or key.endswith("/inet")}
+    between = master_cf.put(at_once)
+    after = between.put(services)
     return Files(str(main_cf.put({**parameters, **back["parameters"]})), between, after, stood)
 
 

@@ -177,7 +177,7 @@ def _written(wanted: Wanted) -> t.Iterator[tuple[str, str, str]]:
     for name, value in wanted.parameters.items():
         yield f"layers.{wanted.source[f'parameters.{name}']}.parameters.{name}", name, value
     for key, service in wanted.services.items():
-        for name, value in service.options:
+        for name, value in service.options if service else ():
             yield f"layers.{wanted.source[f'services.{key}']}.services.{key}.options.{name}", name, value
 
 

@@ -82,16 +82,17 @@ def pem(controller: Controller, domain: str = "example.com", selector: str = "m1
     return controller.folder / "secrets" / "dkim" / domain / f"{selector}.pem"
 
 
-def ask(server: Server, value: str | None, login: str = "", client: str = "127.0.0.1", extra=()):
+def ask(server: Server, value: str | None, login: str = "", client: str = "127.0.0.1", extra=(),
+        sender: str = "return@example.com"):
     """Hand a message with a From to the milter, as Postfix would."""
     headers = [("To", "b@example.org"), *([("From", value)] if value is not None else []), *extra]
-    macros = {"i": "TEST", SENDER_MACRO: SENDER} | ({"{auth_authen}": login} if login else {})
+    macros = {"i": "TEST", SENDER_MACRO: SENDER, "{mail_addr}": sender} | ({"{auth_authen}": login} if login else {})
     (about,) = json.loads(run("podman", "inspect", server.name).stdout)
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(10)
         connection.connect(f"/proc/{about['State']['Pid']}/root{opendkim_conf.SOCKET}")
         return milter_client.submit(connection, milter_client.Message(
-            tuple(headers), b"body\r\n", "return@example.com", ("b@example.org",), client, macros=macros))
+            tuple(headers), b"body\r\n", sender, ("b@example.org",), client, macros=macros))
 
 
 def signed_by(outcome: milter_client.Outcome) -> str | None:

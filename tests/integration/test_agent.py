@@ -10,91 +10,16 @@ import smtplib
 import time
 
 import pytest
+from agent_node import CONFIG, SESSION, Agent, fleet
 from mailbox_server import NOTICE, PASSWORD, MailboxServer
 from postfix_node import Node
 from servers import SUITES, Controller, Server
 
-from ansible_collections.mailfleet.sending.plugins.module_utils import agent_settings
 from ansible_collections.mailfleet.sending.plugins.module_utils.agent_units import SERVICES
-from ansible_collections.mailfleet.sending.plugins.module_utils.inventory import read_fleet
-from ansible_collections.mailfleet.sending.plugins.module_utils.layer_bounces import bounces_layer
-from ansible_collections.mailfleet.sending.plugins.module_utils.layer_postfix import postfix_layer, service
+from ansible_collections.mailfleet.sending.plugins.module_utils.layer_postfix import service
 
-CONFIG, SERVICE = "mailfleet.sending.agent_config", "mailfleet.sending.agent_service"
 MARKER = "550 5.7.1 <{}>: Recipient address rejected: mailfleet-suppressed"
 DEAD = "dead@example.net"
-# Says how each step of a session was answered, as JSON.
-SESSION = """
-import json, smtplib, sys
-sender, recipient, text = json.load(sys.stdin)
-with smtplib.SMTP("127.0.0.1", 25) as smtp:
-    smtp.ehlo("probe.example.com")
-    answers = [smtp.mail(sender), smtp.rcpt(recipient)]
-    if text and answers[-1][0] == 250: answers.append(smtp.data(text.encode()))
-print(json.dumps([f"{code} {said.decode()}" for code, said in answers]))
-"""
-
-
-def fleet(server: Server, **agent):
-    """A fleet of the one server."""
-    variables = {"sending_domains": [{"name": "example.com", "bounce_domain": "e.example.com"}],
-                 "sending_agent": {"store": {"sqlite": True}, "feedback_addresses": ["fbl"], **agent}}
-    addresses = [{"address": server.address, "helo": "mta1.example.com"}]
-    return read_fleet(variables, {"mta1": {"sending_addresses": addresses}})
-
-
-class Agent:
-    """A server with Postfix and the agent."""
-
-    def __init__(self, node: Node) -> None:
-        self.node = node
-        self.secrets = node.controller.folder / "secrets"
-        self.shown = ""  # what the last play printed
-
-    def play(self, task: dict, *options: str) -> dict:
-        self.shown = self.node.controller.play(task, self.node.server, options).stdout
-        return self.node.controller.outcome
-
-    def config(self, *options: str, made=None, secrets=None, **changes) -> dict:
-        made = made or fleet(self.node.server)
-        settings = {**agent_settings.agent_of(made, made.servers[0])["settings"], **changes}
-        return self.play({CONFIG: {"settings": settings, "secrets": secrets or {},
-                                   "secrets_directory": str(self.secrets)}, "ignore_errors": True}, *options)
-
-    def services(self, role: str, *names: str, options=()) -> dict:
-        return self.play({SERVICE: {"role": role, "names": list(names)}}, *options)
-
-    def postfix(self, made=None, **layers: dict) -> dict:
-        made = made or fleet(self.node.server)
-        path = self.node.controller.folder / "layers.json"
-        layers |= {"postfix": postfix_layer(made, made.servers[0]), "bounces": bounces_layer(made)}
-        path.write_text(json.dumps(layers))
-        # Out of a file, lest Ansible fills in its braces.
-        return self.node.apply(f"{{{{ lookup('ansible.builtin.file', '{path}') | from_json }}}}")
-
-    def session(self, sender: str, recipient: str, text: str = "") -> list[str]:
-        """How Postfix answers a session of the host itself."""
-        asked = json.dumps([sender, recipient, text])
-        self.node.server.write("/root/session.json", asked)
-        return json.loads(self.node.shell("python3 /root/session.py < /root/session.json"))
-
-    def path(self, recipient: str) -> str:
-        return self.node.shell(f"mailfleet token new --recipient {recipient} --domain e.example.com").strip()
-
-    def bounce(self, path: str, recipient: str) -> None:
-        """Bring a bounce to a return path, as a stranger's server does."""
-        answers = self.session("", path, NOTICE.format(path=path, recipient=recipient))
-        assert answers[-1].startswith("250 2.0.0"), answers
-
-    def wait(self, script: str, expected: str, seconds: float = 15) -> str:
-        end = time.monotonic() + seconds
-        while expected not in (found := self.node.shell(f"{script} 2>&1 || :")) and time.monotonic() < end:
-            time.sleep(0.3)
-        assert expected in found, f"{found}\n{self.log()}"
-        return found
-
-    def log(self) -> str:
-        return self.node.shell("journalctl -q -o cat -n 60 -u 'mailfleet-*' -u 'postfix*'; postqueue -p")
 
 
 @pytest.fixture(scope="module", params=list(SUITES))
@@ -102,7 +27,7 @@ def agent(request, tmp_path_factory):
     """A server with an agent, which its test leaves as it was."""
     server = Server(f"agent{request.param}", request.param)
     try:
-        made = Agent(Node(server, Controller(tmp_path_factory.mktemp("controller"))))
+        made = Agent(Node(server, Controller(tmp_path_factory.mktemp("controller"))), request.param)
         server.write("/root/session.py", SESSION)
         made.checked = made.config("--check", "--diff")
         made.first = made.config("--diff")
@@ -145,6 +70,12 @@ def test_secrets_and_sockets_are_for_whom_they_are_for(agent):
         "/var/spool/postfix/mailfleet/policy 660 mailfleet:postfix"]
 
 
+def test_postfix_waits_for_the_addresses_that_it_listens_at(agent):
+    """Else it would not start at all when the server does."""
+    assert "network-online.target" in agent.node.shell("systemctl show -P After postfix.service postfix@-.service")
+    assert "network-online.target" in agent.node.shell("systemctl show -P Wants postfix.service")
+
+
 def test_services_need_few_rights(agent):
     for name in ("policy", "bounces"):
         said = agent.node.shell(f"systemd-analyze security --no-pager {SERVICES[name].unit} | tail -1")
@@ -167,6 +98,65 @@ def test_a_dead_address_is_refused_once_its_bounce_came(agent):
 
 def test_no_message_is_left_over_and_none_twice(agent):
     assert agent.node.shell("ls /var/spool/mailfleet/bounces/new") == ""
+
+
+ODD_FORMS = {
+    "8-bit field": ("Subject: Undelivered", "Subject: Unzustellbar: Gr\xfc\xdfe"),
+    "8-bit text": ("be delivered.", "be delivered: Gr\xfc\xdfe."),
+    "long line": ("be delivered.", "be delivered." + "x" * 5000),
+    "NUL": ("be delivered.", "be delivered.\0"),
+    "long field": ("MIME-Version:", "X-Long:" + "\n ".join(["", *["x" * 97] * 700]) + "\nMIME-Version:"),
+    "8bit": ("text/plain\n", "text/plain\nContent-Transfer-Encoding: 8bit\n"),
+}
+
+
+@pytest.mark.parametrize("form", ODD_FORMS)
+def test_a_bounce_in_a_form_that_we_do_not_send_is_taken_as_it_is(agent, form):
+    recipient = "odd@example.net"
+    path = agent.path(recipient)
+    text = NOTICE.format(path=path, recipient=recipient).replace(*ODD_FORMS[form])
+    ours = agent.session("news@example.com", "somebody@example.net", text)[-1]
+    converts = form == "8bit" and agent.release == "13"
+    assert ours.startswith("250 " if converts else "550 5."), ours
+    try:
+        answers = agent.session("", path, text, agent.node.server.address)
+        assert answers[-1].startswith("250 2.0.0"), answers
+        agent.wait(f"mailfleet suppress why {recipient}", "hard")
+    finally:
+        agent.node.shell(f"mailfleet forget {recipient}")
+
+
+def test_a_bounce_meets_no_rule_of_the_operators_for_other_mail(agent):
+    """Such as greylisting, a blocklist, or a delay."""
+    rules = {f"smtpd_{step}_restrictions": "reject" for step in ("client", "helo", "data", "end_of_data")}
+    assignments = " ".join(f"{name}={value}" for name, value in rules.items())
+    try:
+        agent.node.shell(f"postconf -e {assignments} && postfix reload")
+        time.sleep(1)
+        assert agent.session("news@example.com", "somebody@example.net")[-1].startswith("554 5.7.1")
+        agent.bounce(agent.path("quick@example.net"), "quick@example.net")
+    finally:
+        agent.node.shell(f"postconf -X {' '.join(rules)} && postfix reload")
+    agent.wait("mailfleet suppress why quick@example.net", "hard")
+
+
+def test_whoever_comes_from_outside_is_relayed_nowhere(agent):
+    for sender in ("", "news@example.com"):
+        answer = agent.session(sender, "somebody@example.net", host=agent.node.server.address)[-1]
+        assert answer.startswith("554 5.7.1") and "Relay access denied" in answer, answer
+
+
+def test_where_networks_send_through_port_25_it_is_one_again_and_parted_when_they_do_not(agent):
+    variables = {"sending_networks": [{"network": "192.0.2.0/24", "domains": ["example.com"]}]}
+    try:
+        # One and the same place is not let go of by a reload.
+        assert agent.postfix(fleet(agent.node.server, variables))["restarted"]
+        assert agent.node.shell("postconf -M smtp/inet").split()[-1] == "smtpd"
+        assert "as-it-came" not in agent.node.shell("postconf -M")
+        assert agent.session("", agent.path("x@example.net"), host=agent.node.server.address)[-1].startswith("250 ")
+    finally:
+        assert agent.postfix()["restarted"]
+    assert agent.node.shell("postconf -M smtp/inet") == ""
 
 
 def test_what_is_no_return_path_is_refused_at_rcpt(agent):
@@ -248,7 +238,7 @@ def test_a_probe_proves_that_mail_to_nobody_comes_back_and_leaves_nothing(agent)
     def probe(domain: str, timeout: int, *options: str) -> dict:
         return agent.play({"mailfleet.sending.bounce_probe": {
             "submissions": [{"server": "mta1", "host": node.server.address, "verify": False}],
-            "domains": [{"domain": "example.us"}, {"domain": "example.com", "bounce_domain": "e.example.com"}],
+            "domains": [{"domain": "example.us"}, {"domain": "e.example.com"}],  # a domain's own, where none is named
             "bounce_domains": ["e.example.com"], "nobody_at": domain, "secrets_directory": str(agent.secrets),
             "timeout": timeout}}, *options)
 
@@ -386,8 +376,10 @@ class TestKeysOfReturnPaths:
 def test_it_goes_and_leaves_what_it_knows(agent):
     node = agent.node
     agent.play({"mailfleet.sending.postfix_config": {"layers": {"bounces": {}}}})
+    assert agent.node.shell("postconf -M smtp/inet").split()[-1] == "smtpd"
     assert agent.play({CONFIG: {}})["changed"] and not agent.play({CONFIG: {}})["changed"]
     left = node.shell("ls -d /etc/systemd/system/mailfleet-* /usr/local/bin/mailfleet /usr/local/lib/mailfleet-agent"
                       " /etc/mailfleet /var/spool/postfix/mailfleet 2>/dev/null || :")
     assert left == "" and node.shell("ls /var/lib/mailfleet-agent/mailfleet.db")
     assert "mailfleet" not in node.shell("systemctl list-units --all --plain --no-legend 'mailfleet-*'")
+    assert "network-online.target" not in node.shell("systemctl show -P Wants postfix.service")

@@ -141,6 +141,16 @@ def test_who_may_send_as_whom(signing, login, client, value, expected):
         assert signed_by(outcome) == expected
 
 
+@pytest.mark.parametrize("client, expected", [
+    ("198.51.100.29", None), ("2001:db8:61::30", None), ("203.0.113.9", None),
+    ("127.0.0.1", "no DKIM key"), ("::1", "no DKIM key"),
+])
+def test_a_bounce_from_a_network_is_for_this_server_itself(signing, client, expected):
+    outcome = ask(signing, "MAILER-DAEMON@foreign.test", client=client, sender="")
+    assert expected in outcome.reply if expected else signed_by(outcome) is None
+    assert ask(signing, "a@foreign.test", "shop", client, sender="").action == "reject", "a login is judged"
+
+
 def test_smtp_hears_the_words_and_a_bare_from_does_not_get_by(signing):
     assert send(signing, "From: a@foreign.test\nSubject: s\n\nb\n") == (
         "550 5.7.1 From domain foreign.test: no DKIM key of this server covers it")

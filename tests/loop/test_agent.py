@@ -9,6 +9,7 @@ import dataclasses
 import datetime
 import json
 import os
+import re
 import smtplib
 import subprocess
 import sys
@@ -26,8 +27,14 @@ from ansible_collections.mailfleet.sending.plugins.plugin_utils import agent_pro
 
 DATABASE = (f"host=db1.example.com hostaddr={lab.DATABASE} dbname=mailfleet user=mailfleet sslmode=verify-full"
             " sslrootcert=/usr/local/share/ca-certificates/mailfleet-lab.crt")
-SETTINGS = {"store": {"postgresql": DATABASE}, "policy": {"refresh": 1}}
-SECRETS = {"postgresql": "{{ lookup('ansible.builtin.file', lab_run + '/postgresql.secret') }}"}
+MOST = 1 << 20  # octets of junk that a server keeps: the least that there is
+SETTINGS = {"store": {"postgresql": DATABASE}, "policy": {"refresh": 1}, "quarantine": {"bytes": MOST}}
+# A mailbox that applications had their bounces sent to before there were return paths of the fleet's own.
+ELSEWHERE = "bounces@wanadoo.fr"
+SETTINGS["mailboxes"] = {"old": {"protocol": "pop3", "host": "mx.orange.fr", "user": ELSEWHERE, "every": 2,
+                                 "ca_file": "/usr/local/share/ca-certificates/mailfleet-lab.crt"}}
+SECRETS = {"postgresql": "{{ lookup('ansible.builtin.file', lab_run + '/postgresql.secret') }}",
+           "mailboxes": {"old": "{{ lookup('ansible.builtin.file', lab_run + '/mailbox.secret') }}"}}
 FIRST, SECOND = lab.SERVERS
 REFUSED = "mailfleet-suppressed"
 # Names of this run, since the database outlives one that was cut off.
@@ -97,7 +104,9 @@ def fleet(tmp_path_factory):
     """A fleet with an agent; afterwards none has one."""
     lab.play().ok()
     copy = breaking.copy_of_the_inventory(tmp_path_factory.mktemp("agent"))
-    copy.write(sending_agent=SETTINGS, sending_agent_secrets=SECRETS, sending_probe_nobody_at=NOBODY_AT)
+    # Without networks that send through port 25, it is for what comes back in whatever form it has.
+    copy.write(sending_agent=SETTINGS, sending_agent_secrets=SECRETS, sending_probe_nobody_at=NOBODY_AT,
+               sending_networks=[])
     checked = lab_runs.run("--check", "--diff", inventory=copy.path).ok()
     first = lab_runs.run("--diff", inventory=copy.path).ok()
     counts = tmp_path_factory.mktemp("counts") / "counts.json"
@@ -218,10 +227,58 @@ def signed(fleet, recipient: str, days: int = 0, domain: str = BOUNCES) -> str:
     return agent_program.return_path("a", key, domain, recipient, day).partition("@")[0] + f"@{BOUNCES}"
 
 
-def bring(path: str, text: str) -> None:
-    """Hand a message in as anybody's server does."""
-    with smtplib.SMTP(lab.SERVERS[FIRST], 25, local_hostname="outside.example.net", timeout=30) as session:
-        session.sendmail("", [path], text.encode())
+def bring(path: str, *texts: str, host: str = lab.SERVERS[FIRST]) -> None:
+    """Hand messages in as anybody's server does."""
+    with smtplib.SMTP(host, 25, local_hostname="outside.example.net", timeout=30) as session:
+        for text in texts:
+            session.sendmail("", [path], text.encode("latin-1"))
+
+
+def test_a_bounce_in_a_mailbox_elsewhere_is_fetched_and_refused_by_both(fleet):
+    """By POP3 from a provider's Dovecot, with nothing of the return path but what it quotes."""
+    recipient = f"elsewhere-{uuid.uuid4().hex[:8]}@gmail.com"
+    path = signed(fleet, recipient)
+    returned = f"--b\nContent-Type: text/rfc822-headers\n\nReturn-Path: <{path}>\nTo: {recipient}\n\n--b--\n"
+    notice = NOTICE.format(path=ELSEWHERE, recipient=recipient).replace("--b--\n", returned)
+    assert notice.count(path) == 1
+    bring(ELSEWHERE, notice, host=lab.RECEIVERS["wanadoo.fr"])
+    for server in lab.SERVERS:
+        assert REFUSED in refused_within(server, recipient), server
+    with lab.mailbox(ELSEWHERE) as session:
+        assert session.select("INBOX")[1] == [b"0"]
+
+
+@pytest.mark.parametrize("server", lab.SERVERS)
+def test_bounces_are_taken_in_a_form_that_we_do_not_send(fleet, server):
+    recipient = f"odd-{uuid.uuid4().hex[:8]}@gmail.com"
+    path = signed(fleet, recipient)
+    notice = NOTICE.format(path=path, recipient=recipient).replace("--b\n", (
+        "--b\nContent-Type: text/plain; charset=iso-8859-1\nContent-Transfer-Encoding: 8bit\n\n"
+        f"Unzustellbar: Gr\xfc\xdfe {'x' * 2000}\n\n--b\n"), 1)
+    bring(path, notice.replace("Subject: ", "Subject: \xdcbermittlung: "), host=lab.SERVERS[server])
+    assert REFUSED in refused_within(FIRST, recipient)
+
+
+def counted(server: str) -> int:
+    """How many messages changed nothing there, those among them that are no longer kept."""
+    return sum(sum(map(int, re.findall(r"(\d+) (?:kept|came again|gone)", line)))
+               for line in lab.ssh(server, "mailfleet", "bounces", "quarantine").splitlines())
+
+
+def test_a_flood_of_junk_fills_no_disk_and_keeps_no_bounce_out(fleet):
+    """Twenty times what may be kept, to return paths that nobody signed and to abuse@."""
+    junk = [f"From: x@example.net\nSubject: {number}\n\n" + ("y" * 70 + "\n") * 600 for number in range(250)]
+    recipient = f"late-{uuid.uuid4().hex[:8]}@gmail.com"
+    path = signed(fleet, recipient)
+    before = counted(SECOND)
+    bring(f"abuse@{BOUNCES}", *junk, host=lab.SERVERS[SECOND])
+    bring(f"b+{'a' * 26}@{BOUNCES}", *junk, host=lab.SERVERS[SECOND])
+    bring(path, NOTICE.format(path=path, recipient=recipient), host=lab.SERVERS[SECOND])
+    assert REFUSED in refused_within(FIRST, recipient)
+    kept = int(lab.ssh(SECOND, "du", "--summarize", "--bytes", "/var/spool/mailfleet").split()[0])
+    print(f"{sum(map(len, junk)) * 2} octets came, {kept} are there")
+    assert kept < 3 * MOST
+    assert counted(SECOND) - before == 2 * len(junk)
 
 
 def test_what_its_token_does_not_prove_suppresses_nobody(fleet):
@@ -270,6 +327,28 @@ def test_what_holds_of_the_store_holds_of_a_real_server():
 def test_others_are_not_refused(fleet):
     for server in lab.SERVERS:
         assert submit(server, return_path(server, "probe@gmail.com"), "probe@gmail.com") == "", server
+
+
+@pytest.mark.long
+def test_without_the_database_mail_waits_where_the_inventory_says_so(fleet):
+    """Behind the age of the copy alone: until then it is as good as the database."""
+    policy = {"refresh": 1, "unsure": "closed", "oldest": 5}
+    fleet.copy.write(sending_agent={**SETTINGS, "policy": policy})
+    try:
+        lab_runs.run(inventory=fleet.copy.path).ok()
+        path = return_path(FIRST, "probe@gmail.com")
+        with breaking.stopped("postgresql", "db"):
+            assert submit(FIRST, path, "probe@gmail.com") == ""
+            time.sleep(8)
+            said = submit(FIRST, path, "probe@gmail.com")
+            assert said.startswith("450 4.3.0"), said
+        end = time.monotonic() + WITHIN
+        while (said := submit(FIRST, path, "probe@gmail.com")) and time.monotonic() < end:
+            time.sleep(1)
+        assert said == ""
+    finally:
+        fleet.copy.write(sending_agent=SETTINGS)
+        lab_runs.run(inventory=fleet.copy.path).ok()
 
 
 def test_without_the_database_mail_flows_and_bounces_wait(fleet):

@@ -144,6 +144,16 @@ def test_a_listed_network_relays_with_its_own_return_paths_only(server, family, 
 
 @EVERY_SERVER
 @pytest.mark.parametrize("family", [0, 1], ids=["ipv4", "ipv6"])
+def test_a_bounce_from_a_listed_network_is_taken_for_the_server_itself(server, family):
+    """Its own mail server reports what it could not deliver, by the null sender and in a name that has no key here."""
+    notice = lab.message("MAILER-DAEMON@app.example.net", "postmaster@e.example.com")
+    options = {"port": 25, "name": server}
+    (told,) = talk(session(RELAYS[server][family], ("", "postmaster@e.example.com", notice), **options))
+    assert told["messages"] == [["taken", 250, ""]]
+
+
+@EVERY_SERVER
+@pytest.mark.parametrize("family", [0, 1], ids=["ipv4", "ipv6"])
 @pytest.mark.parametrize("domain", ["example.us", "example.net"])
 def test_a_listed_network_writes_as_its_own_domain_only(server, family, domain):
     options = {"port": 25, "name": server}

@@ -10,6 +10,7 @@ import sys
 
 import breaking
 import lab_world as lab
+import pytest
 
 PROGRAM = (sys.executable, str(lab.ROOT / "tools/newest.py"), "ansible-playbook")
 ONE, OTHER = lab.SERVERS
@@ -28,6 +29,7 @@ def standing() -> str:
     return re.sub(r"generations/\d+", "", breaking.standing(ONE))
 
 
+@pytest.mark.long
 def test_the_newest_ansible_core_makes_the_same_of_a_bare_server_and_then_changes_nothing():
     newest = (lab.ROOT / "requirements/ansible-newest.txt").read_text(encoding="utf-8").split("==")[1].strip()
     assert f"[core {newest}]" in lab.play("--version", program=PROGRAM).output

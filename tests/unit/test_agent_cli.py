@@ -135,6 +135,16 @@ def test_the_list_is_changed_by_hand_with_a_trail(run):
     assert run("suppress", "remove", "u@acme.test", status=1) == "u@acme.test was not on the list\n"
 
 
+@pytest.mark.parametrize("stream", ["nwes", "example.com", "e.example.us"])
+def test_a_stream_that_mail_of_none_would_meet_is_refused(run, tmp_path, stream):
+    (tmp_path / "plain").write_text("u@acme.test\n")
+    for words in (("add", "u@acme.test"), ("import", str(tmp_path / "plain"))):
+        told = run("suppress", *words, "--stream", stream, status=5)
+        assert f"--stream: '{stream}'; expected one of news, shop, or a sender domain that none has" in told
+    assert run("suppress", "list") == ""
+    run("suppress", "add", "u@acme.test", "--stream", "Example.NET")
+
+
 def test_what_is_exported_can_be_imported(run, tmp_path):
     run("suppress", "add", "u@acme.test", "--detail", 'says "no", twice')
     run("suppress", "add", "v@acme.test", "--stream", "news", "--days", "3")

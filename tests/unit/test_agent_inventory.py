@@ -44,7 +44,7 @@ class TestNone:
     def test_without_it_nothing_asks_and_bounce_domains_are_local(self, agent):
         made = fleet(agent)
         layer = postfix_layer(made, made.servers[0])
-        assert made.agent is None and agent_of(made, made.servers[0]) == {} == bounces_layer(made)
+        assert made.agent is None and agent_of(made, made.servers[0]) == {} == bounces_layer(made, made.servers[0])
         assert layer["parameters"]["mydestination"] == "mta1.example.com, localhost, e.example.com"
         assert "check_policy_service" not in str(layer)
 
@@ -88,7 +88,7 @@ class TestLayers:
     def layers(self, **agent):
         made = fleet({"store": {"sqlite": True}, **agent},
                      sending_networks=[{"network": "10.1.0.0/16", "domains": ["example.com"]}])
-        return postfix_layer(made, made.servers[0]), bounces_layer(made), suppression(made)
+        return postfix_layer(made, made.servers[0]), bounces_layer(made, made.servers[0]), suppression(made)
 
     def test_every_way_in_asks_but_for_what_comes_to_the_server_itself(self):
         postfix, _bounces, asks = self.layers()
@@ -112,6 +112,20 @@ class TestLayers:
         token = "b+" + "a2" * 13
         assert all(map(taken, [token, token.upper(), "postmaster", "Abuse", "fbl", "probe+x-mta1"]))
         assert not any(map(taken, ["b", "b+", token[:-1], token + "a", "root", "xpostmaster", "fbl+x", "postmasterx"]))
+
+    def test_what_comes_from_outside_is_taken_as_it_is_where_nobody_sends_from_there(self):
+        made = fleet({"store": {"sqlite": True}}, {"mta1": {"sending_addresses": [
+            {"address": "198.51.100.10", "helo": "mta1.example.com", "bind": "10.0.0.10"},
+            {"address": "2001:db8::10", "helo": "mta1.example.com"}]}})
+        services = bounces_layer(made, made.servers[0])["services"]
+        assert services["smtp/inet"] is None
+        places = {key: each["options"] for key, each in services.items() if each and key.endswith("/inet")}
+        assert list(places) == ["127.0.0.1:smtp/inet", "[::1]:smtp/inet", "10.0.0.10:smtp/inet",
+                                "[2001:db8::10]:smtp/inet"]
+        inside, outside = list(places.values())[:2], list(places.values())[2:]
+        assert inside == [{}, {}] and all(f"{each['cleanup_service_name']}/unix" in services for each in outside)
+        assert all(each["smtpd_relay_restrictions"] == "reject_unauth_destination" for each in outside)
+        assert not any("inet" in key for key in self.layers()[1]["services"]), "networks send to the same addresses"
 
     def test_the_form_of_return_paths_is_the_programs(self):
         assert TOKEN == tokens.POSTFIX

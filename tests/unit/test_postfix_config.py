@@ -21,6 +21,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_layers i
 )
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_listeners import (
     Listener,
+    clashes,
     listener_mistakes,
     listeners,
     literal,
@@ -177,6 +178,27 @@ def test_what_a_layer_set_goes_back_to_what_stood_there() -> None:
     back = files(first.main, str(first.master), first.owned, resolve({}, V12, TABLES))
     assert (back.main, str(back.master)) == (main, MASTER)
     assert "t/unix" in back.between.services, "the old service stays until main.cf is switched"
+
+
+def test_a_service_that_nobody_shall_have_is_gone_and_comes_back() -> None:
+    layer = {"services": {"smtp/inet": None, "127.0.0.1:smtp/inet": {"private": "n", "command": "smtpd"}}}
+    first = files("", MASTER, NOTHING, resolve({"a": layer}, V12, TABLES))
+    assert "smtp/inet" not in first.master.services and "127.0.0.1:smtp/inet" in first.master.services
+    assert first.between.services == first.master.services, "both cannot listen at a time"
+    back = files("", str(first.master), first.owned, resolve({}, V12, TABLES))
+    assert back.between.services == back.master.services == MasterCf.parse(MASTER).services
+    with pytest.raises(Refused, match="as in layer a"):
+        resolve({"a": layer, "b": {"services": {"smtp/inet": {"command": "smtpd"}}}}, V12, TABLES)
+
+
+@pytest.mark.parametrize("new, clashing", [
+    ("127.0.0.1:smtp", True), ("[::1]:25", True), ("smtps", False), ("127.0.0.1:2525", False),
+])
+def test_what_listens_where_something_else_does_wants_a_restart(new, clashing) -> None:
+    old, other = MasterCf.parse(MASTER).services, MasterCf.parse(f"{new} inet n - y - - smtpd\n").services
+    assert clashes(old, other) == ([f"{new}/inet"] if clashing else [])
+    assert clashes(other, old) == (["smtp/inet"] if clashing else [])
+    assert clashes(old, {**old, **other}) == [], "what stays is for the check of places"
 
 
 @pytest.mark.parametrize("before, after, names", [

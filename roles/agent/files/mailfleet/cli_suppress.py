@@ -17,6 +17,7 @@ from .cli_settings import actor, moment, settings_of
 from .errors import Status, Trouble
 from .recipients import fold, wanted
 from .rules import ALL, DAY, Entry
+from .settings import Settings
 from .store import Store, open_store
 
 
@@ -55,7 +56,7 @@ def _add(asked: argparse.Namespace) -> int:
     address, now = wanted(asked.address, "ADDRESS"), int(time.time())
     if asked.days < 0:
         raise Trouble("--days", str(asked.days), "a number of days, 0 for ever")
-    entry = Entry(fold(asked.stream), address, "manual", asked.detail[:300], "", now,
+    entry = Entry(_known(asked.stream, settings), address, "manual", asked.detail[:300], "", now,
                   now + asked.days * DAY if asked.days else 0)
     store = open_store(settings)
     with store.transaction():
@@ -126,7 +127,7 @@ def _import(asked: argparse.Namespace) -> int:
         raise Trouble(asked.file, f"octet {error.start} is no UTF-8", "UTF-8") from error
     settings = settings_of(asked)
     now = int(time.time())
-    entries = list_files.read(text, asked.file, fold(asked.stream), now)
+    entries = list_files.read(text, asked.file, _known(asked.stream, settings), now)
     store = open_store(settings)
     with store.transaction():
         there = suppressions.get(store, {(each.stream, each.recipient) for each in entries})
@@ -134,6 +135,15 @@ def _import(asked: argparse.Namespace) -> int:
         suppressions.put(store, new, actor(settings), now)
     print(f"{len(new)} added, {len(entries) - len(new)} were on the list already")
     return Status.DONE
+
+
+def _known(stream: str, settings: Settings) -> str:
+    """A stream that somebody named; raises Trouble where mail of none would ever meet the entry."""
+    stream, streams = fold(stream), sorted({*settings.streams.values()})
+    # A sender domain that no stream has is a stream of its own.
+    if stream != ALL and stream not in streams and ("." not in stream or stream in settings.streams):
+        raise Trouble("--stream", repr(stream[:100]), f"one of {', '.join(streams)}, or a sender domain that none has")
+    return stream
 
 
 def _covered(there: Entry | None, new: Entry, now: int) -> bool:
