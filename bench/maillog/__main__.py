@@ -22,7 +22,8 @@ import typing as t
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "roles/agent/files"), str(ROOT / "tests/unit")]
+sys.path.insert(0, str(ROOT / "roles/agent/files"))
+sys.path.insert(0, str(ROOT / "tests/unit"))
 
 from log_world import HOST, START, VIEW, LogWorld
 from mailfleet.maillog.files import blocks
