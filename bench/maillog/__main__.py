@@ -21,9 +21,8 @@ import time
 import typing as t
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "roles/agent/files"))
-sys.path.insert(0, str(ROOT / "tests/unit"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "roles/agent/files"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests/unit"))
 
 from log_world import HOST, START, VIEW, LogWorld
 from mailfleet.maillog.files import blocks
