@@ -159,6 +159,19 @@ def test_eight_bits_and_worse_are_read():
     assert one(long).text == "x" * 500
 
 
+def test_names_of_domains_have_no_case():
+    totals, _events = read(f"A1: to=<a@GMail.com>, {GOOGLE}, {SENT}", f"A1: to=<a@gmail.COM>, {GOOGLE}, {BOUNCED}")
+    assert totals.domains == {"gmail.com": {"delivered": 1, "bounced": 1}}
+
+
+def test_each_that_is_taken_has_its_time():
+    found = reader()
+    for _again in range(2):
+        feed(found, f"smtp[1]: A1: to=<a@gmail.com>, {GOOGLE}, {SENT}")
+        totals, _events = found.take()
+        assert totals.first == totals.last == AT
+
+
 def test_mail_that_stays_on_this_host_is_not_delivered_by_that():
     for relay in ("127.64.3.9[127.64.3.9]:10025", "localhost[127.0.0.1]:10024", "::1[::1]:10025"):
         line = f"A1: to=<a@gmail.com>, relay={relay}, delay=1, delays=0/0/0/1, {SENT}"
