@@ -140,17 +140,20 @@ class _Search:
     def _follow(self, line: bytes, key: Key) -> None:
         """What a line says of another id."""
         if following := _NEXT.search(line[-60:]):
-            other = key[0], following[1]
             if key in self.keys and _stays(line):
-                self.passed_on.setdefault(other, key)
+                self.passed_on.setdefault((key[0], following[1]), key)
                 self.ids.add(following[1])
             elif following[1] in self.ids and key not in self.keys and _stays(line):
                 # It is the one before.
                 for found in [each for each in self.keys if each[0] == key[0] and each[2] == following[1]]:
                     if found[1] != key[1]:
                         self.add(key, found)
-        elif key in self.keys and (notice := _NOTICE.search(line[-60:])):
-            self.add((key[0], key[1], notice[1]), key)
+        elif notice := _NOTICE.search(line[-60:]):
+            other = key[0], key[1], notice[1]
+            if key in self.keys:
+                self.add(other, key)
+            elif other in self.keys:
+                self.add(key, other)
 
 
 def _stays(line: bytes) -> bool:
