@@ -22,7 +22,15 @@ import typing as t
 from pathlib import Path
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import agent_keys
-from ansible_collections.mailfleet.sending.plugins.module_utils.agent_settings import QUEUE, SOCKET, SPOOL, STATE, USER
+from ansible_collections.mailfleet.sending.plugins.module_utils.agent_settings import (
+    METRICS,
+    METRICS_FILE,
+    QUEUE,
+    SOCKET,
+    SPOOL,
+    STATE,
+    USER,
+)
 from ansible_collections.mailfleet.sending.plugins.module_utils.agent_units import (
     AFTER_ADDRESSES,
     COMMAND,
@@ -46,9 +54,12 @@ START = "from mailfleet.cli import main\n\nraise SystemExit(main())\n"
 SCRIPT = f"#!/bin/sh\n# Written by mailfleet.\nexec /usr/bin/python3 -I {CURRENT} \"$@\"\n"
 HIDDEN = "(secrets are not shown)\n"
 DEAD = ("inactive", "failed")
+# Where Debian's node_exporter looks for files of metrics; a link there leads to ours.
+EXPORTER = "/var/lib/prometheus/node-exporter"
 # Who binds the socket is the agent, who connects is Postfix: the folder's group is the socket's.
 FOLDERS = (
     (PROGRAM, 0o755, "root"), (CONFIGURATION, 0o755, "root"), (STATE, 0o700, USER), (SPOOL, 0o700, USER),
+    (METRICS, 0o755, USER),
     (f"{QUEUE}/{os.path.dirname(SOCKET)}", 0o2750, f"{USER}:postfix"),
 )
 
@@ -98,6 +109,7 @@ class Node:
         if former != digest or not whole:
             kept = "" if former != digest else " (not as it was laid down)"
             self._differs(CURRENT, f"{former}{kept}\n" if former else None, f"{digest}\n")
+        self._exported("log" in settings)
         self._rights([*FOLDERS, *((path, mode, owner) for path, (_text, mode, owner) in files.items())])
         if self.check:
             return
@@ -133,6 +145,7 @@ class Node:
         there = [path for path in (*units, COMMAND, SETTINGS, SECRETS) if os.path.exists(path)]
         for path in there:
             self._differs(path, _read(path), None)
+        self._exported(wanted=False)
         # Last of all: a run that was cut off finds it, and goes on.
         if os.path.isdir(PROGRAM):
             self._differs(PROGRAM, "the program\n", None)
@@ -160,6 +173,20 @@ class Node:
             "before": "" if before is None else HIDDEN if hidden else before,
             "after": "" if after is None else f"{HIDDEN[:-1]}, {'others' if before else 'new'}\n" if hidden else after,
         })
+
+    def _exported(self, wanted: bool) -> None:
+        """Have the metrics found by Debian's node_exporter, where it is there and they are wanted."""
+        link, target = f"{EXPORTER}/{os.path.basename(METRICS_FILE)}", METRICS_FILE
+        there = os.readlink(link) if os.path.islink(link) else ""
+        # What somebody else has put there is left alone.
+        if wanted and os.path.isdir(EXPORTER) and not os.path.lexists(link):
+            self._differs(link, None, f"leads to {target}\n")
+            if not self.check:
+                os.symlink(target, link)
+        elif not wanted and there == target:
+            self._differs(link, f"leads to {target}\n", None)
+            if not self.check:
+                os.unlink(link)
 
     def _user(self) -> None:
         try:

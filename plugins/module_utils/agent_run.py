@@ -43,7 +43,7 @@ class Done:
 def keep(programs: Programs, role: str, names: t.Sequence[str], check: bool = False) -> Done:
     """Have those services of a role run that are wanted, and no other.
 
-    :arg role: ``agent`` or ``bounces``.
+    :arg role: ``agent``, ``bounces`` or ``maillog``.
     :arg names: the services that are wanted.
     :arg check: whether only to tell what would be done.
     :raises ValueError: where one of them is another role's.

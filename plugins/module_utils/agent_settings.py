@@ -14,6 +14,8 @@ USER = "mailfleet"
 # Of the program alone: what is in /var/lib/mailfleet is root's.
 STATE = "/var/lib/mailfleet-agent"
 SPOOL = "/var/spool/mailfleet"
+METRICS = "/var/lib/mailfleet-metrics"  # for everybody to read
+METRICS_FILE = f"{METRICS}/mailfleet.prom"
 MAILDIR = "bounces"  # within the spool, which is the user's home
 # RFC 2142 and RFC 5321 4.5.1 want them at every domain that takes mail.
 ALWAYS = ("postmaster", "abuse")
@@ -38,6 +40,10 @@ def program_settings(agent: Agent, domains: t.Iterable[Domain], hostname: str, k
         for domain in domains if domain.bounce_domain
     }
     store = given.get("store") or {}
+    if "log" in given:
+        # Postfix logs to syslog, which on Debian is the journal; files are there where rsyslog is.
+        given["log"] = {"source": "journal", **(given["log"] or {}), "counts": f"{STATE}/log.db",
+                        "metrics": METRICS_FILE, "queues": ["/etc/postfix"]}
     return {
         **given,
         "host": hostname,
@@ -52,7 +58,7 @@ def program_settings(agent: Agent, domains: t.Iterable[Domain], hostname: str, k
 
 
 def services(agent: Agent) -> dict[str, list[str]]:
-    """The resident commands of each server: those of the role ``agent``, and those of the role ``bounces``.
+    """The resident commands of each server, by the roles ``agent``, ``bounces`` and ``maillog``.
 
     Every server has Postfix ask at its port 25, whoever may submit, and takes in bounces: which of them DNS names
     changes with the fleet. Mailboxes elsewhere are emptied by
@@ -61,6 +67,7 @@ def services(agent: Agent) -> dict[str, list[str]]:
     return {
         "agent": ["policy", *(["events"] if agent.settings.get("webhooks") else [])],
         "bounces": ["bounces", *(["fetch"] if agent.settings.get("mailboxes") else [])],
+        "maillog": ["log"] if "log" in agent.settings else [],
     }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from ansible_collections.mailfleet.sending.plugins.module_utils.agent_settings import QUEUE, SOCKET, SPOOL, STATE, USER
+from ansible_collections.mailfleet.sending.plugins.module_utils.agent_settings import METRICS, QUEUE, SOCKET, SPOOL, STATE, USER
 
 PROGRAM = "/usr/local/lib/mailfleet-agent"
 COMMAND = "/usr/local/bin/mailfleet"
@@ -36,6 +36,7 @@ StartLimitIntervalSec=0
 Type=notify
 User={user}
 Group={group}
+SupplementaryGroups={groups}
 ExecStart={command} {arguments}
 Restart=always
 RestartSec={pause}
@@ -80,7 +81,8 @@ WantedBy=multi-user.target
 class Service:
     """A resident command: its short ``name``, the ``role`` that wants it, its ``arguments``, and where it may write.
 
-    ``memory`` is what it may have, ``pause`` the seconds after which it is started anew.
+    ``memory`` is what it may have, ``pause`` the seconds after which it is started anew, ``groups`` those by which it
+    may read what is not its own.
     """
 
     name: str
@@ -90,6 +92,7 @@ class Service:
     writes: tuple[str, ...]
     memory: str = "512M"
     pause: int = 5
+    groups: tuple[str, ...] = ()
 
     @property
     def unit(self) -> str:
@@ -106,7 +109,7 @@ class Service:
         """Its unit."""
         return _UNIT.format(
             about=self.about, user=USER, group=USER, command=COMMAND, arguments=self.arguments,
-            writes=" ".join(self.writes), memory=self.memory, pause=self.pause,
+            writes=" ".join(self.writes), memory=self.memory, pause=self.pause, groups=" ".join(self.groups),
         )
 
 
@@ -121,5 +124,8 @@ SERVICES = {
         Service("bounces", "bounces", "bounces work", "Takes in what came back", (SPOOL, STATE)),
         Service("fetch", "bounces", "bounces fetch", "Empties the mailboxes elsewhere that bounces come to",
                 (SPOOL, STATE)),
+        # The journal, files of the log, and the socket by which Postfix tells what waits.
+        Service("log", "maillog", "log follow", "Counts what the mail log says", (STATE, METRICS),
+                groups=("systemd-journal", "adm", "postdrop")),
     )
 }

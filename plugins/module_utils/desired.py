@@ -25,6 +25,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.layer_dkim impor
 from ansible_collections.mailfleet.sending.plugins.module_utils.layer_lane import lane_layer, warming
 from ansible_collections.mailfleet.sending.plugins.module_utils.layer_postfix import postfix_layer
 from ansible_collections.mailfleet.sending.plugins.module_utils.layer_throttle import throttle_layer
+from ansible_collections.mailfleet.sending.plugins.module_utils.log_view import with_log
 from ansible_collections.mailfleet.sending.plugins.module_utils.pools import to_prove
 from ansible_collections.mailfleet.sending.plugins.module_utils.records import Record
 from ansible_collections.mailfleet.sending.plugins.module_utils.shaping import Lane, shape
@@ -136,6 +137,7 @@ def _receivers(fleet: Fleet, records: t.Sequence[Record]) -> list[dict[str, t.An
 def _server(
     fleet: Fleet, server: Server, lanes: t.Sequence[Lane], hosted: t.Mapping[str, str]
 ) -> dict[str, t.Any]:
+    agent = agent_of(fleet, server)
     return {
         "hostname": server.hostname,
         "submission": server.submission,
@@ -156,7 +158,7 @@ def _server(
             "throttle": throttle_layer(fleet, server, lanes, hosted),
             "bounces": bounces_layer(fleet, server),
         },
-        "agent": agent_of(fleet, server),
+        "agent": {**agent, "settings": with_log(agent["settings"], fleet, server, lanes)} if agent else {},
         "lanes": [
             {"name": lane.provider.name, "layer": lane_layer(fleet, server, lane), "warmup": warming(lane)}
             for lane in lanes

@@ -21,12 +21,12 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.reading import R
 NAME, SECRETS = "sending_agent", "sending_agent_secrets"
 # What goes to the program as it is, and what becomes settings of Postfix.
 PROGRAM = ("streams", "token", "store", "intake", "quarantine", "mailboxes", "webhooks", "suppression", "feedback",
-           "policy", "retention_days")
+           "policy", "log", "retention_days")
 OURS = ("feedback_addresses", "sendmail_users")
 OF_SECRETS = ("postgresql", "mailboxes", "webhooks")
 # What the run itself fills in, as all servers have it in the same place.
 FILLED_IN = {"token": ("current",), "intake": ("maildir",), "quarantine": ("folder",),
-             "policy": ("listen", "copy")}
+             "policy": ("listen", "copy"), "log": ("counts", "metrics", "queues")}
 LOCAL_PART = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}\Z")
 LOGIN = re.compile(r"[a-z_][a-z0-9_-]{0,31}\Z")
 # libpq takes a password as a word of its own, in a URI before the host, and as one of a URI's parameters.

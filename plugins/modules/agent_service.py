@@ -16,16 +16,17 @@ options:
     description:
       - Whose services this is about. V(agent) has C(policy), which tells Postfix who is not to be mailed, and
         C(events), which tells applications what became of their mail. V(bounces) has C(bounces), which takes in what
-        came back, and C(fetch), which empties mailboxes elsewhere.
+        came back, and C(fetch), which empties mailboxes elsewhere. V(maillog) has C(log), which counts what the mail
+        log says.
     type: str
     required: true
-    choices: [agent, bounces]
+    choices: [agent, bounces, maillog]
   names:
     description: The services that shall run.
     type: list
     elements: str
     default: []
-    choices: [policy, events, bounces, fetch]
+    choices: [policy, events, bounces, fetch, log]
 attributes:
   check_mode:
     support: full
@@ -73,9 +74,10 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "role": {"type": "str", "required": True, "choices": ["agent", "bounces"]},
+            "role": {"type": "str", "required": True, "choices": ["agent", "bounces", "maillog"]},
             "names": {
-                "type": "list", "elements": "str", "default": [], "choices": ["policy", "events", "bounces", "fetch"],
+                "type": "list", "elements": "str", "default": [],
+                "choices": ["policy", "events", "bounces", "fetch", "log"],
             },
         },
         supports_check_mode=True,
