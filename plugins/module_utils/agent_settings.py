@@ -39,21 +39,28 @@ def program_settings(agent: Agent, domains: t.Iterable[Domain], hostname: str, k
         domain.name: {"bounce_domains": [domain.bounce_domain], "senders": [domain.name]}
         for domain in domains if domain.bounce_domain
     }
+
+    def filled(name: str, **values: t.Any) -> t.Any:
+        """A part with what is in the same place on all servers; what is no mapping is for the judge to tell."""
+        part = given.get(name) or {}
+        return {**part, **values} if isinstance(part, dict) else part
+
+    # Postfix logs to syslog, which on Debian is the journal; files are there where rsyslog is.
+    if "log" in given and isinstance(given["log"] or {}, dict):
+        given["log"] = {"source": "journal", **(given["log"] or {})}
+    log = filled("log", counts=f"{STATE}/log.db", metrics=METRICS_FILE, queues=["/etc/postfix"])
     store = given.get("store") or {}
-    if "log" in given:
-        # Postfix logs to syslog, which on Debian is the journal; files are there where rsyslog is.
-        given["log"] = {"source": "journal", **(given["log"] or {}), "counts": f"{STATE}/log.db",
-                        "metrics": METRICS_FILE, "queues": ["/etc/postfix"]}
     return {
         **given,
         "host": hostname,
         "user": USER,
         "streams": given.get("streams") or streams,
-        "token": {**(given.get("token") or {}), "current": key},
-        "store": {"sqlite": f"{STATE}/mailfleet.db"} if store.get("sqlite") else store,
-        "intake": {**(given.get("intake") or {}), "maildir": f"{SPOOL}/{MAILDIR}"},
-        "quarantine": {**(given.get("quarantine") or {}), "folder": f"{SPOOL}/quarantine"},
-        "policy": {**(given.get("policy") or {}), "listen": f"unix:{QUEUE}/{SOCKET}", "copy": f"{STATE}/suppressions"},
+        "token": filled("token", current=key),
+        "store": {"sqlite": f"{STATE}/mailfleet.db"} if isinstance(store, dict) and store.get("sqlite") else store,
+        "intake": filled("intake", maildir=f"{SPOOL}/{MAILDIR}"),
+        "quarantine": filled("quarantine", folder=f"{SPOOL}/quarantine"),
+        "policy": filled("policy", listen=f"unix:{QUEUE}/{SOCKET}", copy=f"{STATE}/suppressions"),
+        **({"log": log} if "log" in given else {}),
     }
 
 

@@ -8,7 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 
-from ansible_collections.mailfleet.sending.plugins.module_utils.agent_settings import METRICS, QUEUE, SOCKET, SPOOL, STATE, USER
+from ansible_collections.mailfleet.sending.plugins.module_utils.agent_settings import (
+    METRICS,
+    QUEUE,
+    SOCKET,
+    SPOOL,
+    STATE,
+    USER,
+)
 
 PROGRAM = "/usr/local/lib/mailfleet-agent"
 COMMAND = "/usr/local/bin/mailfleet"

@@ -27,8 +27,9 @@ def judge(settings: t.Mapping[str, t.Any], secrets: t.Mapping[str, t.Any]) -> li
     """
     reader, settings_module = _module("settings_reader"), _module("settings")
     top = reader.Reader(dict(settings))
-    hidden = reader.Reader({**secrets, "token_keys": {settings["token"]["current"]: _KEY}}, "secrets", top.mistakes,
-                           hidden=True)
+    token = settings["token"]
+    key_id = token["current"] if isinstance(token, dict) else "a"
+    hidden = reader.Reader({**secrets, "token_keys": {key_id: _KEY}}, "secrets", top.mistakes, hidden=True)
     settings_module.read(top, hidden)
     found = []
     for mistake in top.mistakes:

@@ -67,7 +67,8 @@ class TestSettings:
 
     def test_services_are_those_that_there_is_work_for(self):
         plain = fleet({"store": {"sqlite": True}})
-        assert agent_of(plain, plain.servers[0])["services"] == {"agent": ["policy"], "bounces": ["bounces"]}
+        assert agent_of(plain, plain.servers[0])["services"] == {
+            "agent": ["policy"], "bounces": ["bounces"], "maillog": []}
         made = fleet(
             {
                 "store": {"sqlite": True},
@@ -79,7 +80,8 @@ class TestSettings:
         )
         found = agent_of(made, made.servers[0])
         # Its port 25 asks, too, for whoever relays there.
-        assert found["services"] == {"agent": ["policy", "events"], "bounces": ["bounces", "fetch"]}
+        assert found["services"] == {
+            "agent": ["policy", "events"], "bounces": ["bounces", "fetch"], "maillog": []}
         assert all(SERVICES[name].role == role for role, names in found["services"].items() for name in names)
         assert "password" not in str(found["settings"]) and "s" * 16 not in str(found["settings"])
 
@@ -191,6 +193,12 @@ class TestMistakes:
         assert set(found) >= {"sending_agent.token.days", "sending_agent.webhooks.app.url",
                               "sending_agent_secrets.webhooks.app"}
         assert "short" not in found["sending_agent_secrets.webhooks.app"]
+
+    @pytest.mark.parametrize("part", ["intake", "quarantine", "policy", "token", "streams", "store", "log"])
+    @pytest.mark.parametrize("value", ["text", 3, ["list"], True])
+    def test_a_part_that_is_none(self, part, value):
+        paths = told({"store": {"sqlite": True}, part: value})
+        assert any(path.startswith(f"sending_agent.{part}") for path in paths), paths
 
     @pytest.mark.parametrize("agent", [
         {"intake": {"maildir": "/x"}}, {"quarantine": {"folder": "/x"}}, {"policy": {"listen": "unix:/x"}},
