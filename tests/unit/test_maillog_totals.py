@@ -13,6 +13,7 @@ import time
 
 import pytest
 from log_world import HOST, START, VIEW, LogWorld
+from mailfleet.errors import Trouble
 from mailfleet.maillog import delays, parts, totals, waiting
 from mailfleet.maillog.counting import Wanted
 from mailfleet.maillog.files import LONGEST, blocks, cuts
@@ -147,6 +148,13 @@ def test_ranges_read_beside_each_other_are_the_whole(tmp_path, size):
         parts.absorb(reader, parts.part_of(worker, blocks(str(place), start, end)))
     assert reader.take()[0] == WHOLE
     assert reader.waiting.messages.keys() == READER.waiting.messages.keys() and reader.tls == READER.tls
+
+
+def test_what_a_process_cannot_read_is_said_by_the_one_that_asked(tmp_path):
+    (tmp_path / "mail.log").write_bytes(TEXT)
+    ranges = cuts(str(tmp_path / "mail.log"), 200_000)
+    with pytest.raises(Trouble, match=r"other\.log: No such file or directory; expected a file of a mail log"):
+        parts.read_ranges(HOW.reader(), HOW, str(tmp_path / "other.log"), ranges, 2)
 
 
 WAIT = "relay=none, delay=9, delays=1/1/1/1, dsn=4.4.1, status=deferred (connect to x.example[192.0.2.9]:25: timed out)"
