@@ -193,6 +193,16 @@ def test_a_story_is_found_by_each_of_its_ids(run, story):
     assert len(run("trace", "--json", "A0002", place=story).splitlines()) == 2
 
 
+def test_what_a_content_filter_hands_back_is_the_same_message(run, tmp_path):
+    lines = [(1, "postfix/smtp", "B0001: to=<a@b.example>, relay=127.0.0.1[127.0.0.1]:10024, delay=1, delays=0/0/0/1, "
+              "dsn=2.0.0, status=sent (250 2.0.0 from MTA(smtp:[127.0.0.1]:10025): 250 2.0.0 Ok: queued as B0002)"),
+             (2, "postfix/smtpd", "B0002: client=localhost[127.0.0.1]"), (3, "postfix/qmgr", "B0002: removed")]
+    (tmp_path / "f.log").write_bytes(b"".join(sentence(*each) for each in lines))
+    for queue_id in ("B0001", "B0002"):
+        (found,) = map(json.loads, run("trace", "--json", queue_id, place=tmp_path / "f.log").splitlines())
+        assert [each["said"] for each in found["lines"]] == [each[2] for each in lines]
+
+
 def test_a_story_is_told_to_people(run, story):
     text = run("trace", "ann@gmail.com", place=story)
     assert text.startswith("Message A0001, A0002") and "postfix-google/out-192-0-2-10/smtp\n      A0002: to=" in text

@@ -199,6 +199,8 @@ REFUSALS = [
     ("postfix/cleanup", f"A1: reject: header Subject: from=<x> viagra from x.example[192.0.2.7]{ENDS}: 5.7.1 message "
      "content rejected", "A1", "5.7.1", "spam"),
     ("postfix/smtpd", f"proxy-reject: END-OF-MESSAGE: 554 5.7.0 Reject, id=319-02 - spam{ENDS}", "", "5.7.0", "spam"),
+    ("postfix/smtpd", f"NOQUEUE: reject: RCPT from x[192.0.2.7]: 550 5.1.1 <a@gmail.com>: User unknown; to=<a> nobody"
+     f"{ENDS}", "", "5.1.1", "user-unknown"),
     # A HELO name that looks like the end of the line.
     ("postfix/smtpd", f"NOQUEUE: reject: RCPT from x[192.0.2.7]: {UNKNOWN}; from=<b@example.com> to=<a@gmail.com> "
      "proto=ESMTP helo=<; from=<c@x.example> to=<d@x.example> proto=ESMTP helo=<e>>", "", "5.1.1", "user-unknown"),

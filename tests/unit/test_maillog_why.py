@@ -63,9 +63,11 @@ def test_the_host_that_said_it_is_known():
         assert why.meaning(text.encode(), b"4.0.0")[1] == host
 
 
-def test_a_suspended_delivery_is_no_suspended_mailbox():
-    said = b"delivery temporarily suspended: connect to mx.acme.example[192.0.2.1]:25: Connection refused"
-    assert Why(View()).meaning(said, b"4.4.1")[0].reason == "unreachable"
+def test_a_suspended_delivery_means_what_suspended_it():
+    for text in (*CODED, "connect to mx.acme.example[192.0.2.1]:25: Connection refused"):
+        said, status = f"host mx.acme.example[192.0.2.1] said: {text}", status_in(text).encode()
+        again = f"delivery temporarily suspended: {said}"
+        assert Why(View()).meaning(again.encode(), status)[0][:4] == Why(View()).meaning(said.encode(), status)[0][:4]
 
 
 def test_the_gist_leaves_out_what_differs():
