@@ -14,12 +14,16 @@ import re
 import time
 import typing as t
 
+from .cli_settings import settings_of
 from .errors import Status, Trouble
 from .maillog import advise, report, trace
 from .maillog.counting import Wanted
+from .maillog.counts import Counts
 from .maillog.files import of_log
 from .maillog.parts import How, read
-from .maillog.view import View, load
+from .maillog.reader import LogReader
+from .maillog.totals import Totals
+from .maillog.view import View, follows, load
 
 _AGO = re.compile(r"([0-9]{1,5})([mhd])")
 _UNITS = {"m": 60, "h": 3600, "d": 86400}
@@ -43,7 +47,8 @@ def add(_commands: t.Any, groups: t.Mapping[str, t.Any]) -> None:
         if name != "advise":
             made[name].add_argument("--json", action="store_true", help="as JSON")
         made[name].add_argument("files", metavar="FILE", nargs="*", help="files of the log, the oldest first, plain, "
-                                ".gz, .xz or .bz2, or - (/var/log/mail.log and what it was rotated to)")
+                                ".gz, .xz or .bz2, - for standard input, journal: for journald's (what was counted "
+                                "by the service, else /var/log/mail.log and what it was rotated to, else journal:)")
         made[name].set_defaults(run=run)
 
 
@@ -66,11 +71,34 @@ def _moment(text: str, option: str, now: float) -> int:
         raise Trouble(option, repr(text[:60]), expected) from error
 
 
+def _counted(asked: argparse.Namespace, how: How) -> tuple[LogReader, Totals, list[str]] | None:
+    """What the service has counted, so that nobody reads a day's log again; None where it does not run, or more is
+    asked than it knows. Of the hours that are partly asked for it knows but the whole."""
+    if asked.files or asked.provider or asked.domain or not follows(asked.config):
+        return None
+    settings = settings_of(asked)
+    if not os.path.exists(settings.log.counts):
+        return None
+    counts, reader = Counts(settings.log.counts), how.reader()
+    try:
+        committed = counts.load()
+        if committed.open:
+            reader.restore(committed.open)
+        wanted = how.wanted or Wanted()
+        return reader, counts.totals(wanted.since, wanted.until), [settings.log.counts]
+    finally:
+        counts.close()
+
+
 def _report(asked: argparse.Namespace) -> int:
     how, view = _how(asked, time.time())
-    files = asked.files or of_log()
-    reader = read(how, files)
-    totals, _events = reader.take()
+    counted = _counted(asked, how)
+    if counted:
+        reader, totals, files = counted
+    else:
+        files = asked.files or of_log()
+        reader = read(how, files)
+        totals, _events = reader.take()
     if asked.json:
         print(json.dumps(report.as_json(reader, totals, view, files), ensure_ascii=False))
     else:

@@ -11,13 +11,16 @@ import glob
 import gzip
 import lzma
 import os
+import shutil
 import stat
 import typing as t
 import zlib
 
 from ..errors import Trouble
+from .journal import Journal
 
 FILE = "/var/log/mail.log"
+JOURNAL = "journal:"  # in the place of a file: what journald has
 BLOCK = 1 << 18  # bytes
 LONGEST = 1 << 16  # bytes of a line; of a longer one the rest is left out
 _OPENERS: dict[str, t.Callable[..., t.Any]] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
@@ -25,7 +28,8 @@ _DAMAGE = (OSError, EOFError, lzma.LZMAError, zlib.error)
 
 
 def of_log(path: str = FILE) -> list[str]:
-    """A log and what it was rotated to, the oldest first; raises Trouble where there is nothing."""
+    """A log and what it was rotated to, the oldest first; the journal where there is no such file, as on a Debian
+    without rsyslog. Raises Trouble where there is neither."""
     found = []
     for each in glob.glob(f"{glob.escape(path)}*"):
         try:
@@ -34,6 +38,8 @@ def of_log(path: str = FILE) -> list[str]:
             continue
         if stat.S_ISREG(status.st_mode) and status.st_size:  # a pipe would never end
             found.append((status.st_mtime, each))
+    if not found and path == FILE and shutil.which("journalctl"):
+        return [JOURNAL]
     if not found:
         raise Trouble(path, "no such log", mend="Name its files, or - for standard input: "
                       "journalctl -o short-iso SYSLOG_FACILITY=2 | mailfleet log report -")
@@ -42,7 +48,7 @@ def of_log(path: str = FILE) -> list[str]:
 
 def is_plain(path: str) -> bool:
     """Whether a file can be read from any place on."""
-    return path != "-" and os.path.splitext(path)[1] not in _OPENERS
+    return path not in ("-", JOURNAL) and os.path.splitext(path)[1] not in _OPENERS
 
 
 def opened(path: str) -> t.BinaryIO:
@@ -61,6 +67,9 @@ def blocks(path: str, start: int = 0, end: int = -1) -> t.Iterator[bytes]:
 
     What a packed file holds before a damage is read; then Trouble is raised.
     """
+    if path == JOURNAL:
+        yield from _journal()
+        return
     with opened(path) as file:
         if start:
             file.seek(start)
@@ -90,6 +99,15 @@ def blocks(path: str, start: int = 0, end: int = -1) -> t.Iterator[bytes]:
                 carried, skipping = b"", True
         if carried:
             yield carried + b"\n"
+
+
+def _journal() -> t.Iterator[bytes]:
+    journal = Journal(follows=False)
+    try:
+        while block := journal.read():
+            yield block
+    finally:
+        journal.close()
 
 
 def cuts(path: str, size: int) -> list[tuple[int, int]]:

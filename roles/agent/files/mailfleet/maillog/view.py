@@ -94,6 +94,16 @@ class View:
         return OTHER
 
 
+def follows(place: str) -> bool:
+    """Whether a configuration has the log followed; not where it may not be read by who asks."""
+    try:
+        with open(place, encoding="utf-8") as file:
+            found = json.load(file)
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and "log" in found
+
+
 def load(place: str) -> tuple[View | None, str]:
     """The view of a configuration, and the host's name there; None and no name where there is none, or none that may be
     read by who asks. Raises Trouble with all mistakes."""

@@ -1,0 +1,79 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A report of what the service has counted: the same as one of the log, which is not read again."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from agent_world import config
+from log_world import START, LogWorld
+from mailfleet.cli import main
+from mailfleet.maillog.files import JOURNAL, is_plain, of_log
+
+
+@pytest.fixture
+def followed(tmp_path):
+    """A configuration and a log that was followed to its end."""
+    log = tmp_path / "mail.log"
+    log.write_bytes(b"".join(LogWorld(every=20).lines(3000)))
+    place = config(tmp_path, log={"file": str(log), "counts": str(tmp_path / "log.db"), "queues": []})
+    assert main(["--config", place, "log", "follow", "--once"]) == 0
+    return place, log
+
+
+def report(capsys, place: str, *words: str) -> dict:
+    assert main(["--config", place, "log", "report", "--json", *words]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_it_is_that_of_the_log(followed, tmp_path, capsys):
+    place, log = followed
+    counted, read = report(capsys, place), report(capsys, place, str(log))
+    assert counted.pop("files") == [str(tmp_path / "log.db")] and read.pop("files") == [str(log)]
+    assert counted["totals"]["rows"] and counted == read
+    assert main(["--config", place, "log", "report"]) == 0
+    assert "delivered" in capsys.readouterr().out
+
+
+def test_what_was_not_counted_yet_is_not_told(followed, capsys):
+    place, log = followed
+    before = report(capsys, place)
+    log.write_bytes(log.read_bytes() * 2)
+    assert report(capsys, place) == before
+
+
+def test_of_some_hours_it_is_that_of_the_log(followed, capsys):
+    place, log = followed
+    words = ("--since", "2025-12-31T21:00+00:00", "--until", "2025-12-31T22:00+00:00")
+    counted, read = report(capsys, place, *words), report(capsys, place, str(log), *words)
+    assert {each[0] for each in counted["totals"]["hours"]} == {START + 3600}
+    assert counted["totals"]["rows"] == read["totals"]["rows"] and counted["totals"]["hours"]
+
+
+@pytest.mark.parametrize("words", [("--provider", "google"), ("--domain", "gmail.com")])
+def test_what_it_does_not_know_is_read_from_the_log(followed, monkeypatch, capsys, words):
+    place, log = followed
+    monkeypatch.setattr("mailfleet.cli_log.of_log", lambda: [str(log)])
+    told = report(capsys, place, *words)
+    assert told["files"] == [str(log)] and told["totals"]["rows"] != report(capsys, place)["totals"]["rows"]
+
+
+def test_where_nobody_follows_the_log_it_is_read(followed, tmp_path, monkeypatch, capsys):
+    _place, log = followed
+    monkeypatch.setattr("mailfleet.cli_log.of_log", lambda: [str(log)])
+    settings = json.loads((tmp_path / "agent.json").read_text())
+    del settings["log"]
+    (tmp_path / "agent.json").write_text(json.dumps(settings))
+    assert report(capsys, str(tmp_path / "agent.json"))["files"] == [str(log)]
+
+
+def test_without_a_file_it_is_the_journal(tmp_path, monkeypatch):
+    monkeypatch.setattr("mailfleet.maillog.files.FILE", str(tmp_path / "mail.log"))
+    monkeypatch.setattr("mailfleet.maillog.files.shutil.which", lambda name: f"/usr/bin/{name}")
+    assert of_log(str(tmp_path / "mail.log")) == [JOURNAL] and not is_plain(JOURNAL)
+    (tmp_path / "mail.log").write_text("x\n")
+    assert of_log(str(tmp_path / "mail.log")) == [str(tmp_path / "mail.log")]
