@@ -48,6 +48,8 @@ FLEET_WIDE = (
     "sending_verify_report",
     "sending_plan_report",
     "sending_report",
+    "sending_log_since",
+    "sending_log_report",
 )
 # What the role's own tasks register, which from then on stands among the variables of hosts.
 REGISTERED = (
@@ -58,6 +60,7 @@ REGISTERED = (
     "sending_desired",
     "sending_dkim",
     "sending_fleet_keys",
+    "sending_log_told",
     "sending_log",
     "sending_probe",
     "sending_ptr",

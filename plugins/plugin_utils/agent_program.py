@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import functools
 import importlib
@@ -51,6 +52,28 @@ def return_path(key_id: str, key: str, bounce_domain: str, recipient: str, day: 
     """
     keys = _module("tokens").Keys({key_id: key}, key_id, (bounce_domain,), 1)
     return keys.new(recipient, bounce_domain, day)
+
+
+@dataclasses.dataclass(frozen=True)
+class LogReport:
+    """The report on the logs of a fleet: as plain data, as text, as a page, and how many had which outcome."""
+
+    plain: dict[str, t.Any]
+    text: str
+    page: str
+    outcomes: dict[str, int]
+
+
+def log_report(reports: t.Sequence[t.Mapping[str, t.Any]]) -> LogReport:
+    """Put together what C(mailfleet log report --json) prints on each server.
+
+    Raises: ValueError where one is no such report.
+    """
+    report, page, log_event = _module("maillog.report"), _module("maillog.page"), _module("maillog.log_event")
+    plain = report.merged(reports)
+    totals = _module("maillog.totals").Totals.from_json(plain["totals"])
+    outcomes = {outcome: many for outcome in log_event.OUTCOMES if (many := totals.total(outcome=outcome))}
+    return LogReport(plain, report.text(plain), page.page(plain), outcomes)
 
 
 @functools.cache

@@ -77,7 +77,7 @@ def test_the_report_as_json_has_the_same(run):
     found = json.loads(run("report", "--json"))
     again = Totals.from_json(found["totals"])
     assert again.by("provider", "address", "outcome", "reason") == WORLD.says["rows"]
-    assert found["host"] == HOST and found["providers_known"] and found["waiting"]["oldest"] is None
+    assert found["hosts"] == [HOST] and found["providers_known"] and found["waiting"]["oldest"] is None
     assert {each["stage"] for each in found["delays"] if each["provider"] == "google"} == {
         "before", "queue", "connect", "send", "total"}
     assert all(each["p50"] <= each["p90"] <= each["p99"] for each in found["delays"])

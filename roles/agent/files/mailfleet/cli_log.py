@@ -99,10 +99,8 @@ def _report(asked: argparse.Namespace) -> int:
         files = asked.files or of_log()
         reader = read(how, files)
         totals, _events = reader.take()
-    if asked.json:
-        print(json.dumps(report.as_json(reader, totals, view, files), ensure_ascii=False))
-    else:
-        print(report.text(reader, totals, view), end="")
+    told = report.as_json(reader, totals, view, files)
+    print(json.dumps(told, ensure_ascii=False) if asked.json else report.text(told), end="\n" if asked.json else "")
     return Status.DONE
 
 

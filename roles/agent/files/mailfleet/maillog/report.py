@@ -27,21 +27,44 @@ _STAGES = {"before": "before the queue", "queue": "in the queue", "connect": "co
 
 def as_json(reader: LogReader, totals: Totals, view: View | None, files: t.Sequence[str]) -> dict[str, t.Any]:
     """The report as plain data: the totals, what still waits, and delays in seconds."""
-    oldest = reader.waiting.oldest()
+    waits, oldest = reader.waiting.by_provider(), reader.waiting.oldest()
+    known = bool(view and (view.mx or view.domains))
+    return _made([reader.host], files, known, totals, waits, oldest and list(oldest))
+
+
+def merged(reports: t.Sequence[t.Mapping[str, t.Any]]) -> dict[str, t.Any]:
+    """The report of a fleet, of those of its servers; raises ValueError where one is none."""
+    totals, waits = Totals(), collections.Counter[str]()
+    oldest, hosts, files, known = [], [], [], False
+    try:
+        for each in reports:
+            totals.add(Totals.from_json(each["totals"]))
+            waits.update({str(provider): int(many) for provider, many in each["waiting"]["messages"].items()})
+            if each["waiting"]["oldest"] is not None:
+                oldest.append([int(each["waiting"]["oldest"]), str(each["waiting"]["oldest_message"])])
+            hosts += map(str, each["hosts"])
+            files += map(str, each["files"])
+            known = known or bool(each["providers_known"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"found no report of a server's log: {error!r}") from error
+    return _made(hosts, files, known, totals, dict(sorted(waits.items())), min(oldest, default=None))
+
+
+def _made(hosts: t.Sequence[str], files: t.Sequence[str], known: bool, totals: Totals, waits: t.Mapping[str, int],
+          oldest: list[t.Any] | None) -> dict[str, t.Any]:
     return {
-        "host": reader.host, "files": list(files), "providers_known": bool(view and (view.mx or view.domains)),
-        "totals": totals.as_json(),
-        "waiting": {"messages": reader.waiting.by_provider(), "oldest": oldest and oldest[0],
-                    "oldest_message": oldest and oldest[1]},
+        "hosts": list(hosts), "files": list(files), "providers_known": known, "totals": totals.as_json(),
+        "waiting": {"messages": dict(waits), "oldest": oldest and oldest[0], "oldest_message": oldest and oldest[1]},
         "delays": [{"provider": provider, "stage": stage,
                     **{f"p{each}": found for each, found in delays.percentiles(buckets, _PERCENTILES).items()}}
                    for (provider, stage), buckets in sorted(totals.delays.items())],
     }
 
 
-def text(reader: LogReader, totals: Totals, view: View | None) -> str:
-    """The report as people read it."""
-    parts = [_head(reader, totals, view), _providers(totals), _waiting(reader, totals), _reasons(totals),
+def text(report: t.Mapping[str, t.Any]) -> str:
+    """A report as people read it."""
+    totals = Totals.from_json(report["totals"])
+    parts = [_head(report, totals), _providers(totals), _waiting(report["waiting"], totals), _reasons(totals),
              _table("sending address", totals.by("address", "outcome")), _domains(totals), _delays(totals),
              _foot(totals)]
     return "\n\n".join(each for each in parts if each) + "\n"
@@ -52,11 +75,11 @@ def moment(at: int) -> str:
     return datetime.datetime.fromtimestamp(at, datetime.UTC).strftime("%Y-%m-%d %H:%M")
 
 
-def _head(reader: LogReader, totals: Totals, view: View | None) -> str:
+def _head(report: t.Mapping[str, t.Any], totals: Totals) -> str:
     lines = sum(totals.lines.values())
     when = f"{moment(totals.first)} to {moment(totals.last)} UTC" if totals.first >= 0 else "no outcome of any mail"
-    told = [f"Mail of {reader.host}: {when}, {lines:,} lines"]
-    if not (view and (view.mx or view.domains)):
+    told = [f"Mail of {', '.join(report['hosts'])}: {when}, {lines:,} lines"]
+    if not report["providers_known"]:
         told.append("No providers are configured (maillog.providers), so all of them are called other.")
     return "\n".join(_wrapped(each) for each in told)
 
@@ -102,13 +125,12 @@ def _providers(totals: Totals) -> str:
     return "\n".join(told)
 
 
-def _waiting(reader: LogReader, totals: Totals) -> str:
+def _waiting(waiting: t.Mapping[str, t.Any], totals: Totals) -> str:
     attempts, messages = totals.total(outcome="deferred"), sum(totals.deferred.values())
     told = [f"Deferred: {attempts:,} attempts, {messages:,} messages."]
-    waiting, oldest = sum(reader.waiting.by_provider().values()), reader.waiting.oldest()
-    if oldest:
-        told.append(f"{waiting:,} of them still wait, the oldest since {moment(oldest[0])} UTC "
-                    f"({oldest[1].rpartition(' ')[2]}).")
+    if waiting["oldest"] is not None:
+        told.append(f"{sum(waiting['messages'].values()):,} of them still wait, the oldest since "
+                    f"{moment(waiting['oldest'])} UTC ({waiting['oldest_message'].rpartition(' ')[2]}).")
     if totals.counts["handed_over"]:
         told.append(f"{totals.counts['handed_over']:,} times mail was passed on within this host.")
     if totals.counts["signing_errors"]:
