@@ -15,7 +15,7 @@ import time
 import typing as t
 
 from .errors import Status, Trouble
-from .maillog import advise, report, trace
+from .maillog import advise, page, report, trace
 from .maillog.counting import Wanted
 from .maillog.files import of_log
 from .maillog.parts import How, read
@@ -42,6 +42,9 @@ def add(_commands: t.Any, groups: t.Mapping[str, t.Any]) -> None:
     for name, run in (("report", _report), ("trace", _trace), ("advise", _advise)):
         if name != "advise":
             made[name].add_argument("--json", action="store_true", help="as JSON")
+        if name == "report":
+            made[name].add_argument("--html", metavar="FILE", help="write it as a page for a browser, and print "
+                                    "nothing but what --json asks for")
         made[name].add_argument("files", metavar="FILE", nargs="*", help="files of the log, the oldest first, plain, "
                                 ".gz, .xz or .bz2, or - (/var/log/mail.log and what it was rotated to)")
         made[name].set_defaults(run=run)
@@ -71,8 +74,12 @@ def _report(asked: argparse.Namespace) -> int:
     files = asked.files or of_log()
     reader = read(how, files)
     totals, _events = reader.take()
-    if asked.json:
-        print(json.dumps(report.as_json(reader, totals, view, files), ensure_ascii=False))
+    if asked.html or asked.json:
+        found = report.as_json(reader, totals, view, files)
+        if asked.html:
+            page.write(found, asked.html)
+        if asked.json:
+            print(json.dumps(found, ensure_ascii=False))
     else:
         print(report.text(reader, totals, view), end="")
     return Status.DONE
