@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import json
 import os
@@ -14,9 +15,9 @@ import re
 import time
 import typing as t
 
-from .cli_settings import settings_of
+from .cli_settings import acting
 from .errors import Status, Trouble
-from .maillog import advise, report, trace
+from .maillog import advise, page, report, trace
 from .maillog.counting import Wanted
 from .maillog.counts import Counts
 from .maillog.files import of_log
@@ -24,6 +25,7 @@ from .maillog.parts import How, read
 from .maillog.reader import LogReader
 from .maillog.totals import Totals
 from .maillog.view import View, follows, load
+from .settings import load as load_settings
 
 _AGO = re.compile(r"([0-9]{1,5})([mhd])")
 _UNITS = {"m": 60, "h": 3600, "d": 86400}
@@ -46,6 +48,9 @@ def add(_commands: t.Any, groups: t.Mapping[str, t.Any]) -> None:
     for name, run in (("report", _report), ("trace", _trace), ("advise", _advise)):
         if name != "advise":
             made[name].add_argument("--json", action="store_true", help="as JSON")
+        if name == "report":
+            made[name].add_argument("--html", metavar="FILE", help="write it as a page for a browser, and print "
+                                    "nothing but what --json asks for")
         made[name].add_argument("files", metavar="FILE", nargs="*", help="files of the log, the oldest first, plain, "
                                 ".gz, .xz or .bz2, - for standard input, journal: for journald's (what was counted "
                                 "by the service, else /var/log/mail.log and what it was rotated to, else journal:)")
@@ -76,31 +81,32 @@ def _counted(asked: argparse.Namespace, how: How) -> tuple[LogReader, Totals, li
     asked than it knows. Of the hours that are partly asked for it knows but the whole."""
     if asked.files or asked.provider or asked.domain or not follows(asked.config):
         return None
-    settings = settings_of(asked)
+    settings = load_settings(asked.config)
     if not os.path.exists(settings.log.counts):
         return None
-    counts, reader = Counts(settings.log.counts), how.reader()
-    try:
+    reader, wanted = how.reader(), how.wanted or Wanted()
+    with acting(settings, asked.config), contextlib.closing(Counts(settings.log.counts)) as counts:
         committed = counts.load()
         if committed.open:
             reader.restore(committed.open)
-        wanted = how.wanted or Wanted()
         return reader, counts.totals(wanted.since, wanted.until), [settings.log.counts]
-    finally:
-        counts.close()
 
 
 def _report(asked: argparse.Namespace) -> int:
     how, view = _how(asked, time.time())
-    counted = _counted(asked, how)
-    if counted:
+    if counted := _counted(asked, how):
         reader, totals, files = counted
     else:
         files = asked.files or of_log()
         reader = read(how, files)
         totals, _events = reader.take()
     told = report.as_json(reader, totals, view, files)
-    print(json.dumps(told, ensure_ascii=False) if asked.json else report.text(told), end="\n" if asked.json else "")
+    if asked.html:
+        page.write(told, asked.html)
+    if asked.json:
+        print(json.dumps(told, ensure_ascii=False))
+    elif not asked.html:
+        print(report.text(told), end="")
     return Status.DONE
 
 
