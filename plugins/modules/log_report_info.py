@@ -9,7 +9,8 @@ module: log_report_info
 short_description: Tell what a server's mail log says
 version_added: 1.0.0
 description:
-  - Asks the program C(mailfleet) for its report on the mail log of a server, what became of mail by provider and reason.
+  - Asks the program C(mailfleet) of a server for its report on the mail log, what became of mail by provider and
+    reason.
   - What the service has counted is told where the log is followed (the role P(mailfleet.sending.maillog#role)); else
     the log is read.
 options:

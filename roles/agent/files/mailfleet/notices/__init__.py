@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 
-from mailfleet.finding import Finding, Kind, Notice, Scope
-from mailfleet.notices import amazon, feedback, origin, returned, status, texts
-from mailfleet.notices.addresses import address_of, addresses_in, unique
-from mailfleet.notices.mime import Headers, Message, Part
-from mailfleet.notices.verdicts import SHOWN, told, verdict_of
-from mailfleet.reasons import STATUS
+from ..finding import Finding, Kind, Notice, Scope
+from ..reasons import STATUS
+from . import amazon, feedback, origin, returned, status, texts
+from .addresses import address_of, addresses_in, unique
+from .mime import Headers, Message, Part
+from .verdicts import SHOWN, told, verdict_of
 
 REPORT = "delivery-status"
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 
-from mailfleet.finding import Finding, Kind, Scope
-from mailfleet.notices.addresses import address_of
-from mailfleet.reasons import classify
+from ..finding import Finding, Kind, Scope
+from ..reasons import classify
+from .addresses import address_of
 
 MARKS = ('"notificationType', "notificationType\\\"", '"eventType')
 

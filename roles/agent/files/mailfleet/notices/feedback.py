@@ -6,9 +6,9 @@
 
 from __future__ import annotations
 
-from mailfleet.finding import Finding, Kind, Scope
-from mailfleet.notices.addresses import WHOLE, address_of, addresses_in, unique
-from mailfleet.notices.mime import Headers, Message, Part
+from ..finding import Finding, Kind, Scope
+from .addresses import WHOLE, address_of, addresses_in, unique
+from .mime import Headers, Message, Part
 
 TYPE = "message/feedback-report"
 # A recipient who takes the message out of spam complains of nothing.

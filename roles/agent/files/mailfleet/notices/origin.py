@@ -12,7 +12,7 @@ from __future__ import annotations
 import enum
 import re
 
-from mailfleet.notices.mime import Message, words
+from .mime import Message, words
 
 
 class Trust(enum.IntEnum):

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 
-from mailfleet.finding import Mention
-from mailfleet.notices.addresses import WHOLE, address_of, addresses_in, unique
-from mailfleet.notices.mime import Headers, Message
+from ..finding import Mention
+from .addresses import WHOLE, address_of, addresses_in, unique
+from .mime import Headers, Message
 
 RETURNED = ("message/rfc822", "text/rfc822-headers", "message/global", "message/global-headers", "message/partial",
             "text/rfc822", "message/rfc822-headers")

@@ -9,8 +9,8 @@ from __future__ import annotations
 import dataclasses
 import re
 
-from mailfleet.notices.addresses import address_of, addresses_in
-from mailfleet.notices.mime import Headers, Message, Part
+from .addresses import address_of, addresses_in
+from .mime import Headers, Message, Part
 
 TYPES = ("message/delivery-status", "message/global-delivery-status", "message/delivery-status-report")
 # Some put the fields into a text; all others have them in a part of their own.

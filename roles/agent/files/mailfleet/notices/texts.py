@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from mailfleet.notices.addresses import FORM, address_of
+from .addresses import FORM, address_of
 
 A = rf"[<\"'\[]?(?:smtp:|mailto:)?(?P<address>{FORM})[>\"'\]]?"
 # A form is looked for in so much of a text.

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 
-from mailfleet.finding import Finding
-from mailfleet.notices import origin, texts
-from mailfleet.notices.mime import Message
-from mailfleet.notices.sessions import command_of
-from mailfleet.reasons import UNDETERMINED, Stage, Verdict, classify, stage_of, status_of
-from mailfleet.reasons.wording import wording_of
+from ..finding import Finding
+from ..reasons import UNDETERMINED, Stage, Verdict, classify, stage_of, status_of
+from ..reasons.wording import wording_of
+from . import origin, texts
+from .mime import Message
+from .sessions import command_of
 
 # Characters of a text that a finding keeps.
 SHOWN = 500

@@ -15,8 +15,9 @@ import enum
 import functools
 import re
 
-from mailfleet.finding import Kind, Scope
-from mailfleet.reasons import (
+from ..finding import Kind, Scope
+from ..refusal import is_ours
+from . import (
     authentication,
     blocked,
     content,
@@ -36,9 +37,8 @@ from mailfleet.reasons import (
     unreachable,
     user_unknown,
 )
-from mailfleet.reasons.reason import Phrase, Reason
-from mailfleet.reasons.wording import wording_of
-from mailfleet.refusal import is_ours
+from .reason import Phrase, Reason
+from .wording import wording_of
 
 # The first that has a phrase in the text is taken. Replies name the recipient whatever they complain of, so what is
 # said of the sender, the network and the message is looked for before what is said of the recipient; the vaguest words

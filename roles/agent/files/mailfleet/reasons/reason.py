@@ -16,7 +16,7 @@ import functools
 import re
 from collections.abc import Mapping
 
-from mailfleet.finding import Kind, Scope
+from ..finding import Kind, Scope
 
 GAP = 60
 TOKEN = re.compile(r" \* |[{}|*]|(?:(?! \* )[^{}|*])+")

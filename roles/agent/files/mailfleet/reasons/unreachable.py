@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
-from mailfleet.finding import Kind, Scope
-from mailfleet.reasons.reason import Reason
+from ..finding import Kind, Scope
+from .reason import Reason
 
 REASON = Reason(
     "unreachable", Kind.SOFT, Scope.NETWORK,
