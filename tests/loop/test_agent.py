@@ -28,7 +28,7 @@ from ansible_collections.mailfleet.sending.plugins.plugin_utils import agent_pro
 DATABASE = (f"host=db1.example.com hostaddr={lab.DATABASE} dbname=mailfleet user=mailfleet sslmode=verify-full"
             " sslrootcert=/usr/local/share/ca-certificates/mailfleet-lab.crt")
 MOST = 1 << 20  # octets of junk that a server keeps: the least that there is
-SETTINGS = {"store": {"postgresql": DATABASE}, "policy": {"refresh": 1}, "quarantine": {"bytes": MOST}}
+SETTINGS = {"store": {"postgresql": DATABASE}, "policy": {"refresh": 1}, "quarantine": {"bytes": MOST}, "log": {}}
 # A mailbox that applications had their bounces sent to before there were return paths of the fleet's own.
 ELSEWHERE = "bounces@wanadoo.fr"
 SETTINGS["mailboxes"] = {"old": {"protocol": "pop3", "host": "mx.orange.fr", "user": ELSEWHERE, "every": 2,
@@ -83,7 +83,7 @@ Subject: news
 
 --b--
 """
-ROLES = ("mailfleet.sending.agent", "mailfleet.sending.bounces")
+ROLES = ("mailfleet.sending.agent", "mailfleet.sending.bounces", "mailfleet.sending.maillog")
 MORE_ON_A_SERVER = 4  # tasks of each of these roles
 WITHIN = 20.0  # seconds from a bounce to the refusal at every server
 

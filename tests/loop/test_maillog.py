@@ -1,0 +1,138 @@
+# Copyright: mailfleet.sending contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a real Postfix logs is told as it was: by the commands on a server, by its metrics, and of the whole fleet."""
+
+from __future__ import annotations
+
+import collections
+import json
+import re
+import time
+import uuid
+
+import breaking
+import lab_runs
+import lab_world as lab
+import pytest
+from test_agent import SECRETS, SETTINGS, return_path
+
+FIRST, SECOND = lab.SERVERS
+RUN = uuid.uuid4().hex[:8]
+# Who gets how many: mailboxes that are there, and one that is not.
+MAIL = {"probe@gmail.com": 5, "probe@orange.fr": 4, "probe@freemail.test": 3, f"nobody-{RUN}@gmail.com": 2}
+WITHIN = 30.0  # seconds until what was sent is told of
+# The recipe in the main Postfix, and a lane, which is a Postfix of its own.
+PROVIDERS = [{"name": "throttle", "domains": ["orange.fr", "wanadoo.fr"], "connections": 1, "delay": "1s"}, "google"]
+PLAYBOOK = lab.ROOT / "playbooks/report.yml"
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory):
+    """A fleet whose logs are followed, and which has sent MAIL from each server."""
+    copy = breaking.copy_of_the_inventory(tmp_path_factory.mktemp("maillog"))
+    copy.write(sending_agent=SETTINGS, sending_agent_secrets=SECRETS, sending_networks=[], sending_providers=PROVIDERS)
+    lab_runs.run(inventory=copy.path).ok()
+    copy.before = {server: told(server) for server in lab.SERVERS}
+    copy.sent = {server: send(server) for server in lab.SERVERS}
+    for server in lab.SERVERS:
+        end = time.monotonic() + WITHIN
+        while sum(outcomes(server, copy.before[server]).values()) < sum(MAIL.values()) and time.monotonic() < end:
+            time.sleep(1)
+    yield copy
+    lab_runs.run().ok()
+    for server in lab.SERVERS:
+        lab.ssh(server, "sh", "-c", "rm -rf /var/lib/mailfleet-agent /var/spool/mailfleet")
+
+
+def send(server: str) -> dict[str, list[str]]:
+    """Submit MAIL at a server; the nonces of its messages by recipient."""
+    found = collections.defaultdict(list)
+    with lab.submission(server) as session:
+        for recipient, many in MAIL.items():
+            for _number in range(many):
+                made = lab.message("news@example.com", recipient)
+                found[recipient].append(lab.nonce(made))
+                session.send_message(made, return_path(server, recipient), [recipient])
+    return found
+
+
+def told(server: str, *words: str) -> dict:
+    """The report of a server."""
+    return json.loads(lab.ssh(server, "mailfleet", "log", "report", "--json", *words))
+
+
+def rows(report: dict) -> collections.Counter:
+    """Provider and outcome to recipients, of what went to others."""
+    found = collections.Counter()
+    for provider, _address, outcome, _reason, _kind, _scope, many in report["totals"]["rows"]:
+        if provider != "local":
+            found[provider, outcome] += many
+    return found
+
+
+def outcomes(server: str, before: dict) -> collections.Counter:
+    """What was told of since."""
+    return rows(told(server)) - rows(before)
+
+
+@pytest.mark.parametrize("server", lab.SERVERS)
+def test_what_is_told_is_what_receivers_got(fleet, server):
+    found = outcomes(server, fleet.before[server])
+    assert sum(found.values()) == sum(MAIL.values()), found
+    by_outcome = collections.Counter()
+    for (_provider, outcome), many in found.items():
+        by_outcome[outcome] += many
+    assert by_outcome == {"delivered": 12, "bounced": 2}
+    for recipient, nonces in fleet.sent[server].items():
+        if recipient.startswith("probe@"):
+            for nonce in nonces:
+                assert lab.received(recipient, nonce) is not None, (recipient, nonce)
+
+
+def test_providers_are_those_of_the_inventory(fleet):
+    assert outcomes(FIRST, fleet.before[FIRST]) == {
+        ("google", "delivered"): 5, ("google", "bounced"): 2, ("throttle", "delivered"): 4, ("other", "delivered"): 3}
+
+
+def test_the_journal_says_the_same_when_it_is_read_again(fleet):
+    for server in lab.SERVERS:
+        counted, read = told(server), told(server, "journal:")
+        assert rows(counted) == rows(read) and read["files"] == ["journal:"]
+        assert counted["totals"]["unknown"] == read["totals"]["unknown"]
+        unknown = set(counted["totals"]["unknown"]) & {"smtp", "smtpd", "cleanup", "qmgr", "bounce", "local", "pickup"}
+        assert not unknown, counted["totals"]["unknown"]
+
+
+def test_one_messages_story_is_told_by_its_token(fleet):
+    recipient = f"nobody-{RUN}@gmail.com"
+    story = lab.ssh(FIRST, "mailfleet", "log", "trace", recipient)
+    assert "status=bounced" in story and "DKIM-Signature field added" in story and "removed" in story, story
+    token = re.search(r"from=<(b\+[a-z2-7]{26})@", story)[1]
+    assert token in lab.ssh(FIRST, "mailfleet", "log", "trace", token)
+
+
+def test_a_bounce_that_the_log_knew_first_counts_once(fleet):
+    """The log of the server that sent and the notice that came back tell of one event."""
+    recipient = f"nobody-{RUN}@gmail.com"
+    time.sleep(3)
+    known = [json.loads(line) for line in lab.ssh(SECOND, "mailfleet", "events", "tail", "--lines", "500").splitlines()]
+    bounced = [event for event in known if event["recipient"] == recipient and event["kind"] == "hard"]
+    assert len(bounced) == 2 * MAIL[recipient], [(each["source"], each["host"], each["text"]) for each in bounced]
+    assert "hard" in lab.ssh(SECOND, "mailfleet", "suppress", "why", recipient)
+
+
+def test_metrics_can_be_read_by_everybody_and_name_nobody(fleet):
+    shown = lab.ssh(FIRST, "sh", "-c", "sleep 16; runuser -u nobody -- cat /var/lib/mailfleet-metrics/mailfleet.prom")
+    assert re.search(r'^mailfleet_log_outcomes_total\{provider="google",.*outcome="delivered".*\} \d+$', shown, re.M)
+    assert re.search(r'^mailfleet_\w*queue\w*\{.*\} \d+$', shown, re.M), shown
+    assert RUN not in shown and "@" not in shown and "b+" not in shown
+
+
+def test_the_fleets_logs_are_reported_together(fleet):
+    played = lab.play(playbook=PLAYBOOK, inventory=fleet.path).ok()
+    assert "\nMail of mta1.example.com, mta2.example.com: " in played.output, played.output
+    page = fleet.path / ".mailfleet/log/log.html"
+    together = json.loads(page.with_suffix(".json").read_text())
+    assert rows(together) == sum((rows(told(server)) for server in lab.SERVERS), collections.Counter())
+    assert "<svg" in page.read_text()
