@@ -30,7 +30,7 @@ from .why import Why, shown
 MOST_SENDERS = 20_000
 MOST_PROCESSES = 4_096  # of a host, whose TLS connections are known
 _MOST_RELAYS = 4_096  # of a service
-_FLUSH = 50_000  # lines
+_FLUSH = 100_000  # lines
 
 _OUTCOMES = {b"deferred": DEFERRED, b"bounced": BOUNCED, b"SOFTBOUNCE": DEFERRED}
 _PROBES = (b"deliverable", b"undeliverable", b"undeliverable-but-not-cached")
@@ -133,12 +133,15 @@ class LogReader:
 
     def _time(self, line: bytes, space: int) -> int:
         """The moment of a line in seconds of UTC; -1 where its stamp is none."""
-        stamp = line[:19] + line[space - 6 : space] if space > 15 else line[:15]
+        stamp = line[:15] if space == 15 else line[:19] + line[space - 6 : space]
         if stamp != self._stamp:
-            self._stamp, self._at = stamp, self._clock.read(stamp)
-            if self._at >= 0:
-                self.counting.tick(self._at)
+            self._tick(stamp)
         return self._at
+
+    def _tick(self, stamp: bytes) -> None:
+        self._stamp, self._at = stamp, self._clock.read(stamp)
+        if self._at >= 0:
+            self.counting.tick(self._at)
 
     def _delivery(self, line: bytes, space: int, bracket: int, source: Source) -> None:
         """A line of what delivers: smtp, lmtp, local, virtual, pipe, error, retry, discard, relay."""
@@ -149,7 +152,10 @@ class LogReader:
         if fields is None:
             return
         recipient, original, relay, delay, stages, dsn, status, text, rest = fields
-        if self._time(line, space) < 0:
+        stamp = line[:15] if space == 15 else line[:19] + line[space - 6 : space]
+        if stamp != self._stamp:
+            self._tick(stamp)
+        if self._at < 0:
             source.unknown += 1
             return
         if status != b"sent":
