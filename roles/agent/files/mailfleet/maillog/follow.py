@@ -128,10 +128,12 @@ class Files:
             self._damaged = True
             self._lose(f"{self._source.found.path} is damaged ({error}): its end cannot be read")
             return b""
-        if data[:len(before)] != before:
+        same = data[:len(before)] == before
+        data = data[len(before):]
+        # The first line is looked at last: was the file emptied and filled anew before, what was read is not believed.
+        if not same or (data and before and head(self._source.at(0, HEAD), True) != self._head):
             self._changed = True
             return b""
-        data = data[len(before):]
         end = data.rfind(b"\n") + 1
         if end:
             return self._take(data[:end])
