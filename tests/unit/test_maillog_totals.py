@@ -304,6 +304,7 @@ def test_the_state_is_small_however_many_wait():
     for number in range(2000):
         reader.feed(f"2026-01-01T00:00:00Z mta1 postfix/smtp[1]: A{number}: to=<a{number}@x.example>, relay=none, "
                     f"delay=1, delays=0/0/0/1, dsn=4.2.2, {said.format(number + 1000)}\n".encode())
+    reader.feed(f"2026-01-01T00:00:00Z mta1 postfix/smtp[1]: A0: to=<b@x.example>, {WAIT}\n".encode())
     state = reader.state()
     assert len(state) < 2000 * 150 and state.count(b"4.2.2") < 5
     again = LogReader(HOW.view, host=HOST, reference=LATER, events=True)
