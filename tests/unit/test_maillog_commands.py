@@ -124,6 +124,8 @@ def test_packed_and_rotated_files_are_read(run, tmp_path, monkeypatch):
     (tmp_path / "mail.log.2.gz").write_bytes(gzip.compress(b"".join(lines[:third])))
     (tmp_path / "mail.log.1.xz").write_bytes(lzma.compress(b"".join(lines[third : 2 * third])))
     (tmp_path / "mail.log").write_bytes(b"".join(lines[2 * third :]))
+    (tmp_path / "mail.log.3").touch()
+    os.mkfifo(tmp_path / "mail.log.4")
     for age, name in enumerate(("mail.log", "mail.log.1.xz", "mail.log.2.gz")):
         os.utime(tmp_path / name, (START + 9e6 - age * 9000,) * 2)
     assert files.of_log(str(tmp_path / "mail.log")) == [
