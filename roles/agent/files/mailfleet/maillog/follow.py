@@ -303,7 +303,7 @@ class Files:
 
     def _heads_of(self, files: t.Sequence[Found]) -> list[str]:
         """The digests of the first lines of files; empty where there is none yet, or it cannot be read."""
-        # They are not kept: within one tick of its clock a file system may give the same inode and time to another file.
+        # They are not kept: within a tick of its clock a file system may give the same inode and time to another file.
         return [self._head_of(found, bool(found.packed) or any(each.size for each in files[place + 1:]))
                 for place, found in enumerate(files)]
 
