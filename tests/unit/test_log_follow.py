@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 import os
@@ -13,7 +14,7 @@ import time
 
 import pytest
 from mailfleet.errors import Unavailable
-from mailfleet.maillog import follow
+from mailfleet.maillog import follow, places
 from mailfleet.maillog.follow import Files
 from rotated_log import Log, all_of
 
@@ -116,6 +117,34 @@ def test_after_copytruncate_the_copy_is_read_to_its_end(world, down, packed):
     if packed:
         world.log.pack()
     world.log.append(50, 1000)  # and more than was read of it
+    if down:
+        world.start()
+    assert world.whole
+
+
+def test_a_file_is_looked_at_anew_though_inode_size_and_time_are_the_same(world, monkeypatch):
+    """The clock of a file system has ticks, and in one of them much can happen."""
+    found = places._of
+    monkeypatch.setattr(places, "_of", lambda *which: (each := found(*which)) and dataclasses.replace(each, mtime=0))
+    world.log.append(1, 300)
+    world.log.copytruncate(world.read)
+    world.log.append(1, 300)
+    world.files.behind()
+    world.log.append(1)
+    world.restart()
+    assert world.whole
+
+
+@pytest.mark.parametrize("down", [False, True])
+def test_a_file_is_another_by_its_first_line_too(world, down):
+    """What was read ended like what is there now, at the same place."""
+    world.log.append(1, 5000)
+    world.read()
+    world.log.append(1)
+    if down:
+        world.files.close()
+    world.log.copytruncate()
+    world.log.append(2, 5000)
     if down:
         world.start()
     assert world.whole

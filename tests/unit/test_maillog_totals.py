@@ -258,7 +258,9 @@ def test_what_is_no_totals_is_refused(damage):
 
 
 @pytest.mark.parametrize("state", [b"", b"{}", b"[]", b'{"version":1}',
-                                   b'{"version":1,"waiting":[[1]],"senders":[],"tls":[]}'])
+                                   b'{"version":1,"waiting":[[1]],"senders":[],"tls":[]}',
+                                   b'{"version":1,"waiting":{"lasts":[],"messages":[["A",1,"x",[["a",0]]]]},'
+                                   b'"senders":[],"tls":[]}'])
 def test_what_is_no_state_is_refused(state):
     with pytest.raises(ValueError):
         HOW.reader().restore(state)
@@ -294,6 +296,20 @@ def test_memory_of_what_waits_is_bounded_and_told(monkeypatch):
     assert len(reader.waiting.messages) == 5 and list(reader.waiting.messages)[0] == b"mta1 postfix A4"
     found, _events = reader.take()
     assert (found.counts["forgotten"], found.deferred) == (4, {"other": 9})
+
+
+def test_the_state_is_small_however_many_wait():
+    reader = LogReader(HOW.view, host=HOST, reference=LATER, events=True)
+    said = "status=deferred (host mx.x.example[192.0.2.9] said: 452 4.2.2 <a{0}@x.example>: over quota by {0} bytes)"
+    for number in range(2000):
+        reader.feed(f"2026-01-01T00:00:00Z mta1 postfix/smtp[1]: A{number}: to=<a{number}@x.example>, relay=none, "
+                    f"delay=1, delays=0/0/0/1, dsn=4.2.2, {said.format(number + 1000)}\n".encode())
+    reader.feed(f"2026-01-01T00:00:00Z mta1 postfix/smtp[1]: A0: to=<b@x.example>, {WAIT}\n".encode())
+    state = reader.state()
+    assert len(state) < 2000 * 150 and state.count(b"4.2.2") < 5
+    again = LogReader(HOW.view, host=HOST, reference=LATER, events=True)
+    again.restore(state)
+    assert again.waiting.messages == reader.waiting.messages and again.state() == state
 
 
 def test_lines_without_an_end_take_no_memory(tmp_path):

@@ -68,7 +68,6 @@ class Files:
         self._identity = (0, 0)
         self._offset, self._head, self._tail = 0, "", b""
         self._ended = self._changed = self._damaged = False
-        self._heads: dict[tuple[tuple[int, int], int, int, bool], str] = {}
 
     def read(self) -> bytes:
         """Whole lines that are new, at most about a MiB; nothing where there are none now.
@@ -129,10 +128,12 @@ class Files:
             self._damaged = True
             self._lose(f"{self._source.found.path} is damaged ({error}): its end cannot be read")
             return b""
-        if data[:len(before)] != before:
+        same = data[:len(before)] == before
+        data = data[len(before):]
+        # The first line is looked at last: was the file emptied and filled anew before, what was read is not believed.
+        if not same or (data and before and head(self._source.at(0, HEAD), True) != self._head):
             self._changed = True
             return b""
-        data = data[len(before):]
         end = data.rfind(b"\n") + 1
         if end:
             return self._take(data[:end])
@@ -302,14 +303,9 @@ class Files:
 
     def _heads_of(self, files: t.Sequence[Found]) -> list[str]:
         """The digests of the first lines of files; empty where there is none yet, or it cannot be read."""
-        heads, known = [], {}
-        for place, found in enumerate(files):
-            ended = bool(found.packed) or any(each.size for each in files[place + 1:])
-            key = (found.identity, found.size, found.mtime, ended)
-            known[key] = self._heads[key] if key in self._heads else self._head_of(found, ended)
-            heads.append(known[key])
-        self._heads = known
-        return heads
+        # They are not kept: within a tick of its clock a file system may give the same inode and time to another file.
+        return [self._head_of(found, bool(found.packed) or any(each.size for each in files[place + 1:]))
+                for place, found in enumerate(files)]
 
     def _head_of(self, found: Found, ended: bool) -> str:
         try:
