@@ -60,7 +60,7 @@ MemoryMax={memory}
 NoNewPrivileges=yes
 PrivateDevices=yes
 PrivateTmp=yes
-ProcSubset=pid
+ProcSubset={proc}
 ProtectClock=yes
 ProtectControlGroups=yes
 ProtectHome=yes
@@ -89,7 +89,7 @@ class Service:
     """A resident command: its short ``name``, the ``role`` that wants it, its ``arguments``, and where it may write.
 
     ``memory`` is what it may have, ``pause`` the seconds after which it is started anew, ``groups`` those by which it
-    may read what is not its own.
+    may read what is not its own, ``proc`` what it sees of /proc.
     """
 
     name: str
@@ -100,6 +100,7 @@ class Service:
     memory: str = "512M"
     pause: int = 5
     groups: tuple[str, ...] = ()
+    proc: str = "pid"
 
     @property
     def unit(self) -> str:
@@ -117,6 +118,7 @@ class Service:
         return _UNIT.format(
             about=self.about, user=USER, group=USER, command=COMMAND, arguments=self.arguments,
             writes=" ".join(self.writes), memory=self.memory, pause=self.pause, groups=" ".join(self.groups),
+            proc=self.proc,
         )
 
 
@@ -131,8 +133,9 @@ SERVICES = {
         Service("bounces", "bounces", "bounces work", "Takes in what came back", (SPOOL, STATE)),
         Service("fetch", "bounces", "bounces fetch", "Empties the mailboxes elsewhere that bounces come to",
                 (SPOOL, STATE)),
-        # The journal, files of the log, and the socket by which Postfix tells what waits.
+        # The journal, files of the log, and the socket by which Postfix tells what waits. journalctl asks /proc/sys
+        # which boot it is.
         Service("log", "maillog", "log follow", "Counts what the mail log says", (STATE, METRICS),
-                groups=("systemd-journal", "adm", "postdrop")),
+                groups=("systemd-journal", "adm", "postdrop"), proc="all"),
     )
 }

@@ -63,6 +63,8 @@ def lane_layer(fleet: Fleet, server: Server, lane: Lane) -> dict[str, t.Any]:
     routes, tables = sender_routes(fleet, outlets, nexthop, gates)
     parameters = {
         "myhostname": server.hostname,
+        # A notice is from a domain that has a key, as the main Postfix' are: the milter refuses others.
+        "myorigin": fleet.domains[0].name,
         "inet_interfaces": "loopback-only",
         "inet_protocols": "all",
         **_taking(fleet),

@@ -89,6 +89,18 @@ def test_mail_leaves_from_its_pool_whatever_provider_it_goes_to(lanes, server, d
     assert {lab.results(arrived)[method] for method in ("dkim", "spf")} == {"pass"}
 
 
+@pytest.mark.parametrize("server", lab.SERVERS)
+def test_what_a_lane_cannot_deliver_comes_back_signed(lanes, server):
+    """Its notice goes to the sender, here at freemail.test; the milter refuses what is from no domain of ours."""
+    nonce = lab.nonce(lab.message())
+    recipient = f"nobody-{nonce}@gmail.com"
+    text = f"From: cron@example.com\nTo: {recipient}\nSubject: loop {nonce}\n\nbounce me\n"
+    lab.ssh(server, "sendmail", "-i", "-f", "probe@freemail.test", recipient, stdin=text.encode())
+    arrived = lab.received("probe@freemail.test", nonce, timeout=90)
+    assert arrived is not None and "MAILER-DAEMON@example.com" in str(arrived["From"])
+    assert lab.results(arrived)["dkim"] == "pass" and "d=example.com" in str(arrived["DKIM-Signature"])
+
+
 def test_a_rate_is_kept_while_other_mail_is_not_held(lanes):
     server, count = "mta1.example.com", 12
     slow = [lab.message("news@example.us", "probe@orange.fr") for _each in range(count)]

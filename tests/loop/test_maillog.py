@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
+import datetime
 import json
 import re
 import time
 import uuid
+from pathlib import Path
 
 import breaking
 import lab_runs
@@ -27,19 +30,33 @@ PROVIDERS = [{"name": "throttle", "domains": ["orange.fr", "wanadoo.fr"], "conne
 PLAYBOOK = lab.ROOT / "playbooks/report.yml"
 
 
+@dataclasses.dataclass(frozen=True)
+class Fleet:
+    """Its inventory; when it began to send MAIL, and what its servers told before; the nonces of what each sent."""
+
+    path: Path
+    began: int
+    before: dict[str, dict]
+    sent: dict[str, dict[str, list[str]]]
+
+    def outcomes(self, server: str) -> collections.Counter:
+        """What a server tells of MAIL."""
+        return rows(told(server)) - rows(self.before[server])
+
+
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory):
     """A fleet whose logs are followed, and which has sent MAIL from each server."""
     copy = breaking.copy_of_the_inventory(tmp_path_factory.mktemp("maillog"))
     copy.write(sending_agent=SETTINGS, sending_agent_secrets=SECRETS, sending_networks=[], sending_providers=PROVIDERS)
     lab_runs.run(inventory=copy.path).ok()
-    copy.before = {server: told(server) for server in lab.SERVERS}
-    copy.sent = {server: send(server) for server in lab.SERVERS}
+    began, before = int(time.time()), {server: told(server) for server in lab.SERVERS}
+    made = Fleet(copy.path, began, before, {server: send(server) for server in lab.SERVERS})
     for server in lab.SERVERS:
         end = time.monotonic() + WITHIN
-        while sum(outcomes(server, copy.before[server]).values()) < sum(MAIL.values()) and time.monotonic() < end:
+        while sum(made.outcomes(server).values()) < sum(MAIL.values()) and time.monotonic() < end:
             time.sleep(1)
-    yield copy
+    yield made
     lab_runs.run().ok()
     for server in lab.SERVERS:
         lab.ssh(server, "sh", "-c", "rm -rf /var/lib/mailfleet-agent /var/spool/mailfleet")
@@ -71,14 +88,9 @@ def rows(report: dict) -> collections.Counter:
     return found
 
 
-def outcomes(server: str, before: dict) -> collections.Counter:
-    """What was told of since."""
-    return rows(told(server)) - rows(before)
-
-
 @pytest.mark.parametrize("server", lab.SERVERS)
 def test_what_is_told_is_what_receivers_got(fleet, server):
-    found = outcomes(server, fleet.before[server])
+    found = fleet.outcomes(server)
     assert sum(found.values()) == sum(MAIL.values()), found
     by_outcome = collections.Counter()
     for (_provider, outcome), many in found.items():
@@ -91,15 +103,15 @@ def test_what_is_told_is_what_receivers_got(fleet, server):
 
 
 def test_providers_are_those_of_the_inventory(fleet):
-    assert outcomes(FIRST, fleet.before[FIRST]) == {
+    assert fleet.outcomes(FIRST) == {
         ("google", "delivered"): 5, ("google", "bounced"): 2, ("throttle", "delivered"): 4, ("other", "delivered"): 3}
 
 
 def test_the_journal_says_the_same_when_it_is_read_again(fleet):
+    since = datetime.datetime.fromtimestamp(fleet.began, datetime.UTC).isoformat()
     for server in lab.SERVERS:
-        counted, read = told(server), told(server, "journal:")
-        assert rows(counted) == rows(read) and read["files"] == ["journal:"]
-        assert counted["totals"]["unknown"] == read["totals"]["unknown"]
+        counted, read = told(server), told(server, "--since", since, "journal:")
+        assert rows(read) == fleet.outcomes(server) and read["files"] == ["journal:"]
         unknown = set(counted["totals"]["unknown"]) & {"smtp", "smtpd", "cleanup", "qmgr", "bounce", "local", "pickup"}
         assert not unknown, counted["totals"]["unknown"]
 
