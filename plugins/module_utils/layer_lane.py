@@ -15,8 +15,7 @@ import hashlib
 import typing as t
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import Fleet, Server
-from ansible_collections.mailfleet.sending.plugins.module_utils.layer_dkim import MILTER, dkim_layer
-from ansible_collections.mailfleet.sending.plugins.module_utils.layer_postfix import service
+from ansible_collections.mailfleet.sending.plugins.module_utils.layer_postfix import for_lanes, service
 from ansible_collections.mailfleet.sending.plugins.module_utils.pools import REST, Member, senders, spread
 from ansible_collections.mailfleet.sending.plugins.module_utils.shaping import Lane
 from ansible_collections.mailfleet.sending.plugins.module_utils.warmup import WAITING
@@ -30,8 +29,10 @@ GATES = "/var/lib/mailfleet/warmup"
 # How many messages a provider with one connection may refuse in a row before all of its mail waits for a while: with
 # Postfix' default of 1 a single 421 does it.
 PATIENCE = "10"
-# Bounces end on the fleet's own servers, where the main Postfix takes them.
-BACK = "back:[127.0.0.1]:25"
+# Whatever a lane has to say of its mail goes to the main Postfix, which signs it and knows the way: a lane knows that
+# to its provider and no other. cleanup(8) has it so (FILTER), since by its recipient no notice can be told from mail.
+BACK = "back"
+NOTICES = "notices"
 
 
 def instance(provider: str) -> str:
@@ -73,7 +74,8 @@ def lane_layer(fleet: Fleet, server: Server, lane: Lane) -> dict[str, t.Any]:
     if gates:
         # What the table does not know must not leave from anywhere.
         parameters["default_transport"] = WAITING
-    tables["transport"] = {"type": "hash", "entries": [[domain, BACK] for domain in _ending_here(fleet)]}
+    # One field that each has, lest each field be logged.
+    tables[NOTICES] = {"type": "pcre", "entries": [["/^From:/", f"FILTER {BACK}:{_next_hop(server)}"]]}
     services = _machinery(lane.provider.name)
     for share in lane.shares:
         for each in share.names:
@@ -97,6 +99,12 @@ def lane_layer(fleet: Fleet, server: Server, lane: Lane) -> dict[str, t.Any]:
 def gate_of(provider: str) -> str:
     """The table of a lane by which addresses that are warmed up are shut."""
     return f"hash:{GATES}/{provider}/gate"
+
+
+def _next_hop(server: Server) -> str:
+    """The main Postfix, as transport(5) writes a place."""
+    host, _colon, port = for_lanes(server).rpartition(":")
+    return f"[{host.strip('[]')}]:{port}"
 
 
 def warming(lane: Lane) -> dict[str, t.Any]:
@@ -183,11 +191,8 @@ def _taking(fleet: Fleet) -> dict[str, str]:
 def _leaving(lane: Lane, routes: t.Sequence[str]) -> dict[str, str]:
     return {
         "relayhost": "",
-        # Notices are the lane's own: it has them signed as the main Postfix does.
-        **dkim_layer()["parameters"],
-        "smtpd_milters": "",
-        "non_smtpd_milters": MILTER.replace("unix:", "unix:/var/spool/postfix/"),
-        "transport_maps": "{table:transport}",
+        # So that the checks of headers see notices.
+        "internal_mail_filter_classes": "bounce",
         "sender_dependent_default_transport_maps": ", ".join(routes),
         "default_transport": lane.shares[0].names[0],
         "smtp_bind_address_enforce": "yes",
@@ -212,9 +217,11 @@ def _machinery(provider: str) -> dict[str, t.Any]:
         "tlsmgr/unix": service("tlsmgr", wakeup="1000?", maxproc="1"),
         "tlsproxy/unix": service("tlsproxy", maxproc="0"),
         "rewrite/unix": service("trivial-rewrite"),
-        "bounce/unix": service("bounce", maxproc="0"),
-        "defer/unix": service("bounce", maxproc="0"),
-        "trace/unix": service("bounce", maxproc="0"),
+        **{f"{name}/unix": service("bounce", maxproc="0", options={"cleanup_service_name": NOTICES})
+           for name in ("bounce", "defer", "trace")},
+        f"{NOTICES}/unix": service("cleanup", private="n", maxproc="0",
+                                   options={"header_checks": f"{{table:{NOTICES}}}", "nested_header_checks": "",
+                                            "mime_header_checks": ""}),
         "verify/unix": service("verify", maxproc="1"),
         "flush/unix": service("flush", private="n", wakeup="1000?", maxproc="0"),
         "proxymap/unix": service("proxymap"),
@@ -224,7 +231,7 @@ def _machinery(provider: str) -> dict[str, t.Any]:
         "anvil/unix": service("anvil", maxproc="1"),
         "scache/unix": service("scache", maxproc="1"),
         "postlog/unix-dgram": service("postlogd", private="n", maxproc="1"),
-        "back/unix": service("smtp", options={"smtp_tls_security_level": "none", "inet_protocols": "ipv4"}),
+        f"{BACK}/unix": service("smtp", options={"smtp_tls_security_level": "none"}),
     }
 
 
@@ -254,7 +261,3 @@ def delivery(member: Member, family: int, maxproc: str, messages: int, log: str)
         # them (measured: twice as many as there are processes).
         options["smtp_connection_cache_destinations"] = "static:all"
     return service("smtp", maxproc=maxproc, options=options)
-
-
-def _ending_here(fleet: Fleet) -> list[str]:
-    return [domain.bounce_domain for domain in fleet.domains if domain.bounce_domain]

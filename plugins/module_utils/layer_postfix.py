@@ -22,6 +22,9 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import (
 )
 
 LOOPBACK = "127.0.0.0/8 [::1]/128"
+# Where lanes hand in their notices: Postfix takes port 25 of its host for itself, and would see a loop. It is there
+# without lanes as well, since one that is no longer wanted delivers what it has, and has notices of that.
+LANES_PORT = 10026
 SNAKEOIL = ("/etc/ssl/certs/ssl-cert-snakeoil.pem", "/etc/ssl/private/ssl-cert-snakeoil.key")
 # The name of the certificate that the inventory gives a server.
 CERTIFICATE = "smtpd"
@@ -119,7 +122,13 @@ def _inbound(fleet: Fleet, server: Server) -> dict[str, t.Any]:
     entries = sorted(rules, key=lambda rule: -ipaddress.ip_network(rule[0]).prefixlen)
     parameters["smtpd_restriction_classes"] = ", ".join(classes)
     tables["networks"] = {"type": "cidr", "entries": entries}
-    return {"parameters": parameters, "tables": tables}
+    services = {f"{for_lanes(server)}/inet": service("smtpd", private="n", chroot="y")}
+    return {"parameters": parameters, "tables": tables, "services": services}
+
+
+def for_lanes(server: Server) -> str:
+    """Where the main Postfix takes notices of lanes, under the rules of loopback; never port 25, see LANES_PORT."""
+    return f"{'127.0.0.1' if server.first(4) else '[::1]'}:{LANES_PORT}"
 
 
 def _tls(server: Server) -> dict[str, t.Any]:
