@@ -24,18 +24,19 @@ from .delays import STAGES
 from .log_event import BOUNCED, DEFERRED, DELIVERED, EXPIRED, OUTCOMES, REJECTED, SUPPRESSED
 from .page_style import style
 from .page_tables import MOST_ROWS, by_outcome, numbers, ranked, summed, table
-from .page_text import DAY, HOUR, Buckets, LogAxis, esc, exact, moment, share, span
+from .page_text import DAY, HOUR, Buckets, LogAxis, esc, exact, moment, several, share, span
 from .totals import Totals
 from .why import gist
 
 PROVIDERS = 8  # that have a plot of their own
 REASONS = 20
+ATTEMPTS = (DELIVERED, DEFERRED, BOUNCED)
 _TEXTS = 6  # samples of a reason
 _NAMES = {"before": "Before the queue", "queue": "In the queue", "connect": "Connecting", "send": "Sending",
           "total": "Altogether"}
-_SCOPES = {"recipient": "about the recipient", "domain": "about the recipient’s domain",
-           "sender": "about the sending domain or address", "message": "about the message",
-           "network": "about the way there"}
+_SCOPES = {"recipient": "About the recipient", "domain": "About the recipient’s domain",
+           "sender": "About the sending domain or address", "message": "About the message",
+           "network": "About the network, on either side"}
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 Counts = dict[str, int]
@@ -117,8 +118,8 @@ def _read(report: t.Any) -> _Report:
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"found no report: {type(error).__name__} {error}") from error
     providers: dict[str, Counts] = collections.defaultdict(collections.Counter)
-    for (provider, outcome), many in totals.by("provider", "outcome").items():
-        providers[provider][outcome] += many
+    for (provider, outcome), count in totals.by("provider", "outcome").items():
+        providers[provider][outcome] += count
     order = ranked(providers)
     shown = order if len(order) == PROVIDERS + 1 else order[:PROVIDERS]
     return _Report(hosts, files, known, totals, waiting, when, delays, providers, shown)
@@ -152,17 +153,21 @@ def _head(found: _Report, name: str) -> str:
     totals = found.totals
     when = f"{moment(totals.first)} to {moment(totals.last)} UTC" if totals.first >= 0 else "no outcome of any mail"
     made = [f"<header><h1>Mail of <bdi>{esc(name, 100)}</bdi></h1>",
-            f'<p class="quiet">{when}, {sum(totals.lines.values()):,} lines of the log</p>']
+            f'<p class="quiet">{when}, {several(sum(totals.lines.values()), "line")} of the log</p>']
     if len(found.hosts) > 1:
-        left = f" and {len(found.hosts) - MOST_ROWS:,} more" if len(found.hosts) > MOST_ROWS else ""
-        made.append(f'<p class="quiet">{esc(", ".join(found.hosts[:MOST_ROWS]), 4000)}{left}</p>')
+        made.append(f'<p class="quiet">{_list(found.hosts)}</p>')
     if not found.known:
         made.append('<p class="note">No providers are configured (maillog.providers), so all of them are called '
                     "other.</p>")
     made.append('<dl class="figures">')
-    made += [f'<div><dt>{esc(title)}</dt><dd class="large">{large}</dd><dd class="more">{more}</dd></div>'
-             for title, large, more in _large(found)]
+    made += [f'<div class="of-{title.lower()}"><dt>{esc(title)}</dt><dd class="large">{large}</dd>'
+             f'<dd class="more">{more}</dd></div>' for title, large, more in _large(found)]
     return "".join(made) + "</dl></header>"
+
+
+def _list(names: t.Sequence[str]) -> str:
+    left = f" and {len(names) - MOST_ROWS:,} more" if names[MOST_ROWS:] else ""
+    return ", ".join(f"<bdi>{esc(each, 100)}</bdi>" for each in names[:MOST_ROWS]) + left
 
 
 def _large(found: _Report) -> t.Iterator[tuple[str, str, str]]:
@@ -172,7 +177,7 @@ def _large(found: _Report) -> t.Iterator[tuple[str, str, str]]:
     for outcome in OUTCOMES:
         many = counts.get(outcome, 0)
         if outcome == DEFERRED:
-            more = f"attempts, of {sum(totals.deferred.values()):,} messages"
+            more = f"attempts, of {several(sum(totals.deferred.values()), 'message')}"
         elif outcome == REJECTED:
             more = "when they were handed in"
         elif outcome == SUPPRESSED:
@@ -183,16 +188,16 @@ def _large(found: _Report) -> t.Iterator[tuple[str, str, str]]:
             yield outcome.capitalize(), f"{many:,}", more
     over, whole = (sum(each[at] for each in totals.tls.values()) for at in (0, 1))
     if whole and totals.counts["tls_lines"]:
-        yield "Over TLS", share(over, whole), f"{over:,} of {whole:,} deliveries by SMTP"
+        yield "TLS", share(over, whole), f"{over:,} of {whole:,} deliveries by SMTP"
     else:
-        yield "Over TLS", "–", "the log does not say (smtp_tls_loglevel is 0)" if whole else "nothing left by SMTP"
+        yield "TLS", "–", "the log does not say (smtp_tls_loglevel is 0)" if whole else "nothing left by SMTP"
     if found.oldest is None:
         yield "Waiting", f"{sum(found.waiting.values()):,}", "messages that were deferred"
     else:
         at, message = found.oldest
         age = f"the oldest for {span(totals.last - at)}, " if totals.last >= at else "the oldest "
         yield ("Waiting", f"{sum(found.waiting.values()):,}",
-               f"{age}since {moment(at)} UTC (<bdi>{esc(message.rpartition(' ')[2], 80)}</bdi>)")
+               f"{age}since {moment(at)} (<bdi>{esc(message.rpartition(' ')[2], 80)}</bdi>)")
 
 
 def _outcomes(found: _Report) -> str:
@@ -215,17 +220,19 @@ def _outcomes(found: _Report) -> str:
         if name not in counts:
             continue
         whole = summed(counts[name].values())
-        bad = f"{share(sum(whole.values()) - whole.get(DELIVERED, 0), sum(whole.values()))} not delivered"
-        panels.append(f"<figure><figcaption><h3><bdi>{esc(name, 60)}</bdi></h3><span class=\"quiet\">{bad}</span>"
+        attempts = sum(whole.get(each, 0) for each in ATTEMPTS)
+        good = f"{share(whole.get(DELIVERED, 0), attempts)} of attempts delivered" if attempts else "no attempt"
+        panels.append(f"<figure><figcaption><h3><bdi>{esc(name, 60)}</bdi></h3><span class=\"quiet\">{good}</span>"
                       f"</figcaption>{plots.over_time(name, buckets, counts[name])}</figure>")
         rows += [[name, buckets.label(at), *numbers(each)] for at, each in sorted(counts[name].items())]
-    says = (f"By provider and {buckets.name}, in UTC; each plot has its own scales. A deferral is one attempt, so a "
-            "message may count more than once. Stacked from below in the order of the colours here:")
+    says = (f"By provider. A bar is {buckets.one}, in UTC, and each plot has its own scales. A deferral is one "
+            "attempt, so a message may count more than once. Bars are stacked from below, in the order of the "
+            "colours here.")
     return _section(
         title, says, plots.legend([(each, each) for each in used], "Colours of outcomes"),
         f'<div class="panels">{"".join(panels)}</div>',
         by_outcome("by-provider", "Outcomes by provider", "provider", found.providers),
-        _figures(f"The same by {buckets.name}", table(
+        _figures("The same as a table", table(
             "by-time", f"Outcomes by provider and {buckets.name}, in UTC", ["provider", "when", *OUTCOMES], rows,
             left=2)))
 
@@ -246,15 +253,15 @@ def _reasons(found: _Report) -> str:
     made, told = [], set()
     for scope in dict.fromkeys(scope for scope, _reason in kept):
         whole = summed(each for (about, _reason), each in counts.items() if about == scope)
-        made.append(f'<h3 class="scope">{esc(scope)} <span class="quiet">{esc(_SCOPES.get(scope, ""))}: '
-                    f"{sum(whole.values()):,}</span></h3>")
+        made.append(f'<h3 class="scope"><bdi>{esc(_SCOPES.get(scope, scope), 60)}</bdi> '
+                    f'<span class="quiet">{sum(whole.values()):,}</span></h3>')
         for key in kept:
             if key[0] == scope:
                 texts = [] if key[1] in told else _texts(found.totals, key[1], places[key])
                 told.add(key[1])
                 made.append(_reason(key[1], counts[key], most, places[key], texts))
     if rest:
-        made.append(f'<h3 class="scope">others</h3>{_reason(f"{len(order) - REASONS:,} more", rest, most, {}, [])}')
+        made.append(f'<h3 class="scope">Others</h3>{_reason(f"{len(order) - REASONS:,} more", rest, most, {}, [])}')
     rows: list[list[int | str]] = [[reason, scope, *numbers(counts[scope, reason])[1:]] for scope, reason in kept]
     if rest:
         rows.append([f"{len(order) - REASONS:,} more", "", *numbers(rest)[1:]])
@@ -320,7 +327,7 @@ def _heat(found: _Report) -> str:
     hours: dict[str, list[list[int]]] = collections.defaultdict(lambda: [[0, 0] for _hour in range(24)])
     rest = _more(found)
     for (hour, provider, outcome, _reason), many in found.totals.hours.items():
-        if hour and outcome in (DELIVERED, DEFERRED, BOUNCED):
+        if hour and outcome in ATTEMPTS:
             for name in ("all", provider if provider in found.shown else rest):
                 cell = hours[name][hour % DAY // HOUR]
                 cell[0] += many * (outcome == DEFERRED)
@@ -358,17 +365,16 @@ def _tables(found: _Report) -> str:
 def _foot(found: _Report) -> str:
     counts, told = found.totals.counts, []
     if counts["handed_over"]:
-        told.append(f"{counts['handed_over']:,} times mail was passed on within the host.")
+        told.append(f"Mail was passed on within the host {several(counts['handed_over'], 'time')}.")
     if counts["signing_errors"]:
-        told.append(f"OpenDKIM signed {counts['signed']:,} messages, and told of {counts['signing_errors']:,} errors.")
+        told.append(f"OpenDKIM signed {several(counts['signed'], 'message')}, and told of "
+                    f"{several(counts['signing_errors'], 'error')}.")
     if counts["forgotten"]:
         told.append(f"{counts['forgotten']:,} waited while too many did, and may count as deferred twice.")
     if found.totals.unknown:
         names = sorted(found.totals.unknown.items(), key=lambda each: (-each[1], each[0]))
-        shown = ", ".join(f"{name} {many:,}" for name, many in names[:MOST_ROWS])
-        told.append(f"Lines of no known kind: {shown}" + (", and others." if names[MOST_ROWS:] else "."))
+        told.append(f"Lines of no known kind: {_list([f'{name} {count:,}' for name, count in names])}.")
     if found.files:
-        left = f" and {len(found.files) - MOST_ROWS:,} more" if found.files[MOST_ROWS:] else ""
-        told.append(f"Read from {', '.join(found.files[:MOST_ROWS])}{left}.")
-    told.append("What was received is in the words of those who said it.")
-    return "<footer>" + "".join(f"<p>{esc(each, 6000)}</p>" for each in told) + "</footer>"
+        told.append(f"Read from {_list(found.files)}.")
+    told.append("All times are of UTC. What servers said may name recipients.")
+    return "<footer>" + "".join(f"<p>{each}</p>" for each in told) + "</footer>"
