@@ -24,7 +24,7 @@ from .delays import STAGES
 from .log_event import BOUNCED, DEFERRED, DELIVERED, EXPIRED, OUTCOMES, REJECTED, SUPPRESSED
 from .page_style import style
 from .page_tables import MOST_ROWS, by_outcome, numbers, ranked, summed, table
-from .page_text import DAY, HOUR, Buckets, LogAxis, esc, exact, moment, several, share, span
+from .page_text import DAY, HOUR, PER_CENT, Buckets, LogAxis, esc, exact, moment, several, share, span
 from .totals import Totals
 from .why import gist
 
@@ -66,7 +66,10 @@ def page(report: t.Mapping[str, t.Any]) -> str:
     """
     found = _read(report)
     name = found.hosts[0] if len(found.hosts) == 1 else f"{len(found.hosts):,} servers"
-    sections = [_outcomes(found), _reasons(found), _delays(found), _heat(found), _tables(found)]
+    try:
+        sections = [_outcomes(found), _reasons(found), _delays(found), _heat(found), _tables(found)]
+    except OverflowError as error:
+        raise ValueError(f"found no report: {error}") from error
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
@@ -249,7 +252,7 @@ def _reasons(found: _Report) -> str:
         return ""
     order = sorted(counts, key=lambda each: (-sum(counts[each].values()), each))
     kept, rest = order[:REASONS], summed(counts[each] for each in order[REASONS:])
-    most = max(sum(counts[kept[0]].values()), sum(rest.values()))
+    most = sum(counts[kept[0]].values())
     made, told = [], set()
     for scope in dict.fromkeys(scope for scope, _reason in kept):
         whole = summed(each for (about, _reason), each in counts.items() if about == scope)
@@ -261,7 +264,8 @@ def _reasons(found: _Report) -> str:
                 told.add(key[1])
                 made.append(_reason(key[1], counts[key], most, places[key], texts))
     if rest:
-        made.append(f'<h3 class="scope">Others</h3>{_reason(f"{len(order) - REASONS:,} more", rest, most, {}, [])}')
+        made.append(f'<h3 class="scope">{len(order) - REASONS:,} more reasons <span class="quiet">'
+                    f"{sum(rest.values()):,}</span></h3><p>{plots.told(rest)}</p>")
     rows: list[list[int | str]] = [[reason, scope, *numbers(counts[scope, reason])[1:]] for scope, reason in kept]
     if rest:
         rows.append([f"{len(order) - REASONS:,} more", "", *numbers(rest)[1:]])
@@ -290,9 +294,7 @@ def _reason(name: str, counts: Counts, most: int, places: t.Mapping[str, Counts]
     if order[PROVIDERS:]:
         left = summed(places[each] for each in order[PROVIDERS:])
         inside.append(f"<p>{len(order) - PROVIDERS:,} more: {plots.told(left)}</p>")
-    if not inside:
-        inside = [f"<p>{plots.told(counts)}</p>"]
-    inside += [f'<blockquote><bdi>{esc(provider, 60)}</bdi>: <bdi>{esc(text)}</bdi></blockquote>'
+    inside += [f'<blockquote><b><bdi>{esc(provider, 60)}</bdi></b> <bdi>{esc(text)}</bdi></blockquote>'
                for provider, text in texts]
     return (f'<details class="reason"><summary><span><bdi>{esc(name, 60) or "(none)"}</bdi></span>'
             f'<span class="many">{many:,}</span>{plots.bar(counts, most, f"{name}: {plots.told(counts)}")}</summary>'
@@ -313,7 +315,7 @@ def _delays(found: _Report) -> str:
     if not panels:
         return ""
     rest = len(named) - len(shown)
-    says = "What was delivered, by provider and stage, on a logarithmic axis, to within 5 %."
+    says = "What was delivered, by provider and stage, on a logarithmic axis, to within 5" + PER_CENT + "."
     if rest:
         says += f" The {len(shown)} providers with most mail; {rest:,} more are in the table or the JSON."
     rows = [[name, _NAMES[stage].lower(), *map(exact, found.delays[name][stage])] for name in named[:MOST_ROWS]
@@ -325,22 +327,22 @@ def _delays(found: _Report) -> str:
 
 def _heat(found: _Report) -> str:
     hours: dict[str, list[list[int]]] = collections.defaultdict(lambda: [[0, 0] for _hour in range(24)])
+    whole = [[0, 0] for _hour in range(24)]
     rest = _more(found)
     for (hour, provider, outcome, _reason), many in found.totals.hours.items():
         if hour and outcome in ATTEMPTS:
-            for name in ("all", provider if provider in found.shown else rest):
-                cell = hours[name][hour % DAY // HOUR]
+            for row in (whole, hours[provider if provider in found.shown else rest]):
+                cell = row[hour % DAY // HOUR]
                 cell[0] += many * (outcome == DEFERRED)
                 cell[1] += many
     if not hours:
         return ""
     made, rows = [], []
-    for name in ("all", *found.shown, rest):
-        if name in hours:
-            cells = [(deferred, attempts) for deferred, attempts in hours[name]]
-            made.append(f'<div class="name" title="{esc(name, 60)}"><bdi>{esc(name, 60)}</bdi></div>'
-                        f"{plots.heat_row(name, cells)}")
-            rows.append([name, *(f"{deferred:,}/{attempts:,}" if attempts else "–" for deferred, attempts in cells)])
+    for name, each in [("all", whole), *((name, hours[name]) for name in (*found.shown, rest) if name in hours)]:
+        cells = [(deferred, attempts) for deferred, attempts in each]
+        made.append(f'<div class="name" title="{esc(name, 60)}"><bdi>{esc(name, 60)}</bdi></div>'
+                    f"{plots.heat_row(name, cells)}")
+        rows.append([name, *(f"{deferred:,}/{attempts:,}" if attempts else "–" for deferred, attempts in cells)])
     says = ("The share of attempts that were deferred, by provider and hour of the day in UTC, in per cent where there "
             "is room. An empty place had no attempt.")
     return _section(

@@ -88,7 +88,7 @@ th,td{padding:.35rem .75rem;text-align:right;white-space:nowrap;border-bottom:1p
 th:first-child,td:first-child{padding-left:0}
 thead th{font-weight:500;color:var(--quiet);vertical-align:bottom}
 tbody th,.left{text-align:left;font-weight:500}
-tbody th{max-width:22rem;overflow:hidden;text-overflow:ellipsis}
+tbody th{max-width:min(22rem,45vw);overflow:hidden;text-overflow:ellipsis}
 tfoot th,tfoot td{font-weight:600;border-bottom:0}
 tfoot th{text-align:left}
 .zero{color:var(--quiet)}
@@ -96,12 +96,13 @@ h3.scope{margin:1.5rem 0 .25rem}
 h3.scope .quiet{font-weight:400;margin-left:.5rem}
 details.reason{margin:0;border-bottom:1px solid var(--rule)}
 details.reason>summary{width:auto;color:var(--ink);list-style:none;display:grid;gap:0 1rem;align-items:center;
-grid-template-columns:1rem 11rem 5.5rem 1fr;padding:.45rem 0}
+grid-template-columns:1rem 11rem 7rem 1fr;padding:.45rem 0}
 details.reason>summary::-webkit-details-marker{display:none}
 details.reason>summary::before{content:"+";color:var(--accent);text-align:center}
 details.reason[open]>summary::before{content:"\\2212"}
-details.reason .many{text-align:right}
+details.reason .many{text-align:right;white-space:nowrap}
 details.reason .why{padding:0 0 1rem 2rem}
+blockquote b{font:600 .8125rem/1.5 system-ui,sans-serif;margin-right:.5rem}
 blockquote{margin:.6rem 0 0;padding:.4rem .75rem;border-left:3px solid var(--rule);background:var(--raised);
 font:.8125rem/1.5 ui-monospace,"Cascadia Mono",Menlo,Consolas,"DejaVu Sans Mono",monospace}
 .heat{display:grid;grid-template-columns:fit-content(9rem) 1fr;gap:3px .75rem;align-items:center;margin:1rem 0}

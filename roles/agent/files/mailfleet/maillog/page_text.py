@@ -13,6 +13,7 @@ import typing as t
 import unicodedata
 
 HOUR, DAY = 3600, 86400  # seconds
+PER_CENT = "\N{NO-BREAK SPACE}%"
 _SHOWN = 600  # characters of a text
 _UNSEEN = frozenset(("Cc", "Cf", "Cs", "Co", "Zl", "Zp"))  # controls, what turns the direction of text, halves of pairs
 _MARKS = 4  # on one letter: more of them reach over lines
@@ -63,10 +64,10 @@ def share(part: int, whole: int) -> str:
         return "–"
     found = 100 * part / whole
     if 0 < found < 0.1:
-        return "under 0.1 %"
+        return f"under 0.1{PER_CENT}"
     if 99.9 < found < 100:
-        return "over 99.9 %"
-    return f"{found:.1f} %".replace(".0 %", " %")
+        return f"over 99.9{PER_CENT}"
+    return f"{found:.1f}".removesuffix(".0") + PER_CENT
 
 
 def span(seconds: float) -> str:
