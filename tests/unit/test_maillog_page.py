@@ -212,6 +212,8 @@ def test_what_strangers_said_is_text():
     found = check_closed(page.page(evil_report(40, 60)))
     text = "".join(found.texts)
     assert "<script>alert(1)</script>" in text and "‹U+202E›gpj.exe" in text and "‹U+D800›" in text
+    # Many marks on one letter would reach over other lines.
+    assert "e" + "\u0301" * 4 + "‹U+0301›" in text and "\u0301" * 5 not in text
     assert any(attrs.get("aria-label", "").startswith("<script>alert(1)</script>") for _tag, attrs in found.tags)
     assert "17 servers" in text and "No providers are configured" in text
 
@@ -281,6 +283,7 @@ def test_of_several_servers():
     {"delays": [{"provider": "a", "stage": "total", "p50": "1", "p90": 1, "p99": 1}]}, {"host": None, "hosts": 7},
     {"delays": [{"provider": "a", "stage": "total", "p50": float("nan"), "p90": 1, "p99": 1}]},
     {"waiting": {"messages": {"a": -1}, "oldest": None, "oldest_message": None}},
+    {"delays": [{"provider": "a", "stage": "total", "p50": 1, "p90": 1, "p99": 10**400}]},
     {"waiting": {"messages": {"a": "<b>"}, "oldest": None, "oldest_message": None}}])
 def test_what_is_no_report_is_refused(damage):
     with pytest.raises(ValueError):
