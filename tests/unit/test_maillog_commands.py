@@ -71,6 +71,8 @@ def test_the_report_says_what_was_written(run):
     assert f"{WORLD.says['deferred']['messages']} messages" in text and HOST in text
     assert "Delivered over TLS: google 100.0 %" in text and "user-unknown (recipient)" in text
     assert max(map(len, text.splitlines())) <= report.WIDTH
+    delays = re.search(r"^google +(\S+) +0.02/0.02/0.02 +0.32/0.32/0.32 +0.17/0.17/0.17 +\S+$", text, re.MULTILINE)
+    assert delays and [float(each) for each in delays[1].split("/")] == sorted(map(float, delays[1].split("/")))
 
 
 def test_the_report_as_json_has_the_same(run):
@@ -97,6 +99,7 @@ def test_the_report_is_of_what_is_asked_for(run):
 
 def test_the_report_without_a_configuration_says_so(run, tmp_path):
     text = run("report", config=tmp_path / "none.json")
+    assert max(map(len, text.splitlines())) <= report.WIDTH
     assert "No providers are configured" in text and number(text, "other", 0) > 0
     (tmp_path / "none.json").write_text(json.dumps({"maillog": {"providers": {"x": {"mx": ["A b"]}}, "what": 1}}))
     told = run("report", config=tmp_path / "none.json", status=3)
@@ -107,7 +110,11 @@ def test_what_waits_is_told(run, tmp_path):
     place = tmp_path / "waits.log"
     place.write_bytes(sentence(0, "postfix/smtp", "4cRzFz1KvWz9tqr: to=<a@gmail.com>, relay=none, delay=3600, "
                                "delays=1/1/1/1, dsn=4.4.1, status=deferred (connect to x[192.0.2.9]:25: timed out)"))
-    text = " ".join(run("report", place=place).split())
+    with place.open("ab") as file:
+        file.writelines(sentence(1, f"program-{each}", "what it says is its own") for each in range(40))
+    text = run("report", place=place)
+    assert max(map(len, text.splitlines())) <= report.WIDTH and "program-39 1" in text
+    text = " ".join(text.split())
     assert "1 of them still wait, the oldest since 2025-12-31 19:00 UTC (4cRzFz1KvWz9tqr)" in text
 
 
@@ -117,6 +124,8 @@ def test_packed_and_rotated_files_are_read(run, tmp_path, monkeypatch):
     (tmp_path / "mail.log.2.gz").write_bytes(gzip.compress(b"".join(lines[:third])))
     (tmp_path / "mail.log.1.xz").write_bytes(lzma.compress(b"".join(lines[third : 2 * third])))
     (tmp_path / "mail.log").write_bytes(b"".join(lines[2 * third :]))
+    (tmp_path / "mail.log.3").touch()
+    os.mkfifo(tmp_path / "mail.log.4")
     for age, name in enumerate(("mail.log", "mail.log.1.xz", "mail.log.2.gz")):
         os.utime(tmp_path / name, (START + 9e6 - age * 9000,) * 2)
     assert files.of_log(str(tmp_path / "mail.log")) == [
@@ -158,8 +167,11 @@ STORY = [
 # None of these is of that story: other addresses and ids, the same id in another instance or on another host.
 OTHERS = [
     (1, "postfix/qmgr", "A0009: from=<b+abcdefghijklmnopqrstuvwxyy@e.example.com>, size=1, nrcpt=1 (queue active)"),
+    # Somebody else's queue id, and that of a lane of the lane's.
     (2, "postfix/smtp", f"A0009: to=<joann@gmail.com>, relay={MX}:25, delay=1, delays=0/0/0/1, dsn=2.0.0, "
-     "status=sent (ok)"),
+     "status=sent (250 Ok: queued as A0002)"),
+    (2, "postfix-google/lane/smtp", "A0008: to=<a@b.example>, relay=127.66.1.1[127.66.1.1]:10025, delay=1, "
+     "delays=0/0/0/1, dsn=2.0.0, status=sent (250 Ok: queued as A0002)"),
     (2, "postfix/smtp", f"A0002: to=<ann@gmail.com.ex>, relay={MX}:25, delay=1, delays=0/0/0/1, dsn=2.0.0, "
      "status=sent (ok)"),
     (3, "postfix/qmgr", "A00010: removed"),
@@ -191,6 +203,16 @@ def test_a_story_is_found_by_each_of_its_ids(run, story):
     # On another host, and in the main instance, these are other messages.
     assert len(run("trace", "--json", "A0001", place=story).splitlines()) == 2
     assert len(run("trace", "--json", "A0002", place=story).splitlines()) == 2
+
+
+def test_what_a_content_filter_hands_back_is_the_same_message(run, tmp_path):
+    lines = [(1, "postfix/smtp", "B0001: to=<a@b.example>, relay=127.0.0.1[127.0.0.1]:10024, delay=1, delays=0/0/0/1, "
+              "dsn=2.0.0, status=sent (250 2.0.0 from MTA(smtp:[127.0.0.1]:10025): 250 2.0.0 Ok: queued as B0002)"),
+             (2, "postfix/smtpd", "B0002: client=localhost[127.0.0.1]"), (3, "postfix/qmgr", "B0002: removed")]
+    (tmp_path / "f.log").write_bytes(b"".join(sentence(*each) for each in lines))
+    for queue_id in ("B0001", "B0002"):
+        (found,) = map(json.loads, run("trace", "--json", queue_id, place=tmp_path / "f.log").splitlines())
+        assert [each["said"] for each in found["lines"]] == [each[2] for each in lines]
 
 
 def test_a_story_is_told_to_people(run, story):
@@ -229,6 +251,12 @@ def test_a_rate_is_advised_from_what_was_taken(run, tmp_path):
     found, text = advice(run, tmp_path, *taken(1000), *limited(60, said))
     assert found == [{"name": "google", "rate": "13/m"}]  # four fifths of 1,000 an hour, from one address
     assert f"host {MX} said: {said}" in text and "60 of 1,060 attempts" in text
+
+
+def test_a_rate_is_for_each_of_the_addresses(run, tmp_path):
+    both = [line.replace(b"ip-192-0-2-10", b"ip-192-0-2-11") if at % 2 else line for at, line in enumerate(taken(1000))]
+    found, text = advice(run, tmp_path, *both, *limited(60, "421 an unusual rate"))
+    assert found == [{"name": "google", "rate": "400/h"}] and "from 2 of our addresses" in text
 
 
 def test_connections_are_advised_where_they_are_too_many(run, tmp_path):

@@ -7,10 +7,8 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from log_world import VIEW, LogWorld
@@ -22,7 +20,6 @@ from mailfleet.maillog.totals import Totals
 from mailfleet.maillog.view import View
 from mailfleet.refusal import MARKER
 
-CORPUS = Path(__file__).resolve().parents[3] / "shared/data/maillog"
 AT = 1_795_871_015  # 2026-11-28 13:03:35 UTC
 STAMPS = ("2026-11-28T13:03:35.123456+00:00", "2026-11-28T14:03:35+01:00", "2026-11-28T13:03:35Z",
           "2026-11-28T07:33:35.5-0530", "Nov 28 13:03:35")
@@ -162,6 +159,19 @@ def test_eight_bits_and_worse_are_read():
     assert one(long).text == "x" * 500
 
 
+def test_names_of_domains_have_no_case():
+    totals, _events = read(f"A1: to=<a@GMail.com>, {GOOGLE}, {SENT}", f"A1: to=<a@gmail.COM>, {GOOGLE}, {BOUNCED}")
+    assert totals.domains == {"gmail.com": {"delivered": 1, "bounced": 1}}
+
+
+def test_each_that_is_taken_has_its_time():
+    found = reader()
+    for _again in range(2):
+        feed(found, f"smtp[1]: A1: to=<a@gmail.com>, {GOOGLE}, {SENT}")
+        totals, _events = found.take()
+        assert totals.first == totals.last == AT
+
+
 def test_mail_that_stays_on_this_host_is_not_delivered_by_that():
     for relay in ("127.64.3.9[127.64.3.9]:10025", "localhost[127.0.0.1]:10024", "::1[::1]:10025"):
         line = f"A1: to=<a@gmail.com>, relay={relay}, delay=1, delays=0/0/0/1, {SENT}"
@@ -189,6 +199,8 @@ REFUSALS = [
     ("postfix/cleanup", f"A1: reject: header Subject: from=<x> viagra from x.example[192.0.2.7]{ENDS}: 5.7.1 message "
      "content rejected", "A1", "5.7.1", "spam"),
     ("postfix/smtpd", f"proxy-reject: END-OF-MESSAGE: 554 5.7.0 Reject, id=319-02 - spam{ENDS}", "", "5.7.0", "spam"),
+    ("postfix/smtpd", f"NOQUEUE: reject: RCPT from x[192.0.2.7]: 550 5.1.1 <a@gmail.com>: User unknown; to=<a> nobody"
+     f"{ENDS}", "", "5.1.1", "user-unknown"),
     # A HELO name that looks like the end of the line.
     ("postfix/smtpd", f"NOQUEUE: reject: RCPT from x[192.0.2.7]: {UNKNOWN}; from=<b@example.com> to=<a@gmail.com> "
      "proto=ESMTP helo=<; from=<c@x.example> to=<d@x.example> proto=ESMTP helo=<e>>", "", "5.1.1", "user-unknown"),
@@ -224,9 +236,11 @@ def test_what_expired_expires_for_those_who_waited():
          # A queue id may be used again.
          "qmgr[1]: A1: from=<>, status=force-expired, returned to sender")
     totals, events = found.take()
-    expired = [(each.recipient, each.reason, each.kind, each.status, each.sender, each.provider, each.text)
+    expired = [(each.recipient, each.reason, each.kind, each.status, each.sender, each.provider, each.text, each.delay)
                for each in events if each.outcome == "expired"]
-    assert expired == [("b@gmail.com", "mailbox-full", "soft", "4.2.2", "b+x@e.example.com", "google", said)]
+    # Of what was said its gist is kept, which many share.
+    gist = said.replace(MX, "~")
+    assert expired == [("b@gmail.com", "mailbox-full", "soft", "4.2.2", "b+x@e.example.com", "google", gist, 3.0)]
     assert totals.total(outcome="expired") == 2 and totals.total(outcome="expired", reason="undetermined") == 1
     assert totals.total(outcome="deferred") == 2 and totals.deferred == {"google": 1}
 
@@ -280,36 +294,6 @@ def test_what_is_unknown_is_counted_by_service():
     assert events == [] and totals.rows == {}
     assert sum(totals.unknown.values()) == sum(totals.lines.values()) == len(lines)
     assert totals.unknown["smtp"] >= 1 and totals.unknown["dovecot"] == totals.unknown["kernel"] == 1
-
-
-SERVICES = {"command-counter-data": "", "delays": "", "relay": "", "tls-features": "smtp", "script": "postfix-script"}
-
-
-@pytest.mark.skipif(not CORPUS.exists(), reason=f"the lines of real logs are not beside this clone: {CORPUS}")
-def test_real_lines_are_read_to_their_fields():
-    wrong, seen = [], 0
-    for path in sorted(CORPUS.glob("*.yaml")):
-        case = yaml.safe_load(path.read_text(encoding="utf-8"))
-        service = path.stem.rpartition("_")[0].replace("_", "-")
-        service = SERVICES.get(service, service)
-        if not service or case["pattern"].startswith("^%{POSTFIX_TLS_FEATURES}"):
-            continue  # no line of its own, but a field of one
-        seen += 1
-        totals, events = read(case["data"].replace("\n", " "), tag=f"postfix/{service}")
-        said, event = case["results"], events[0] if events else None
-        told = said.get("postfix_keyvalue_data", "")
-        fields = dict(each.partition("=")[::2] for each in told.replace(",", "").split(" ") if "=" in each)
-        if totals.unknown:
-            wrong.append(f"{path.name}: unknown")
-        if "delays" not in fields or said.get("postfix_status") not in ("sent", "deferred", "bounced"):
-            continue
-        if totals.counts["handed_over"]:
-            assert fields["relay"].startswith("127.")
-        elif event is None or (event.queue_id, event.recipient, event.original, event.relay, event.status) != (
-                said["postfix_queueid"], fields["to"].strip("<>"), fields.get("orig_to", "").strip("<>"),
-                fields["relay"] if event.relay else "", fields["dsn"]):
-            wrong.append(f"{path.name}: {event}")
-    assert wrong == [] and seen > 170
 
 
 SAMPLE = LogWorld(seed=3).text(300).split(b"\n")

@@ -13,6 +13,7 @@ import time
 
 import pytest
 from log_world import HOST, START, VIEW, LogWorld
+from mailfleet.errors import Trouble
 from mailfleet.maillog import delays, parts, totals, waiting
 from mailfleet.maillog.counting import Wanted
 from mailfleet.maillog.files import LONGEST, blocks, cuts
@@ -81,6 +82,8 @@ def test_all_that_is_counted_is_what_was_written(form):
     for (_provider, stage), buckets in found.delays.items():
         stages[stage] += sum(buckets.values())
     assert stages == dict.fromkeys(delays.STAGES, found.total(outcome="delivered"))
+    for stage, seconds in (("queue", 0.02), ("connect", 0.31), ("send", 0.17)):
+        assert list(found.delays["google", stage]) == [delays.bucket(seconds)]
 
 
 def test_samples_say_why():
@@ -147,6 +150,61 @@ def test_ranges_read_beside_each_other_are_the_whole(tmp_path, size):
     assert reader.waiting.messages.keys() == READER.waiting.messages.keys() and reader.tls == READER.tls
 
 
+def test_what_a_process_cannot_read_is_said_by_the_one_that_asked(tmp_path):
+    (tmp_path / "mail.log").write_bytes(TEXT)
+    ranges = cuts(str(tmp_path / "mail.log"), 200_000)
+    with pytest.raises(Trouble, match=r"other\.log: No such file or directory; expected a file of a mail log"):
+        parts.read_ranges(HOW.reader(), HOW, str(tmp_path / "other.log"), ranges, 2)
+
+
+WAIT = "relay=none, delay=9, delays=1/1/1/1, dsn=4.4.1, status=deferred (connect to x.example[192.0.2.9]:25: timed out)"
+GONE = "relay=mx.x.example[192.0.2.9]:25, delay=9, delays=1/1/1/1, dsn=2.0.0, status=sent (250 ok)"
+CASES = {
+    "an id that is used again": [f"smtp[1]: A1: to=<a@x.example>, {WAIT}", "qmgr[1]: A1: removed",
+                                 f"smtp[1]: A1: to=<a@x.example>, {WAIT}", f"smtp[1]: A1: to=<a@x.example>, {GONE}",
+                                 "qmgr[1]: A1: removed", "qmgr[1]: A1: from=<>, status=expired, returned to sender"],
+    "who waits after another was done with": [
+        f"smtp[1]: A1: to=<a@x.example>, {WAIT}", f"smtp[1]: A1: to=<a@x.example>, {GONE}",
+        f"smtp[1]: A1: to=<b@x.example>, {WAIT}", f"smtp[1]: A1: to=<b@x.example>, {WAIT}"],
+    "some expire, and others not": [
+        f"smtp[1]: A1: to=<a@x.example>, {WAIT}", f"smtp[1]: A1: to=<b@y.example>, {WAIT}",
+        f"smtp[1]: A1: to=<c@z.example>, {WAIT}", f"smtp[1]: A1: to=<a@x.example>, {GONE}",
+        f"smtp[1]: A1: to=<b@y.example>, {WAIT.replace('timed out', 'Connection refused')}",
+        "qmgr[1]: A1: from=<>, status=expired, returned to sender", "qmgr[1]: A1: removed",
+        f"smtp[1]: A1: to=<d@x.example>, {WAIT}", "qmgr[1]: A1: from=<>, status=expired, returned to sender"],
+    "a process and its connection": [
+        "smtp[1]: Trusted TLS connection established to mx.x.example[192.0.2.9]:25: TLSv1.3",
+        f"smtp[1]: A1: to=<a@b>, {GONE}",
+        f"smtp[2]: A1: to=<a@b>, {GONE}", "smtp[1]: SSL_connect error to mx.x.example[192.0.2.9]:25: -1",
+        f"smtp[1]: A1: to=<a@b>, {GONE}"],
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_wherever_it_is_cut_it_is_the_same_story(name):
+    lines = [f"2026-01-01T00:{at:02d}:00Z mta1 postfix/{line}\n".encode() for at, line in enumerate(CASES[name])]
+    whole, alone = read(b"".join(lines))
+    for cut in range(2 ** (len(lines) - 1)):
+        ranges, reader = [lines[0]], HOW.reader()
+        for at, line in enumerate(lines[1:]):
+            if cut >> at & 1:
+                ranges.append(line)
+            else:
+                ranges[-1] += line
+        for each in ranges:
+            parts.absorb(reader, parts.part_of(HOW.reader(), [each]))
+        assert reader.take()[0] == whole, ranges
+        assert reader.waiting.messages == alone.waiting.messages
+
+
+def test_who_waits_for_long_counts_once_among_those_who_wait(monkeypatch):
+    monkeypatch.setattr(waiting, "MOST", 2)
+    reader = HOW.reader()
+    for _again in range(5):
+        reader.feed(f"2026-01-01T00:00:00Z mta1 postfix/smtp[1]: A1: to=<a@x.example>, {WAIT}\n".encode())
+    assert reader.take()[0].counts["forgotten"] == 0 and len(reader.waiting.messages) == 1
+
+
 def test_processes_count_what_one_counts(tmp_path, monkeypatch):
     monkeypatch.setattr(parts, "RANGE", 150_000)
     monkeypatch.setattr(parts, "LEAST", 300_000)
@@ -200,7 +258,9 @@ def test_what_is_no_totals_is_refused(damage):
 
 
 @pytest.mark.parametrize("state", [b"", b"{}", b"[]", b'{"version":1}',
-                                   b'{"version":1,"waiting":[[1]],"senders":[],"tls":[]}'])
+                                   b'{"version":1,"waiting":[[1]],"senders":[],"tls":[]}',
+                                   b'{"version":1,"waiting":{"lasts":[],"messages":[["A",1,"x",[["a",0]]]]},'
+                                   b'"senders":[],"tls":[]}'])
 def test_what_is_no_state_is_refused(state):
     with pytest.raises(ValueError):
         HOW.reader().restore(state)
@@ -236,6 +296,20 @@ def test_memory_of_what_waits_is_bounded_and_told(monkeypatch):
     assert len(reader.waiting.messages) == 5 and list(reader.waiting.messages)[0] == b"mta1 postfix A4"
     found, _events = reader.take()
     assert (found.counts["forgotten"], found.deferred) == (4, {"other": 9})
+
+
+def test_the_state_is_small_however_many_wait():
+    reader = LogReader(HOW.view, host=HOST, reference=LATER, events=True)
+    said = "status=deferred (host mx.x.example[192.0.2.9] said: 452 4.2.2 <a{0}@x.example>: over quota by {0} bytes)"
+    for number in range(2000):
+        reader.feed(f"2026-01-01T00:00:00Z mta1 postfix/smtp[1]: A{number}: to=<a{number}@x.example>, relay=none, "
+                    f"delay=1, delays=0/0/0/1, dsn=4.2.2, {said.format(number + 1000)}\n".encode())
+    reader.feed(f"2026-01-01T00:00:00Z mta1 postfix/smtp[1]: A0: to=<b@x.example>, {WAIT}\n".encode())
+    state = reader.state()
+    assert len(state) < 2000 * 150 and state.count(b"4.2.2") < 5
+    again = LogReader(HOW.view, host=HOST, reference=LATER, events=True)
+    again.restore(state)
+    assert again.waiting.messages == reader.waiting.messages and again.state() == state
 
 
 def test_lines_without_an_end_take_no_memory(tmp_path):

@@ -34,6 +34,10 @@ class Trouble(Exception):
             text += f". {mend}"
         super().__init__(text)
 
+    def __reduce__(self) -> tuple[type[Trouble], tuple[str, str, str, str]]:
+        """How it comes from one process to another."""
+        return type(self), (self.where, self.found, self.expected, self.mend)
+
 
 class Unavailable(Trouble):
     """Something that may be there again later: the database, a mailbox."""

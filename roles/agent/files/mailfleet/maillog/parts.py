@@ -128,8 +128,8 @@ def absorb(reader: LogReader, part: Part) -> None:
     reader.counting.totals.add(totals)
     for key, at, touched, others in of_part.given_up:
         before = [each for each in waiting.expired(key, at) or () if each[0] not in touched]
-        for recipient, last in before or ([] if others else [(b"", None)]):
-            reader.give_up(key, recipient, last, at)
+        for recipient, last, arrived in before or ([] if others else [(b"", None, at)]):
+            reader.give_up(key, recipient, last, arrived, at)
     for key, recipients in of_part.touched.items():
         for recipient in recipients:
             waiting.done(key, recipient)

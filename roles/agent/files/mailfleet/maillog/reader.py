@@ -24,7 +24,7 @@ from .stamps import Clock
 from .totals import OTHER, Totals
 from .totals import Row as RowKey
 from .view import LOCAL, NONE, View
-from .waiting import Waiting
+from .waiting import Last, Waiting
 from .why import Why, shown
 
 MOST_SENDERS = 20_000
@@ -253,9 +253,8 @@ class LogReader:
         key = source.prefix + queue_id
         last: tuple[t.Any, ...] = (row,)
         if self._with_events:
-            said = dsn, text[:2000], relay, original or b"", delay
-            last = (row, *(each.decode("latin-1") for each in said), meaning.rule)
-            self._tell(outcome, row, key, recipient, said, meaning.rule)
+            last = (row, *(each.decode("latin-1") for each in (dsn, meaning.gist, original or b"")), meaning.rule)
+            self._tell(outcome, row, key, recipient, (dsn, text, relay, original or b"", delay), meaning.rule)
         if outcome == DEFERRED:
             arrived = self._at - int(_seconds(delay))
             if self.waiting.put(key, arrived, provider, recipient, last):
@@ -297,16 +296,18 @@ class LogReader:
             source.unknown += 1
             return
         found = self.waiting.expired(key, self._at)
-        for recipient, last in [(b"", None)] if found is None else found:
-            self.give_up(key, recipient, last, self._at)
+        for recipient, last, arrived in [(b"", None, self._at)] if found is None else found:
+            self.give_up(key, recipient, last, arrived, self._at)
 
-    def give_up(self, key: bytes, recipient: bytes, last: t.Any, at: int) -> None:
+    def give_up(self, key: bytes, recipient: bytes, last: Last | None, arrived: int, at: int) -> None:
         """Count one recipient whose message expired, with what was last said of it, None where that is not known."""
         row = last[0] if last else (OTHER, NONE, "", UNDETERMINED, Kind.SOFT.value, Scope.MESSAGE.value)
         row = (*row[:2], EXPIRED, *row[3:])
         self.counting.tick(at)
         if self.counting.count(row, at, domain_of(recipient)) and self._with_events and last and len(last) > 1:
-            self._tell(EXPIRED, row, key, recipient, tuple(each.encode("latin-1") for each in last[1:6]), last[6])
+            dsn, gist, original, rule = last[1:]
+            status, text, original = (each.encode("latin-1") for each in (dsn, gist, original))
+            self._tell(EXPIRED, row, key, recipient, (status, text, b"", original, b"%d" % (at - arrived)), rule)
 
     def _smtpd(self, line: bytes, space: int, bracket: int, source: Source) -> None:
         if line.find(b": client=", bracket, bracket + 60) > 0:

@@ -90,6 +90,8 @@ class _Search:
         self.ids: set[bytes] = {self.first_id} - {b""}
         # Ids in other instances of a host, by host and id: whom they were queued by.
         self.passed_on: dict[tuple[bytes, bytes], Key] = {}
+        # And whether these may be of the same instance.
+        self.same: dict[tuple[bytes, bytes], bool] = {}
         self.one: dict[Key, Key] = {}
 
     def root(self, key: Key) -> Key:
@@ -131,7 +133,7 @@ class _Search:
             key = place.key
             if key not in self.keys:
                 by = self.passed_on.get((key[0], key[2]))
-                if by and by[1] != key[1]:
+                if by and by != key and (self.same[key[0], key[2]] or by[1] != key[1]):
                     self.add(key, by)
                 elif key[2] == self.first_id or self.names(line[place.begin :]):
                     self.add(key)
@@ -140,13 +142,16 @@ class _Search:
     def _follow(self, line: bytes, key: Key) -> None:
         """What a line says of another id."""
         if following := _NEXT.search(line[-60:]):
-            if key in self.keys and _stays(line):
+            if not _stays(line):
+                return
+            if key in self.keys:
                 self.passed_on.setdefault((key[0], following[1]), key)
+                self.same.setdefault((key[0], following[1]), _may_be_same(line))
                 self.ids.add(following[1])
-            elif following[1] in self.ids and key not in self.keys and _stays(line):
+            elif following[1] in self.ids:
                 # It is the one before.
                 for found in [each for each in self.keys if each[0] == key[0] and each[2] == following[1]]:
-                    if found[1] != key[1]:
+                    if _may_be_same(line) or found[1] != key[1]:
                         self.add(key, found)
         elif notice := _NOTICE.search(line[-60:]):
             other = key[0], key[1], notice[1]
@@ -160,6 +165,13 @@ def _stays(line: bytes) -> bool:
     """Whether a message was passed on within the host."""
     at = line.find(b", relay=")
     return at > 0 and line.startswith(lines.LOOPBACK, at + len(b", relay="))
+
+
+def _may_be_same(line: bytes) -> bool:
+    """Whether the same instance may have taken a message that was passed on, as it does from a content filter; a lane,
+    which has an address of its own, is always another. Short queue ids of two instances may be equal."""
+    at = line.find(b", relay=") + len(b", relay=")
+    return not line.startswith(b"127.", at) or line.startswith(b"127.0.0.1[", at)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -10,6 +10,11 @@ import dataclasses
 import typing as t
 
 MOST = 50_000  # recipients that wait, some 400 bytes each
+_MOST_LASTS = 4096
+
+# Of a recipient: what was last said of it, in few words that many share; what it was given up with; when it came.
+Last = tuple[t.Any, ...]
+GivenUp = tuple[bytes, Last | None, int]
 
 
 @dataclasses.dataclass(slots=True)
@@ -19,7 +24,7 @@ class Message:
 
     arrived: int
     provider: str
-    recipients: dict[bytes, t.Any] = dataclasses.field(default_factory=dict)
+    recipients: dict[bytes, Last] = dataclasses.field(default_factory=dict)
 
 
 class Waiting:
@@ -29,15 +34,18 @@ class Waiting:
         self.messages: dict[bytes, Message] = {}
         self.forgotten = 0
         self._many = 0
+        self._lasts: dict[Last, Last] = {}
 
-    def put(self, key: bytes, arrived: int, provider: str, recipient: bytes, last: t.Any) -> bool:
+    def put(self, key: bytes, arrived: int, provider: str, recipient: bytes, last: Last) -> bool:
         """Note a deferral; True where it is the message's first."""
         message = self.messages.get(key)
         first = message is None
         if message is None:
             message = self.messages[key] = Message(arrived, provider)
         self._many += recipient not in message.recipients
-        message.recipients[recipient] = last
+        if len(self._lasts) >= _MOST_LASTS:
+            self._lasts.clear()
+        message.recipients[recipient] = self._lasts.setdefault(last, last)
         while self._many > MOST:
             # The oldest are likeliest to be gone without a word. If they are not, they count as first deferred again.
             self.forgotten += 1
@@ -57,12 +65,13 @@ class Waiting:
         if message:
             self._many -= len(message.recipients)
 
-    def expired(self, key: bytes, _at: int) -> list[tuple[bytes, t.Any]] | None:
-        """A message is given up: those who still waited for it; None where it is not known that any did."""
+    def expired(self, key: bytes, _at: int) -> list[GivenUp] | None:
+        """A message is given up: those who still waited for it, what was last said of each, and when it came; None
+        where it is not known that any did."""
         message = self.messages.get(key)
         if not message or not message.recipients:
             return None
-        found = list(message.recipients.items())
+        found: list[GivenUp] = [(recipient, last, message.arrived) for recipient, last in message.recipients.items()]
         message.recipients = {}
         self._many -= len(found)
         return found
@@ -86,18 +95,22 @@ class Waiting:
                 found[each.provider] = found.get(each.provider, 0) + 1
         return found
 
-    def as_json(self) -> list[t.Any]:
-        """All of it as plain data."""
-        return [[key.decode("latin-1"), each.arrived, each.provider,
-                 [[recipient.decode("latin-1"), last] for recipient, last in each.recipients.items()]]
-                for key, each in self.messages.items()]
+    def as_json(self) -> dict[str, t.Any]:
+        """All of it as plain data; what was last said stands there once for all of whom it was said."""
+        numbers: dict[Last, int] = {}
+        messages = [[key.decode("latin-1"), each.arrived, each.provider,
+                     [[recipient.decode("latin-1"), numbers.setdefault(last, len(numbers))]
+                      for recipient, last in each.recipients.items()]]
+                    for key, each in self.messages.items()]
+        return {"lasts": list(numbers), "messages": messages}
 
     def read(self, found: t.Any) -> None:
-        """Take what as_json made; ValueError or TypeError where it is nothing of the kind."""
-        for key, arrived, provider, recipients in found:
+        """Take what as_json made; one of ValueError, TypeError, KeyError and IndexError where it is none."""
+        lasts: list[Last] = [(tuple(row), *rest) for row, *rest in found["lasts"]]
+        for key, arrived, provider, recipients in found["messages"]:
             message = Message(int(arrived), str(provider))
-            for recipient, last in recipients:
-                message.recipients[recipient.encode("latin-1")] = (tuple(last[0]), *last[1:])
+            for recipient, number in recipients:
+                message.recipients[recipient.encode("latin-1")] = lasts[number]
             self.messages[key.encode("latin-1")] = message
             self._many += len(message.recipients)
 
@@ -117,7 +130,7 @@ class PartWaiting(Waiting):
         self.given_up: list[tuple[bytes, int, set[bytes], bool]] = []
         self.gone: set[bytes] = set()
 
-    def put(self, key: bytes, arrived: int, provider: str, recipient: bytes, last: t.Any) -> bool:
+    def put(self, key: bytes, arrived: int, provider: str, recipient: bytes, last: Last) -> bool:
         first = super().put(key, arrived, provider, recipient, last)
         if key not in self.gone:
             if first:
@@ -136,7 +149,7 @@ class PartWaiting(Waiting):
             self.gone.add(key)
             self.touched.pop(key, None)
 
-    def expired(self, key: bytes, at: int) -> list[tuple[bytes, t.Any]] | None:
+    def expired(self, key: bytes, at: int) -> list[GivenUp] | None:
         found = super().expired(key, at)
         if key in self.gone:
             return found

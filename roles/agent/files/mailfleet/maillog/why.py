@@ -24,7 +24,7 @@ _LONGEST = 4000  # bytes of a reply that are looked at
 _ADDRESS = re.compile(rb"(?<![^\s<>()\[\],;:\"])[^\s<>()\[\],;:\"@]{1,128}@[A-Za-z0-9.-]{0,253}")
 _HOST = re.compile(rb"(?<![\w.-])([\w-]{1,63}\.[\w.-]{1,190})\[[0-9A-Fa-f.:]{2,45}\](?::\d{1,5})?")
 _NUMBER = re.compile(
-    rb"(?<![\w.-])(?=[A-Za-z-]{0,24}[0-9])[\w-]{10,}"
+    rb"(?<![\w.-])(?=[A-Za-z-]{0,24}[0-9])[\w-]{10,}(?:\.[0-9]+)*"
     rb"|(?<![\w.])(?![245][0-9]{2}(?:[;:'\"-]|\Z)|[245]\.[0-9]{1,3}\.[0-9]{1,3}(?![\w.]))[0-9]+(?:[.:/-][0-9]+)*(?![\w.])")
 # What Postfix says of where it had the reply from, in front of the reply, and that it did not try.
 _FRONT = re.compile(
