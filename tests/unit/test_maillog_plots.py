@@ -24,6 +24,7 @@ def test_any_text_is_text_and_xml(text):
     made = esc(text)
     tree = ElementTree.fromstring(f'<a b="{made}">{made}</a>')
     assert tree.text in (tree.get("b"), None) and (tree.text is None) == (not text)
+    assert len(tree.text or "") <= 600 + len("‹U+10FFFF›…")
     if text.isalnum() and text.isascii():
         assert tree.text == text[:600] + "…" * (len(text) > 600)
 

@@ -61,6 +61,7 @@ figcaption{display:flex;flex-wrap:wrap;justify-content:space-between;gap:0 .75re
 margin-bottom:.25rem}
 figcaption .quiet{font-size:.8125rem}
 svg{display:block;overflow:visible}
+svg svg.cut{overflow:hidden}
 svg text{fill:var(--quiet);font-size:11px}
 svg text.name{fill:var(--ink);font-size:12px}
 svg .end{text-anchor:end}

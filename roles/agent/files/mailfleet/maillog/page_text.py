@@ -26,13 +26,16 @@ _ZERO = 0.06  # of a logarithmic axis is for 0
 
 
 def esc(text: object, most: int = _SHOWN) -> str:
-    """A text for HTML and for attributes in double quotes, bounded; what is not to be seen is named instead.
+    """A text for HTML and for attributes in double quotes; what is not to be seen is named instead.
 
     Characters that turn the direction of what follows, marks heaped on one letter, and what XML 1.0 section 2.2 has not
-    are among that.
+    are among that. Behind about ``most`` characters of what is shown it is cut.
     """
-    whole, shown, marks = str(text), [], 0
-    for char in whole[:most]:
+    shown, room, marks = [], most, 0
+    for char in str(text):
+        if room <= 0:
+            shown.append("…")
+            break
         category = unicodedata.category(char)
         marks = marks + 1 if category[0] == "M" else 0
         if char in "\n\t":
@@ -41,7 +44,8 @@ def esc(text: object, most: int = _SHOWN) -> str:
             shown.append(f"‹U+{ord(char):04X}›")
         else:
             shown.append(char)
-    return html.escape("".join(shown) + ("…" if len(whole) > most else ""), quote=True)
+        room -= len(shown[-1])
+    return html.escape("".join(shown), quote=True)
 
 
 def several(number: int, what: str) -> str:

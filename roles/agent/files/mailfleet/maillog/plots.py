@@ -112,9 +112,10 @@ def ranges(title: str, rows: t.Sequence[tuple[str, float, float, float]], axis: 
     for number, (name, half, most, nearly) in enumerate(rows):
         y = _LINE * number + _LINE / 2
         said = f"{name}: 50 % within {span(half)}, 90 % within {span(most)}, 99 % within {span(nearly)}"
-        shown = name if len(name) <= 14 else name[:13] + "…"
         parts.append(
-            f"<g><title>{esc(said)}</title>{_text(0, y + 4, shown, 'name')}"
+            f"<g><title>{esc(said)}</title>"
+            f'<svg class="cut" y="{y - _LINE / 2:g}" width="{percent(_LEFT - 0.02)}" height="{_LINE}">'
+            f'<text class="name" y="16">{esc(name, 14)}</text></svg>'
             f'<line class="range" x1="{percent(x(half))}" x2="{percent(x(nearly))}" y1="{y:g}" y2="{y:g}"/>'
             f'<rect class="stroke" x="{percent(x(nearly))}" y="{y - 10:g}" width="3" height="20" '
             'transform="translate(-1.5)"/>'
