@@ -34,7 +34,7 @@ ATTEMPTS = (DELIVERED, DEFERRED, BOUNCED)
 _TEXTS = 6  # samples of a reason
 _NAMES = {"before": "Before the queue", "queue": "In the queue", "connect": "Connecting", "send": "Sending",
           "total": "Altogether"}
-_SCOPES = {"recipient": "About the recipient", "domain": "About the recipient’s domain",
+_SCOPES = {"recipient": "About the recipient", "domain": "About the recipient's domain",
            "sender": "About the sending domain or address", "message": "About the message",
            "network": "About the network, on either side"}
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
