@@ -1,7 +1,7 @@
 # What can be made in a clone of mailfleet.sending; `make help` lists it.
 .DEFAULT_GOAL := help
 TARGETS := test test-long lint unit ansible integration sanity newest molecule bench demo lab-up lab-down clean
-.PHONY: help prepare prepare-lab $(TARGETS)
+.PHONY: help prepare prepare-lab prepare-test $(TARGETS)
 
 PYTHON := .venv/bin/python
 PARTS := $(PYTHON) tools/run_parts.py
@@ -20,10 +20,10 @@ $(TARGETS):
 
 else
 
-test: prepare-lab ## everything that must hold: linters, unit tests, real daemons, sanity, the newest ansible-core, the lab
+test: prepare-test ## everything that must hold: linters, unit tests, real daemons, sanity, the newest ansible-core, the lab
 	@$(PARTS)
 
-test-long: prepare-lab ## the same with the long forms of the tests
+test-long: prepare-test ## the same with the long forms of the tests
 	@$(PARTS) --long
 
 lint: prepare ## ruff, yamllint, ansible-lint, the linters of documentation, READMEs of roles and changelog
@@ -35,7 +35,7 @@ unit: prepare ## unit tests: seconds, without Ansible, containers or network
 ansible: prepare ## tests that run ansible-playbook on this host alone
 	@$(PARTS) ansible
 
-integration: prepare-lab ## tests of modules with real daemons, in containers
+integration: prepare-test ## tests of modules with real daemons, in containers, and of pages in a browser
 	@$(PARTS) integration
 
 sanity: prepare ## ansible-test sanity, nothing ignored
@@ -69,5 +69,8 @@ prepare:
 
 prepare-lab:
 	@python3 tools/prepare.py --containers
+
+prepare-test:
+	@python3 tools/prepare.py --containers --browser
 
 endif

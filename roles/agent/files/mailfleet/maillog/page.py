@@ -24,18 +24,19 @@ from .delays import STAGES
 from .log_event import BOUNCED, DEFERRED, DELIVERED, EXPIRED, OUTCOMES, REJECTED, SUPPRESSED
 from .page_style import style
 from .page_tables import MOST_ROWS, by_outcome, numbers, ranked, summed, table
-from .page_text import DAY, HOUR, Buckets, LogAxis, esc, exact, moment, share, span
+from .page_text import DAY, HOUR, PER_CENT, Buckets, LogAxis, esc, exact, moment, several, share, span
 from .totals import Totals
 from .why import gist
 
 PROVIDERS = 8  # that have a plot of their own
 REASONS = 20
+ATTEMPTS = (DELIVERED, DEFERRED, BOUNCED)
 _TEXTS = 6  # samples of a reason
 _NAMES = {"before": "Before the queue", "queue": "In the queue", "connect": "Connecting", "send": "Sending",
           "total": "Altogether"}
-_SCOPES = {"recipient": "about the recipient", "domain": "about the recipient’s domain",
-           "sender": "about the sending domain or address", "message": "about the message",
-           "network": "about the way there"}
+_SCOPES = {"recipient": "About the recipient", "domain": "About the recipient's domain",
+           "sender": "About the sending domain or address", "message": "About the message",
+           "network": "About the network, on either side"}
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 Counts = dict[str, int]
@@ -65,7 +66,10 @@ def page(report: t.Mapping[str, t.Any]) -> str:
     """
     found = _read(report)
     name = found.hosts[0] if len(found.hosts) == 1 else f"{len(found.hosts):,} servers"
-    sections = [_outcomes(found), _reasons(found), _delays(found), _heat(found), _tables(found)]
+    try:
+        sections = [_outcomes(found), _reasons(found), _delays(found), _heat(found), _tables(found)]
+    except OverflowError as error:
+        raise ValueError(f"found no report: {error}") from error
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
@@ -117,8 +121,8 @@ def _read(report: t.Any) -> _Report:
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"found no report: {type(error).__name__} {error}") from error
     providers: dict[str, Counts] = collections.defaultdict(collections.Counter)
-    for (provider, outcome), many in totals.by("provider", "outcome").items():
-        providers[provider][outcome] += many
+    for (provider, outcome), count in totals.by("provider", "outcome").items():
+        providers[provider][outcome] += count
     order = ranked(providers)
     shown = order if len(order) == PROVIDERS + 1 else order[:PROVIDERS]
     return _Report(hosts, files, known, totals, waiting, when, delays, providers, shown)
@@ -152,17 +156,21 @@ def _head(found: _Report, name: str) -> str:
     totals = found.totals
     when = f"{moment(totals.first)} to {moment(totals.last)} UTC" if totals.first >= 0 else "no outcome of any mail"
     made = [f"<header><h1>Mail of <bdi>{esc(name, 100)}</bdi></h1>",
-            f'<p class="quiet">{when}, {sum(totals.lines.values()):,} lines of the log</p>']
+            f'<p class="quiet">{when}, {several(sum(totals.lines.values()), "line")} of the log</p>']
     if len(found.hosts) > 1:
-        left = f" and {len(found.hosts) - MOST_ROWS:,} more" if len(found.hosts) > MOST_ROWS else ""
-        made.append(f'<p class="quiet">{esc(", ".join(found.hosts[:MOST_ROWS]), 4000)}{left}</p>')
+        made.append(f'<p class="quiet">{_list(found.hosts)}</p>')
     if not found.known:
         made.append('<p class="note">No providers are configured (maillog.providers), so all of them are called '
                     "other.</p>")
     made.append('<dl class="figures">')
-    made += [f'<div><dt>{esc(title)}</dt><dd class="large">{large}</dd><dd class="more">{more}</dd></div>'
-             for title, large, more in _large(found)]
+    made += [f'<div class="of-{title.lower()}"><dt>{esc(title)}</dt><dd class="large">{large}</dd>'
+             f'<dd class="more">{more}</dd></div>' for title, large, more in _large(found)]
     return "".join(made) + "</dl></header>"
+
+
+def _list(names: t.Sequence[str]) -> str:
+    left = f" and {len(names) - MOST_ROWS:,} more" if names[MOST_ROWS:] else ""
+    return ", ".join(f"<bdi>{esc(each, 100)}</bdi>" for each in names[:MOST_ROWS]) + left
 
 
 def _large(found: _Report) -> t.Iterator[tuple[str, str, str]]:
@@ -172,7 +180,7 @@ def _large(found: _Report) -> t.Iterator[tuple[str, str, str]]:
     for outcome in OUTCOMES:
         many = counts.get(outcome, 0)
         if outcome == DEFERRED:
-            more = f"attempts, of {sum(totals.deferred.values()):,} messages"
+            more = f"attempts, of {several(sum(totals.deferred.values()), 'message')}"
         elif outcome == REJECTED:
             more = "when they were handed in"
         elif outcome == SUPPRESSED:
@@ -183,16 +191,16 @@ def _large(found: _Report) -> t.Iterator[tuple[str, str, str]]:
             yield outcome.capitalize(), f"{many:,}", more
     over, whole = (sum(each[at] for each in totals.tls.values()) for at in (0, 1))
     if whole and totals.counts["tls_lines"]:
-        yield "Over TLS", share(over, whole), f"{over:,} of {whole:,} deliveries by SMTP"
+        yield "TLS", share(over, whole), f"{over:,} of {whole:,} deliveries by SMTP"
     else:
-        yield "Over TLS", "–", "the log does not say (smtp_tls_loglevel is 0)" if whole else "nothing left by SMTP"
+        yield "TLS", "–", "the log does not say (smtp_tls_loglevel is 0)" if whole else "nothing left by SMTP"
     if found.oldest is None:
         yield "Waiting", f"{sum(found.waiting.values()):,}", "messages that were deferred"
     else:
         at, message = found.oldest
         age = f"the oldest for {span(totals.last - at)}, " if totals.last >= at else "the oldest "
         yield ("Waiting", f"{sum(found.waiting.values()):,}",
-               f"{age}since {moment(at)} UTC (<bdi>{esc(message.rpartition(' ')[2], 80)}</bdi>)")
+               f"{age}since {moment(at)} (<bdi>{esc(message.rpartition(' ')[2], 80)}</bdi>)")
 
 
 def _outcomes(found: _Report) -> str:
@@ -215,17 +223,19 @@ def _outcomes(found: _Report) -> str:
         if name not in counts:
             continue
         whole = summed(counts[name].values())
-        bad = f"{share(sum(whole.values()) - whole.get(DELIVERED, 0), sum(whole.values()))} not delivered"
-        panels.append(f"<figure><figcaption><h3><bdi>{esc(name, 60)}</bdi></h3><span class=\"quiet\">{bad}</span>"
+        attempts = sum(whole.get(each, 0) for each in ATTEMPTS)
+        good = f"{share(whole.get(DELIVERED, 0), attempts)} of attempts delivered" if attempts else "no attempt"
+        panels.append(f"<figure><figcaption><h3><bdi>{esc(name, 60)}</bdi></h3><span class=\"quiet\">{good}</span>"
                       f"</figcaption>{plots.over_time(name, buckets, counts[name])}</figure>")
         rows += [[name, buckets.label(at), *numbers(each)] for at, each in sorted(counts[name].items())]
-    says = (f"By provider and {buckets.name}, in UTC; each plot has its own scales. A deferral is one attempt, so a "
-            "message may count more than once. Stacked from below in the order of the colours here:")
+    says = (f"By provider. A bar is {buckets.one}, in UTC, and each plot has its own scales. A deferral is one "
+            "attempt, so a message may count more than once. Bars are stacked from below, in the order of the "
+            "colours here.")
     return _section(
         title, says, plots.legend([(each, each) for each in used], "Colours of outcomes"),
         f'<div class="panels">{"".join(panels)}</div>',
         by_outcome("by-provider", "Outcomes by provider", "provider", found.providers),
-        _figures(f"The same by {buckets.name}", table(
+        _figures("The same as a table", table(
             "by-time", f"Outcomes by provider and {buckets.name}, in UTC", ["provider", "when", *OUTCOMES], rows,
             left=2)))
 
@@ -242,19 +252,20 @@ def _reasons(found: _Report) -> str:
         return ""
     order = sorted(counts, key=lambda each: (-sum(counts[each].values()), each))
     kept, rest = order[:REASONS], summed(counts[each] for each in order[REASONS:])
-    most = max(sum(counts[kept[0]].values()), sum(rest.values()))
+    most = sum(counts[kept[0]].values())
     made, told = [], set()
     for scope in dict.fromkeys(scope for scope, _reason in kept):
         whole = summed(each for (about, _reason), each in counts.items() if about == scope)
-        made.append(f'<h3 class="scope">{esc(scope)} <span class="quiet">{esc(_SCOPES.get(scope, ""))}: '
-                    f"{sum(whole.values()):,}</span></h3>")
+        made.append(f'<h3 class="scope"><bdi>{esc(_SCOPES.get(scope, scope), 60)}</bdi> '
+                    f'<span class="quiet">{sum(whole.values()):,}</span></h3>')
         for key in kept:
             if key[0] == scope:
                 texts = [] if key[1] in told else _texts(found.totals, key[1], places[key])
                 told.add(key[1])
                 made.append(_reason(key[1], counts[key], most, places[key], texts))
     if rest:
-        made.append(f'<h3 class="scope">others</h3>{_reason(f"{len(order) - REASONS:,} more", rest, most, {}, [])}')
+        made.append(f'<h3 class="scope">{len(order) - REASONS:,} more reasons <span class="quiet">'
+                    f"{sum(rest.values()):,}</span></h3><p>{plots.told(rest)}</p>")
     rows: list[list[int | str]] = [[reason, scope, *numbers(counts[scope, reason])[1:]] for scope, reason in kept]
     if rest:
         rows.append([f"{len(order) - REASONS:,} more", "", *numbers(rest)[1:]])
@@ -283,9 +294,7 @@ def _reason(name: str, counts: Counts, most: int, places: t.Mapping[str, Counts]
     if order[PROVIDERS:]:
         left = summed(places[each] for each in order[PROVIDERS:])
         inside.append(f"<p>{len(order) - PROVIDERS:,} more: {plots.told(left)}</p>")
-    if not inside:
-        inside = [f"<p>{plots.told(counts)}</p>"]
-    inside += [f'<blockquote><bdi>{esc(provider, 60)}</bdi>: <bdi>{esc(text)}</bdi></blockquote>'
+    inside += [f'<blockquote><b><bdi>{esc(provider, 60)}</bdi></b> <bdi>{esc(text)}</bdi></blockquote>'
                for provider, text in texts]
     return (f'<details class="reason"><summary><span><bdi>{esc(name, 60) or "(none)"}</bdi></span>'
             f'<span class="many">{many:,}</span>{plots.bar(counts, most, f"{name}: {plots.told(counts)}")}</summary>'
@@ -306,7 +315,7 @@ def _delays(found: _Report) -> str:
     if not panels:
         return ""
     rest = len(named) - len(shown)
-    says = "What was delivered, by provider and stage, on a logarithmic axis, to within 5 %."
+    says = "What was delivered, by provider and stage, on a logarithmic axis, to within 5" + PER_CENT + "."
     if rest:
         says += f" The {len(shown)} providers with most mail; {rest:,} more are in the table or the JSON."
     rows = [[name, _NAMES[stage].lower(), *map(exact, found.delays[name][stage])] for name in named[:MOST_ROWS]
@@ -318,22 +327,22 @@ def _delays(found: _Report) -> str:
 
 def _heat(found: _Report) -> str:
     hours: dict[str, list[list[int]]] = collections.defaultdict(lambda: [[0, 0] for _hour in range(24)])
+    whole = [[0, 0] for _hour in range(24)]
     rest = _more(found)
     for (hour, provider, outcome, _reason), many in found.totals.hours.items():
-        if hour and outcome in (DELIVERED, DEFERRED, BOUNCED):
-            for name in ("all", provider if provider in found.shown else rest):
-                cell = hours[name][hour % DAY // HOUR]
+        if hour and outcome in ATTEMPTS:
+            for row in (whole, hours[provider if provider in found.shown else rest]):
+                cell = row[hour % DAY // HOUR]
                 cell[0] += many * (outcome == DEFERRED)
                 cell[1] += many
     if not hours:
         return ""
     made, rows = [], []
-    for name in ("all", *found.shown, rest):
-        if name in hours:
-            cells = [(deferred, attempts) for deferred, attempts in hours[name]]
-            made.append(f'<div class="name" title="{esc(name, 60)}"><bdi>{esc(name, 60)}</bdi></div>'
-                        f"{plots.heat_row(name, cells)}")
-            rows.append([name, *(f"{deferred:,}/{attempts:,}" if attempts else "–" for deferred, attempts in cells)])
+    for name, each in [("all", whole), *((name, hours[name]) for name in (*found.shown, rest) if name in hours)]:
+        cells = [(deferred, attempts) for deferred, attempts in each]
+        made.append(f'<div class="name" title="{esc(name, 60)}"><bdi>{esc(name, 60)}</bdi></div>'
+                    f"{plots.heat_row(name, cells)}")
+        rows.append([name, *(f"{deferred:,}/{attempts:,}" if attempts else "–" for deferred, attempts in cells)])
     says = ("The share of attempts that were deferred, by provider and hour of the day in UTC, in per cent where there "
             "is room. An empty place had no attempt.")
     return _section(
@@ -358,17 +367,16 @@ def _tables(found: _Report) -> str:
 def _foot(found: _Report) -> str:
     counts, told = found.totals.counts, []
     if counts["handed_over"]:
-        told.append(f"{counts['handed_over']:,} times mail was passed on within the host.")
+        told.append(f"Mail was passed on within the host {several(counts['handed_over'], 'time')}.")
     if counts["signing_errors"]:
-        told.append(f"OpenDKIM signed {counts['signed']:,} messages, and told of {counts['signing_errors']:,} errors.")
+        told.append(f"OpenDKIM signed {several(counts['signed'], 'message')}, and told of "
+                    f"{several(counts['signing_errors'], 'error')}.")
     if counts["forgotten"]:
         told.append(f"{counts['forgotten']:,} waited while too many did, and may count as deferred twice.")
     if found.totals.unknown:
         names = sorted(found.totals.unknown.items(), key=lambda each: (-each[1], each[0]))
-        shown = ", ".join(f"{name} {many:,}" for name, many in names[:MOST_ROWS])
-        told.append(f"Lines of no known kind: {shown}" + (", and others." if names[MOST_ROWS:] else "."))
+        told.append(f"Lines of no known kind: {_list([f'{name} {count:,}' for name, count in names])}.")
     if found.files:
-        left = f" and {len(found.files) - MOST_ROWS:,} more" if found.files[MOST_ROWS:] else ""
-        told.append(f"Read from {', '.join(found.files[:MOST_ROWS])}{left}.")
-    told.append("What was received is in the words of those who said it.")
-    return "<footer>" + "".join(f"<p>{esc(each, 6000)}</p>" for each in told) + "</footer>"
+        told.append(f"Read from {_list(found.files)}.")
+    told.append("All times are of UTC. What servers said may name recipients.")
+    return "<footer>" + "".join(f"<p>{each}</p>" for each in told) + "</footer>"

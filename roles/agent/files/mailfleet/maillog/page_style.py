@@ -45,12 +45,11 @@ p{margin:.25rem 0;max-width:68ch}
 section{margin-top:3.5rem}
 .quiet{color:var(--quiet)}
 .note{border-left:3px solid var(--deferred);padding:.25rem .75rem;margin-top:1rem;background:var(--raised)}
-dl.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(8.5rem,1fr));gap:1px;margin:2rem 0 0;padding:1px;
-background:var(--rule);border-radius:.5rem;overflow:hidden}
-dl.figures div{background:var(--ground);padding:.9rem 1rem}
+dl.figures{display:grid;grid-template-columns:repeat(4,1fr);gap:1.75rem 2.25rem;margin:2.25rem 0 0}
+.figures div{border-top:3px solid var(--rule);padding-top:.6rem}
 dl.figures dt{color:var(--quiet);font-size:.875rem}
 dl.figures dd{margin:0}
-dl.figures .large{font-size:1.5rem;line-height:1.3;font-weight:600}
+dl.figures .large{font-size:clamp(1.15rem,6vw,1.5rem);line-height:1.3;font-weight:600}
 dl.figures .more{color:var(--quiet);font-size:.8125rem;line-height:1.35}
 .legend{display:flex;flex-wrap:wrap;gap:.25rem 1.1rem;list-style:none;padding:0;margin:1rem 0;font-size:.875rem}
 .legend li{display:flex;align-items:center;gap:.4rem}
@@ -62,6 +61,7 @@ figcaption{display:flex;flex-wrap:wrap;justify-content:space-between;gap:0 .75re
 margin-bottom:.25rem}
 figcaption .quiet{font-size:.8125rem}
 svg{display:block;overflow:visible}
+svg svg.cut{overflow:hidden}
 svg text{fill:var(--quiet);font-size:11px}
 svg text.name{fill:var(--ink);font-size:12px}
 svg .end{text-anchor:end}
@@ -69,13 +69,19 @@ svg .middle{text-anchor:middle}
 svg .axis{stroke:var(--quiet);stroke-width:1}
 svg .line{stroke:var(--rule);stroke-width:1}
 svg .range{stroke:var(--accent);stroke-width:2}
+svg .stroke{fill:var(--accent)}
 svg .mark{fill:var(--accent);stroke:var(--ground);stroke-width:1.5}
 svg .hit{fill:transparent}
 svg g:hover>.hit{fill:var(--ink);fill-opacity:.08}
 details{margin-top:1rem}
 summary{cursor:pointer;color:var(--accent);width:fit-content}
 summary:focus-visible,.wide:focus-visible{outline:2px solid var(--accent);outline-offset:2px;border-radius:.2rem}
-.wide{overflow-x:auto;margin-top:1rem;max-width:100%}
+.wide{overflow-x:auto;margin-top:1rem;max-width:100%;background:
+linear-gradient(to right,var(--ground) 30%,transparent) left/2rem 100% no-repeat local,
+linear-gradient(to left,var(--ground) 30%,transparent) right/2rem 100% no-repeat local,
+linear-gradient(to right,var(--rule),transparent) left/.75rem 100% no-repeat scroll,
+linear-gradient(to left,var(--rule),transparent) right/.75rem 100% no-repeat scroll}
+.panels+.wide{margin-top:2.25rem}
 details>.wide{max-height:30rem;overflow-y:auto}
 table{border-collapse:collapse;width:100%;font-size:.875rem;overflow-wrap:normal}
 caption{text-align:left;color:var(--quiet);padding-bottom:.4rem}
@@ -83,23 +89,24 @@ th,td{padding:.35rem .75rem;text-align:right;white-space:nowrap;border-bottom:1p
 th:first-child,td:first-child{padding-left:0}
 thead th{font-weight:500;color:var(--quiet);vertical-align:bottom}
 tbody th,.left{text-align:left;font-weight:500}
-tbody th{max-width:22rem;overflow:hidden;text-overflow:ellipsis}
+tbody th{max-width:min(22rem,45vw);overflow:hidden;text-overflow:ellipsis}
 tfoot th,tfoot td{font-weight:600;border-bottom:0}
 tfoot th{text-align:left}
 .zero{color:var(--quiet)}
-h3.scope{margin:1.5rem 0 .25rem;display:flex;gap:.75rem;align-items:baseline}
-h3.scope .quiet{font-weight:400;font-size:.875rem}
+h3.scope{margin:1.5rem 0 .25rem}
+h3.scope .quiet{font-weight:400;margin-left:.5rem}
 details.reason{margin:0;border-bottom:1px solid var(--rule)}
 details.reason>summary{width:auto;color:var(--ink);list-style:none;display:grid;gap:0 1rem;align-items:center;
-grid-template-columns:1rem 11rem 5.5rem 1fr;padding:.45rem 0}
+grid-template-columns:1rem 11rem 7rem 1fr;padding:.45rem 0}
 details.reason>summary::-webkit-details-marker{display:none}
 details.reason>summary::before{content:"+";color:var(--accent);text-align:center}
 details.reason[open]>summary::before{content:"\\2212"}
-details.reason .many{text-align:right}
+details.reason .many{text-align:right;white-space:nowrap}
 details.reason .why{padding:0 0 1rem 2rem}
+blockquote b{font:600 .8125rem/1.5 system-ui,sans-serif;margin-right:.5rem}
 blockquote{margin:.6rem 0 0;padding:.4rem .75rem;border-left:3px solid var(--rule);background:var(--raised);
 font:.8125rem/1.5 ui-monospace,"Cascadia Mono",Menlo,Consolas,"DejaVu Sans Mono",monospace}
-.heat{display:grid;grid-template-columns:minmax(4rem,9rem) 1fr;gap:3px .75rem;align-items:center;margin:1rem 0}
+.heat{display:grid;grid-template-columns:fit-content(9rem) 1fr;gap:3px .75rem;align-items:center;margin:1rem 0}
 .heat .name{overflow:hidden;text-overflow:ellipsis;white-space:nowrap;font-size:.8125rem}
 .heat text{font-size:10.5px}
 footer{margin-top:4rem;padding-top:1rem;border-top:1px solid var(--rule);color:var(--quiet);font-size:.875rem}
@@ -108,7 +115,8 @@ main{padding:1.5rem 1rem 3rem}
 section{margin-top:2.75rem}
 h1{font-size:1.4rem}
 .heat .share{display:none}
-dl.figures{grid-template-columns:repeat(2,1fr)}
+.heat{grid-template-columns:fit-content(5.5rem) 1fr}
+dl.figures{grid-template-columns:repeat(2,1fr);gap:1.5rem 1.25rem}
 details.reason>summary{grid-template-columns:1rem 1fr auto;gap:.1rem .5rem}
 details.reason>summary svg{grid-column:2/4;grid-row:2}
 details.reason .why{padding-left:1.5rem}
@@ -133,7 +141,8 @@ def _variables(colours: t.Mapping[str, str]) -> str:
 
 def style() -> str:
     """The stylesheet."""
-    made = [f".{name}{{fill:var(--{name});background:var(--{name})}}" for name in DRAWN]
+    made = [f".{name}{{fill:var(--{name});background:var(--{name})}}.figures .of-{name}{{border-color:var(--{name})}}"
+            for name in DRAWN]
     for step in range(STEPS):
         made.append(f".h{step}{{fill:var(--h{step});background:var(--h{step})}}"
                     f".heat text.t{step}{{fill:var(--t{step})}}")

@@ -13,8 +13,10 @@ import typing as t
 import unicodedata
 
 HOUR, DAY = 3600, 86400  # seconds
+PER_CENT = "\N{NO-BREAK SPACE}%"
 _SHOWN = 600  # characters of a text
 _UNSEEN = frozenset(("Cc", "Cf", "Cs", "Co", "Zl", "Zp"))  # controls, what turns the direction of text, halves of pairs
+_MARKS = 4  # on one letter: more of them reach over lines
 _STEPS = (HOUR, 2 * HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR, DAY, 2 * DAY, 7 * DAY, 28 * DAY, 91 * DAY, 364 * DAY)
 _MONDAY = 4 * DAY  # 1970-01-05 was one
 _TICKS = ((0.01, "10 ms"), (0.1, "0.1 s"), (1.0, "1 s"), (10.0, "10 s"), (60.0, "1 min"), (600.0, "10 min"),
@@ -24,21 +26,31 @@ _ZERO = 0.06  # of a logarithmic axis is for 0
 
 
 def esc(text: object, most: int = _SHOWN) -> str:
-    """A text for HTML and for attributes in double quotes, bounded; what is not to be seen is named instead.
+    """A text for HTML and for attributes in double quotes; what is not to be seen is named instead.
 
-    Characters that turn the direction of what follows, and those that XML 1.0 section 2.2 has not, are among them.
+    Characters that turn the direction of what follows, marks heaped on one letter, and what XML 1.0 section 2.2 has not
+    are among that. Behind about ``most`` characters of what is shown it is cut.
     """
-    whole = str(text)
-    shown = "".join(map(_seen, whole[:most])) + ("…" if len(whole) > most else "")
-    return html.escape(shown, quote=True)
+    shown, room, marks = [], most, 0
+    for char in str(text):
+        if room <= 0:
+            shown.append("…")
+            break
+        category = unicodedata.category(char)
+        marks = marks + 1 if category[0] == "M" else 0
+        if char in "\n\t":
+            shown.append(" ")
+        elif category in _UNSEEN or ord(char) & 0xFFFE == 0xFFFE or marks > _MARKS:
+            shown.append(f"‹U+{ord(char):04X}›")
+        else:
+            shown.append(char)
+        room -= len(shown[-1])
+    return html.escape("".join(shown), quote=True)
 
 
-def _seen(char: str) -> str:
-    if char in "\n\t":
-        return " "
-    if unicodedata.category(char) in _UNSEEN or ord(char) & 0xFFFE == 0xFFFE:
-        return f"‹U+{ord(char):04X}›"
-    return char
+def several(number: int, what: str) -> str:
+    """So many of something, by its name in the singular."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def moment(at: int, with_year: bool = True) -> str:
@@ -56,10 +68,10 @@ def share(part: int, whole: int) -> str:
         return "–"
     found = 100 * part / whole
     if 0 < found < 0.1:
-        return "under 0.1 %"
+        return f"under 0.1{PER_CENT}"
     if 99.9 < found < 100:
-        return "over 99.9 %"
-    return f"{found:.1f} %".replace(".0 %", " %")
+        return f"over 99.9{PER_CENT}"
+    return f"{found:.1f}".removesuffix(".0") + PER_CENT
 
 
 def span(seconds: float) -> str:
@@ -116,9 +128,9 @@ class Buckets:
         return "hour" if self.step == HOUR else f"{self.step // HOUR} hours"
 
     @property
-    def each(self) -> str:
-        """In one of them, in words."""
-        return {HOUR: "in an hour", DAY: "in a day", 7 * DAY: "in a week"}.get(self.step, f"in {self.name}")
+    def one(self) -> str:
+        """How long one is."""
+        return {HOUR: "an hour", DAY: "a day", 7 * DAY: "a week"}.get(self.step, self.name)
 
     def label(self, number: int) -> str:
         """When one begins, and for a part of a day when it ends."""

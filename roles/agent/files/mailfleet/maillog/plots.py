@@ -21,6 +21,7 @@ TROUBLE = tuple(each for each in OUTCOMES if each != DELIVERED)
 HEAT = ((0.0, "none"), (1.0, "up to 1 %"), (5.0, "up to 5 %"), (20.0, "up to 20 %"), (50.0, "up to 50 %"),
         (100.0, "over 50 %"))
 _LEFT, _WIDE = 0.3, 0.67  # of the plot of delays: where its axis begins, and how wide it is
+_WIDEST = 0.06  # of a bar: a log of one hour has but one
 _LINE = 24  # pixels
 
 Counts = t.Mapping[str, int]
@@ -62,10 +63,10 @@ def over_time(name: str, buckets: Buckets, counts: t.Mapping[int, Counts]) -> st
     many = len(buckets.starts)
     tallest = max((each.get(DELIVERED, 0) for each in counts.values()), default=0)
     worst = max((sum(each.get(name, 0) for name in TROUBLE) for each in counts.values()), default=0)
-    parts = [_text(0, 10, f"delivered, up to {tallest:,} {buckets.each}"),
-             _text(0, 82, f"not delivered, up to {worst:,} {buckets.each}")]
+    parts = [_text(0, y, f"{what}, up to {most:,} in {buckets.one}" if most else f"{what}: none")
+             for y, what, most in ((10, "delivered", tallest), (82, "not delivered", worst))]
     for number, outcomes in sorted(counts.items()):
-        x, width = (number + 0.06) / many, 0.88 / many
+        x, width = (number + 0.06) / many, min(0.88 / many, _WIDEST)
         bars = []
         if outcomes.get(DELIVERED):
             height = max(1.0, 48 * outcomes[DELIVERED] / tallest)
@@ -111,14 +112,15 @@ def ranges(title: str, rows: t.Sequence[tuple[str, float, float, float]], axis: 
     for number, (name, half, most, nearly) in enumerate(rows):
         y = _LINE * number + _LINE / 2
         said = f"{name}: 50 % within {span(half)}, 90 % within {span(most)}, 99 % within {span(nearly)}"
-        shown = name if len(name) <= 14 else name[:13] + "…"
         parts.append(
-            f"<g><title>{esc(said)}</title>{_text(0, y + 4, shown, 'name')}"
+            f"<g><title>{esc(said)}</title>"
+            f'<svg class="cut" y="{y - _LINE / 2:g}" width="{percent(_LEFT - 0.02)}" height="{_LINE}">'
+            f'<text class="name" y="16">{esc(name, 14)}</text></svg>'
             f'<line class="range" x1="{percent(x(half))}" x2="{percent(x(nearly))}" y1="{y:g}" y2="{y:g}"/>'
-            f'<rect class="mark" x="{percent(x(nearly))}" y="{y - 7:g}" width="4.5" height="14" '
-            'transform="translate(-2.25)"/>'
+            f'<rect class="stroke" x="{percent(x(nearly))}" y="{y - 10:g}" width="3" height="20" '
+            'transform="translate(-1.5)"/>'
             f'<svg x="{percent(x(most))}" y="{y:g}"><path class="mark" d="M0-6.5 6.5 0 0 6.5-6.5 0z"/></svg>'
-            f'<circle class="mark" cx="{percent(x(half))}" cy="{y:g}" r="5"/>'
+            f'<circle class="mark" cx="{percent(x(half))}" cy="{y:g}" r="3.5"/>'
             f"{_rect(0, y - _LINE / 2, 1, _LINE, 'hit')}</g>")
     parts.append(f'<line class="axis" x1="{percent(_LEFT)}" x2="100%" y1="{bottom}.5" y2="{bottom}.5"/>')
     parts += [_text(_LEFT + _WIDE * at, bottom + 16, text, "middle") for at, text in axis.ticks]
@@ -129,9 +131,9 @@ def ranges(title: str, rows: t.Sequence[tuple[str, float, float, float]], axis: 
 def marks() -> str:
     """What the marks of delays mean."""
     made = []
-    for text, shape in (("50 % within", '<circle class="mark" cx="8" cy="8" r="5"/>'),
+    for text, shape in (("50 % within", '<circle class="mark" cx="8" cy="8" r="3.5"/>'),
                         ("90 % within", '<path class="mark" d="M8 1.5 14.5 8 8 14.5 1.5 8z"/>'),
-                        ("99 % within", '<rect class="mark" x="5.75" y="1" width="4.5" height="14"/>')):
+                        ("99 % within", '<rect class="stroke" x="6.5" y="-2" width="3" height="20"/>')):
         made.append(f'<li><svg aria-hidden="true" width="16" height="16">{shape}</svg>{text}</li>')
     return f'<ul class="legend" aria-label="Marks">{"".join(made)}</ul>'
 
