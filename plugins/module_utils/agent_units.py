@@ -71,7 +71,7 @@ ProtectKernelTunables=yes
 ProtectProc=invisible
 ProtectSystem=strict
 RemoveIPC=yes
-RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6{families}
 RestrictNamespaces=yes
 RestrictRealtime=yes
 RestrictSUIDSGID=yes
@@ -89,7 +89,8 @@ class Service:
     """A resident command: its short ``name``, the ``role`` that wants it, its ``arguments``, and where it may write.
 
     ``memory`` is what it may have, ``pause`` the seconds after which it is started anew, ``groups`` those by which it
-    may read what is not its own, ``proc`` what it sees of /proc.
+    may read what is not its own, ``proc`` what it sees of /proc, ``families``
+    of addresses are those that it needs besides.
     """
 
     name: str
@@ -101,6 +102,7 @@ class Service:
     pause: int = 5
     groups: tuple[str, ...] = ()
     proc: str = "pid"
+    families: tuple[str, ...] = ()
 
     @property
     def unit(self) -> str:
@@ -118,7 +120,7 @@ class Service:
         return _UNIT.format(
             about=self.about, user=USER, group=USER, command=COMMAND, arguments=self.arguments,
             writes=" ".join(self.writes), memory=self.memory, pause=self.pause, groups=" ".join(self.groups),
-            proc=self.proc,
+            proc=self.proc, families="".join(f" {each}" for each in self.families),
         )
 
 
@@ -134,8 +136,9 @@ SERVICES = {
         Service("fetch", "bounces", "bounces fetch", "Empties the mailboxes elsewhere that bounces come to",
                 (SPOOL, STATE)),
         # The journal, files of the log, and the socket by which Postfix tells what waits. journalctl asks /proc/sys
-        # which boot it is.
+        # which boot it is, and postqueue the kernel which addresses there are.
         Service("log", "maillog", "log follow", "Counts what the mail log says", (STATE, METRICS),
-                groups=("systemd-journal", "adm", "postdrop"), proc="all"),
+                groups=("systemd-journal", "adm", "postdrop"), proc="all",
+                families=("AF_NETLINK",)),
     )
 }

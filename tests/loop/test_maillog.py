@@ -51,7 +51,8 @@ def fleet(tmp_path_factory):
     copy = breaking.copy_of_the_inventory(tmp_path_factory.mktemp("maillog"))
     copy.write(sending_agent=SETTINGS, sending_agent_secrets=SECRETS, sending_networks=[], sending_providers=PROVIDERS)
     lab_runs.run(inventory=copy.path).ok()
-    began, before = int(time.time()), {server: told(server) for server in lab.SERVERS}
+    before = {server: steady(server) for server in lab.SERVERS}
+    began = int(time.time())
     made = Fleet(copy.path, began, before, {server: send(server) for server in lab.SERVERS})
     for server in lab.SERVERS:
         end = time.monotonic() + WITHIN
@@ -79,6 +80,15 @@ def send(server: str) -> dict[str, list[str]]:
 def told(server: str, *words: str) -> dict:
     """The report of a server."""
     return json.loads(lab.ssh(server, "mailfleet", "log", "report", "--json", *words))
+
+
+def steady(server: str) -> dict:
+    """The report of a server once it has read what was there."""
+    last, found, end = {}, told(server), time.monotonic() + WITHIN
+    while found != last and time.monotonic() < end:
+        time.sleep(3)
+        last, found = found, told(server)
+    return found
 
 
 def rows(report: dict) -> collections.Counter:
@@ -120,7 +130,8 @@ def test_the_journal_says_the_same_when_it_is_read_again(fleet):
 
 def test_one_messages_story_is_told_by_its_token(fleet):
     story = lab.ssh(FIRST, "mailfleet", "log", "trace", NOBODY[FIRST])
-    assert "status=bounced" in story and "DKIM-Signature field added" in story and "removed" in story, story
+    for said in ("postfix/submission/smtpd", "postfix-google/", "status=bounced", "non-delivery notification"):
+        assert said in story, story
     token = re.search(r"from=<(b\+[a-z2-7]{26})@", story)[1]
     assert token in lab.ssh(FIRST, "mailfleet", "log", "trace", token)
 

@@ -271,7 +271,6 @@ def test_hours_that_were_put_together_are_told_beside_the_plots():
 def test_of_several_servers():
     found = copy.deepcopy(REPORT)
     found["totals"] = (TOTALS + TOTALS).as_json()
-    del found["host"]
     made = Page(page.page(found | {"hosts": ["mta1.example.com", "mta2.example.com"]}))
     text = "".join(made.texts)
     assert "Mail of 2 servers" in text and "mta1.example.com, mta2.example.com" in text
@@ -280,7 +279,7 @@ def test_of_several_servers():
 
 @pytest.mark.parametrize("damage", [
     {"totals": {}}, {"totals": None}, {"delays": [{"provider": "a"}]}, {"delays": None}, {"waiting": {}}, {"files": 7},
-    {"delays": [{"provider": "a", "stage": "total", "p50": "1", "p90": 1, "p99": 1}]}, {"host": None, "hosts": 7},
+    {"delays": [{"provider": "a", "stage": "total", "p50": "1", "p90": 1, "p99": 1}]}, {"hosts": 7},
     {"delays": [{"provider": "a", "stage": "total", "p50": float("nan"), "p90": 1, "p99": 1}]},
     {"waiting": {"messages": {"a": -1}, "oldest": None, "oldest_message": None}},
     {"delays": [{"provider": "a", "stage": "total", "p50": 1, "p90": 1, "p99": 10**400}]},

@@ -54,7 +54,7 @@ OF_SERVICE: dict[bytes, tuple[bytes, ...]] = {
     ),
     b"postfix-script": (
         b"starting the Postfix", b"stopping the Postfix", b"refreshing the Postfix", b"the Postfix mail system ",
-        b"symlink ", b"not owned by ", b"flushing ", b"aborting the Postfix",
+        b"symlink ", b"not owned by ", b"flushing ", b"aborting the Postfix", b"waiting for the Postfix",
     ),
     b"verify": (
         b"cache ",
@@ -72,6 +72,7 @@ OF_MESSAGE = (
     b"redirect: ", b"replace: ", b"prepend: ", b"strip: ", b"bcc: ", b"delay: ", b"Cannot start TLS",
     b"TLS is required", b"Server certificate ", b"breaking line ", b"to=", b"mime-error: ", b"sender_", b"Passed ",
     b"expired", b"force-expired", b"replacing command ", b"smtputf8", b"probable forwarding loop",
+    b"status=deferred (bounce failed)",
     b"no signature data", b"proxy-", b"trigger ", b"already ", b"bounce", b"header_",
 )
 # OpenDKIM's behind a queue id, those that tell of a fault, and those behind the process.

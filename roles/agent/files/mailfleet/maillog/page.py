@@ -60,8 +60,7 @@ class _Report(t.NamedTuple):
 def page(report: t.Mapping[str, t.Any]) -> str:
     """The page of a report.
 
-    :arg report: what report.as_json made; where it was merged of several servers' it has ``hosts``, a list, beside or
-        in place of ``host``.
+    :arg report: what report.as_json made of a server, or report.merged of several.
     :raises ValueError: where it is nothing of the kind. It may come from a server.
     """
     found = _read(report)
@@ -108,7 +107,7 @@ def write(report: t.Mapping[str, t.Any], path: str) -> None:
 def _read(report: t.Any) -> _Report:
     try:
         totals = Totals.from_json(report["totals"])
-        hosts = [str(each) for each in report.get("hosts") or [report["host"]]]
+        hosts = [str(each) for each in report["hosts"]]
         waiting = {str(name): _whole(many) for name, many in report["waiting"]["messages"].items()}
         oldest = report["waiting"]["oldest"]
         delays: dict[str, dict[str, Delay]] = collections.defaultdict(dict)

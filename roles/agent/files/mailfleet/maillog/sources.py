@@ -19,6 +19,8 @@ DELIVERING = frozenset((b"smtp", b"lmtp", b"local", b"virtual", b"pipe", b"error
 LOCALLY = frozenset((b"lmtp", b"local", b"virtual", b"pipe"))
 # They deliver nothing, and tell of mail that was not sent.
 UNSENT = frozenset((b"error", b"retry", b"discard"))
+# What this collection has Postfix' programs say of settings that are not in force yet.
+CHECKED = b"mailfleet-check"
 _SMTPD = frozenset((b"smtpd", b"postscreen"))
 
 
@@ -63,6 +65,8 @@ class Sources:
             tag = words[1].rstrip(b":") if len(words) > 1 else b""
             return self._other(tag if tag.replace(b"-", b"").isalnum() and len(tag) <= 40 else b"none")
         parts = tag.split(b"/")
+        if parts[0] == CHECKED:
+            return self.known.setdefault(name, Source(CHECKED, "", b"", {}))
         if not parts[0].startswith(b"postfix") or len(parts) < 2:
             if tag != b"opendkim":
                 return self._other(tag[:40])
