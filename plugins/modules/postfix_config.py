@@ -37,8 +37,8 @@ options:
       - A parameter is a text, a number or a truth value, or a dictionary with C(value) and C(since) or C(before),
         versions of Postfix between which it holds.
       - A service has the key C(name/type), the fields C(private), C(unprivileged), C(chroot), C(wakeup), C(maxproc)
-        (each C(-) by default), C(command), and C(options), what C(-o) sets. V(null) in its place: there is no such
-        service, whoever defined it.
+        (each C(-) by default), C(command), and C(options), what C(-o) sets. V(null) in its place says that there is no
+        such service, whoever defined it.
       - A table has C(type) (V(hash), V(btree), V(lmdb), V(texthash), V(cidr), V(pcre) or V(regexp)) and C(entries),
         a list of pairs. Of many entries C(lines) is faster, one text with a line for each, key and value apart by a
         space; they come behind C(entries). What several layers give to one table is put together in the order of the

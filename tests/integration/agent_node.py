@@ -32,7 +32,7 @@ print(json.dumps([f"{code} {said.decode()}" for code, said in answers]))
 
 def fleet(server: Server, more=None, **agent):
     """A fleet of the one server; `more` variables are its whole group's."""
-    variables = {**(more or {}),"sending_domains": [{"name": "example.com", "bounce_domain": "e.example.com"}],
+    variables = {**(more or {}), "sending_domains": [{"name": "example.com", "bounce_domain": "e.example.com"}],
                  "sending_agent": {"store": {"sqlite": True}, "feedback_addresses": ["fbl"], **agent}}
     addresses = [{"address": server.address, "helo": "mta1.example.com"}]
     return read_fleet(variables, {"mta1": {"sending_addresses": addresses}})

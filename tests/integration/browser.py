@@ -83,13 +83,13 @@ class Browser:
         until = time.monotonic() + PATIENCE
         while True:
             while b"\0" in self._rest:
-                one, _, self._rest = self._rest.partition(b"\0")
+                one, _zero, self._rest = self._rest.partition(b"\0")
                 found = json.loads(one)
                 if "method" in found:
                     self.events.append(found)
                 if wanted(found):
                     return found
-            ready, _, _ = select.select([self._answers], [], [], max(0, until - time.monotonic()))
+            ready, _write, _error = select.select([self._answers], [], [], max(0, until - time.monotonic()))
             read = os.read(self._answers, 1 << 20) if ready else b""
             assert read, f"{what}: Chromium {'ended' if ready else f'said nothing for {PATIENCE} s'}"
             self._rest += read

@@ -54,7 +54,7 @@ class Followed(RuleBasedStateMachine):
 
     @rule(data=st.data(), create=st.booleans())
     def rotate(self, data, create):
-        self.log.rotate(lambda: data.draw(st.sampled_from([self.log.append, self.read, lambda: None]))(), create)
+        self.log.rotate(data.draw(st.sampled_from([self.log.append, self.read, lambda: None])), create)
 
     @rule(ending=st.sampled_from([".gz", ".gz", ".xz", ".bz2"]), number=st.integers(1, 3))
     def pack(self, ending, number):

@@ -103,11 +103,11 @@ def test_outcomes_by_time_are_those_of_the_totals():
         worst = max(sum(each.values()) - each["delivered"] for each in mine.values())
         for label, group in groups.items():
             assert told(group.findtext("title")) == {name: many for name, many in mine[label].items() if many}
-            for bar in group.findall("rect")[:-1]:
-                outcome, height = bar.get("class"), float(bar.get("height"))
+            for rect in group.findall("rect")[:-1]:
+                outcome, height = rect.get("class"), float(rect.get("height"))
                 scale = 48 / most if outcome == "delivered" else 36 / worst
                 assert height == pytest.approx(max(1, mine[label][outcome] * scale), rel=1e-3)
-            assert {bar.get("class") for bar in group.findall("rect")[:-1]} == set(told(group.findtext("title")))
+            assert {rect.get("class") for rect in group.findall("rect")[:-1]} == set(told(group.findtext("title")))
 
 
 def test_reasons_are_those_of_the_totals():
@@ -117,7 +117,7 @@ def test_reasons_are_those_of_the_totals():
     for (reason, scope), many in rows.items():
         plot, = (each for each in PAGE.plots_of(f"{reason}: ")
                  if sum(told(each.get("aria-label")).values()) == sum(many))
-        widths = {bar.get("class"): per_cent(bar.get("width")) for bar in plot.findall("rect")}
+        widths = {rect.get("class"): per_cent(rect.get("width")) for rect in plot.findall("rect")}
         wanted = {outcome: 100 * each / most for outcome, each in zip(OUTCOMES[1:], many) if each}
         assert widths == pytest.approx(wanted, abs=0.001), (reason, scope)
 

@@ -219,7 +219,8 @@ def test_what_waits_over_a_cut_waits():
     reader, worker = HOW.reader(), HOW.reader()
     for start in range(0, end, 100):
         parts.absorb(reader, parts.part_of(worker, [b"".join(lines[start : min(start + 100, end)])]))
-    assert reader.waiting.oldest() == alone.waiting.oldest() is not None
+    assert alone.waiting.oldest() is not None
+    assert reader.waiting.oldest() == alone.waiting.oldest()
     assert reader.waiting.messages == alone.waiting.messages
     assert sum(reader.waiting.by_provider().values()) > 1
 

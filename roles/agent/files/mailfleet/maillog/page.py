@@ -296,7 +296,7 @@ def _reason(name: str, counts: Counts, most: int, places: t.Mapping[str, Counts]
     inside += [f'<blockquote><b><bdi>{esc(provider, 60)}</bdi></b> <bdi>{esc(text)}</bdi></blockquote>'
                for provider, text in texts]
     return (f'<details class="reason"><summary><span><bdi>{esc(name, 60) or "(none)"}</bdi></span>'
-            f'<span class="many">{many:,}</span>{plots.bar(counts, most, f"{name}: {plots.told(counts)}")}</summary>'
+            f'<span class="many">{many:,}</span>{plots.length(counts, most, f"{name}: {plots.told(counts)}")}</summary>'
             f'<div class="why">{"".join(inside)}</div></details>')
 
 
@@ -338,7 +338,7 @@ def _heat(found: _Report) -> str:
         return ""
     made, rows = [], []
     for name, each in [("all", whole), *((name, hours[name]) for name in (*found.shown, rest) if name in hours)]:
-        cells = [(deferred, attempts) for deferred, attempts in each]
+        cells = list(each)
         made.append(f'<div class="name" title="{esc(name, 60)}"><bdi>{esc(name, 60)}</bdi></div>'
                     f"{plots.heat_row(name, cells)}")
         rows.append([name, *(f"{deferred:,}/{attempts:,}" if attempts else "–" for deferred, attempts in cells)])

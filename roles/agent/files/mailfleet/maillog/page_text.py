@@ -160,8 +160,8 @@ class LogAxis:
     def __init__(self, values: t.Iterable[float], most: int = 5) -> None:
         found = [each for each in values if each > 0]
         least, largest = (min(found), max(found)) if found else (0.1, 10.0)
-        low = max((at for at, (each, _) in enumerate(_TICKS) if each <= least), default=0)
-        high = min((at for at, (each, _) in enumerate(_TICKS) if each >= largest), default=len(_TICKS) - 1)
+        low = max((at for at, (each, *_said) in enumerate(_TICKS) if each <= least), default=0)
+        high = min((at for at, (each, *_said) in enumerate(_TICKS) if each >= largest), default=len(_TICKS) - 1)
         high = max(high, low + 1) if low + 1 < len(_TICKS) else high
         low = min(low, high - 1)
         self._low, self._high = math.log10(_TICKS[low][0]), math.log10(_TICKS[high][0])

@@ -87,7 +87,7 @@ def over_time(name: str, buckets: Buckets, counts: t.Mapping[int, Counts]) -> st
     return svg(144, f"{name} by {buckets.name}: {told(whole)}", parts)
 
 
-def bar(outcomes: Counts, most: int, says: str) -> str:
+def length(outcomes: Counts, most: int, says: str) -> str:
     """One bar, of what was not delivered, as long as it is many of the most."""
     parts, x = [], 0.0
     for each in TROUBLE:
