@@ -101,6 +101,13 @@ def test_what_is_asked_for_is_there(expression, written):
             assert any(takes(matches, labels) for labels in written[name]), (name, matches)
 
 
+def test_the_documentation_names_every_metric_with_its_labels(written):
+    text = (FOLDER.parent / "maillog.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(mailfleet_\w+)` \| ([^|]*) \|", text, re.MULTILINE)
+    assert [(name, re.findall(r"\w+", labels)) for name, labels in rows] == [
+        (name, list(samples[0])) for name, samples in written.items()]
+
+
 def test_every_metric_is_shown(written):
     shown = {name for target in TARGETS for name, _matches in ASKED.findall(target["expr"])}
     assert set(written) - shown == {"mailfleet_log_lines_total", "mailfleet_log_cut_lines_total"}
