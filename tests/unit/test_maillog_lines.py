@@ -296,6 +296,17 @@ def test_what_is_unknown_is_counted_by_service():
     assert totals.unknown["smtp"] >= 1 and totals.unknown["dovecot"] == totals.unknown["kernel"] == 1
 
 
+@pytest.mark.parametrize(("tag", "service", "line"), [
+    ("mailfleet-check/smtp", "mailfleet-check", "fatal: open /etc/postfix/main.cf: Permission denied"),
+    ("mailfleet-check", "mailfleet-check", "something that no Postfix says"),
+    ("mailfleet-check/qmgr", "mailfleet-check", "A1: removed"),
+    ("postfix-google/qmgr", "qmgr", "30D833CA22A: status=deferred (bounce failed)")])
+def test_what_is_known_and_tells_of_no_recipient_counts_as_a_line(tag, service, line):
+    totals, events = read(line, line, tag=tag)
+    assert (events, totals.rows, totals.counts["removed"]) == ([], {}, 0)
+    assert (totals.lines, totals.unknown) == ({service: 2}, {})
+
+
 SAMPLE = LogWorld(seed=3).text(300).split(b"\n")
 
 
