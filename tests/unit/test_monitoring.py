@@ -103,7 +103,7 @@ def test_what_is_asked_for_is_there(expression, written):
 
 def test_the_documentation_names_every_metric_with_its_labels(written):
     text = (FOLDER.parent / "maillog.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `(mailfleet_\w+)` \| ([^|]*) \|", text, re.MULTILINE)
+    rows = re.findall(r"^\| `(mailfleet_\w+)` \|([^|]*)\|", text, re.MULTILINE)
     assert [(name, re.findall(r"\w+", labels)) for name, labels in rows] == [
         (name, list(samples[0])) for name, samples in written.items()]
 
