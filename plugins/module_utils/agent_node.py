@@ -32,10 +32,10 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.agent_settings i
     USER,
 )
 from ansible_collections.mailfleet.sending.plugins.module_utils.agent_units import (
-    AFTER_ADDRESSES,
     COMMAND,
     CONFIGURATION,
     POSTFIX,
+    POSTFIX_TEXT,
     PROGRAM,
     SERVICES,
 )
@@ -91,7 +91,7 @@ class Node:
         digest = digest_of(program)
         files = {
             SECRETS: (_json(secrets), 0o600, USER), SETTINGS: (_json(settings), 0o640, f"root:{USER}"),
-            COMMAND: (SCRIPT, 0o755, "root"), POSTFIX: (AFTER_ADDRESSES, 0o644, "root"),
+            COMMAND: (SCRIPT, 0o755, "root"), **dict.fromkeys(POSTFIX, (POSTFIX_TEXT, 0o644, "root")),
             **{service.file: (service.text, 0o644, "root") for service in SERVICES.values()},
         }
         before = {path: _read(path) for path in files}
@@ -141,7 +141,7 @@ class Node:
 
     def remove(self) -> None:
         """Take the program away; what it took in and knows stays, with its user."""
-        units = (*(service.file for service in SERVICES.values()), POSTFIX)
+        units = (*(service.file for service in SERVICES.values()), *POSTFIX)
         there = [path for path in (*units, COMMAND, SETTINGS, SECRETS) if os.path.exists(path)]
         for path in there:
             self._differs(path, _read(path), None)
@@ -160,7 +160,7 @@ class Node:
             os.unlink(path)
         Path(QUEUE, SOCKET).unlink(missing_ok=True)
         self._must(["systemctl", "daemon-reload"])
-        for folder in (CONFIGURATION, f"{QUEUE}/{os.path.dirname(SOCKET)}", os.path.dirname(POSTFIX)):
+        for folder in (CONFIGURATION, f"{QUEUE}/{os.path.dirname(SOCKET)}", *map(os.path.dirname, POSTFIX)):
             with contextlib.suppress(OSError):  # who has something else in it keeps it
                 os.rmdir(folder)
         if os.path.isdir(PROGRAM):

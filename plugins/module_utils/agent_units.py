@@ -22,13 +22,17 @@ COMMAND = "/usr/local/bin/mailfleet"
 CONFIGURATION = "/etc/mailfleet"
 UNITS = "/etc/systemd/system"
 # Where there is an agent, Postfix listens at the server's addresses one by one (layer ``bounces``), and does not start
-# at all before they are there. Debian 13 starts it earlier.
-POSTFIX = f"{UNITS}/postfix.service.d/mailfleet.conf"
-AFTER_ADDRESSES = """\
-# Written by mailfleet: Postfix listens at single addresses.
+# at all before they are there. Debian 13 starts it earlier. And of its log every line counts: journald drops those of a
+# unit that writes more than some thousands in half a minute. Debian 12 has the daemons in an instance.
+POSTFIX = tuple(f"{UNITS}/{unit}.d/mailfleet.conf" for unit in ("postfix.service", "postfix@-.service"))
+POSTFIX_TEXT = """\
+# Written by mailfleet: Postfix listens at single addresses, and all that it logs is counted.
 [Unit]
 After=network-online.target
 Wants=network-online.target
+
+[Service]
+LogRateLimitIntervalSec=0
 """
 
 _UNIT = """\
