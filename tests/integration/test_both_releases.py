@@ -169,7 +169,7 @@ def test_the_certificate_is_shown_where_mail_comes_in_and_where_it_is_submitted(
     node = both.nodes[suite]
     node.apply({"more": {"parameters": {"smtp_connect_timeout": "29s"}}})
     assert node.controller.outcome["proof"]["certificates"] == dict.fromkeys(
-        ("127.0.0.1:25", "127.0.0.1:587"), both.pair.fingerprint)
+        ("127.0.0.1:25", "127.0.0.1:587", "127.0.0.1:10026"), both.pair.fingerprint)
     node.apply({"more": {}})
 
 

@@ -27,6 +27,8 @@ _ENVELOPE = re.compile(rb"; (?:from=<([^<>]*)>,? ?)?(?:to=<([^<>]*)>,? ?)?(?:pro
 _REFUSED = re.compile(
     rb"(?:milter-reject|proxy-reject|reject): [\w-]+(?: [\w-]+)?(?: from [^\s\[]*\[[^\]]*\](?::\d+)?)?: ", re.DOTALL)
 _HEADER = re.compile(rb"reject: (?:mime header|nested header|header|body) .*? from [^\s;]+(?=; )", re.DOTALL)
+# What cleanup(8) itself has against a message: its words, and the field that they are about.
+_MIME = re.compile(rb"reject: mime-error (.*?) from [^\s;]+(?=; )", re.DOTALL)
 _ENVELOPES = (b"; from=<", b"; to=<", b"; proto=")
 STATUS = re.compile(rb"(?<![\w.])([245]\.\d{1,3}\.\d{1,3})(?![\w.])")
 # Whom Postfix passes mail on to on this host: content filters, and lanes, whose own line comes later.
@@ -62,6 +64,9 @@ def _address(line: bytes, at: int) -> tuple[bytes, int]:
 
 def refusal(line: bytes, at: int) -> tuple[bytes, bytes, bytes, bytes] | None:
     """Read ``reject: …`` at a place of a line: status, text, sender and recipient; None where it is none."""
+    if mime := _MIME.match(line, at):
+        _end, sender, recipient = _envelope(line, mime.end())
+        return b"5.6.0", mime[1], sender, recipient  # what it answers, and does not log
     header = _HEADER.match(line, at)
     front = header or _REFUSED.match(line, at)
     if not front:
