@@ -198,7 +198,7 @@ REFUSALS = [
      f"{ENDS}", "A1", "5.7.1", "spam"),
     ("postfix/cleanup", f"A1: reject: header Subject: from=<x> viagra from x.example[192.0.2.7]{ENDS}: 5.7.1 message "
      "content rejected", "A1", "5.7.1", "spam"),
-    ("postfix/cleanup", "A1: reject: mime-error improper use of 8-bit data in message header: From: Gr??e <b@example.com> "
+    ("postfix/cleanup", "A1: reject: mime-error improper use of 8-bit data in message header: From: ?? <b@example.com> "
      f"from unknown[192.0.2.7]{ENDS}", "A1", "5.6.0", "content"),
     ("postfix/smtpd", f"proxy-reject: END-OF-MESSAGE: 554 5.7.0 Reject, id=319-02 - spam{ENDS}", "", "5.7.0", "spam"),
     ("postfix/smtpd", f"NOQUEUE: reject: RCPT from x[192.0.2.7]: 550 5.1.1 <a@gmail.com>: User unknown; to=<a> nobody"
