@@ -16,6 +16,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.agent_settings i
     STATE,
     USER,
 )
+from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_control import NO_LIMIT
 
 PROGRAM = "/usr/local/lib/mailfleet-agent"
 COMMAND = "/usr/local/bin/mailfleet"
@@ -25,15 +26,14 @@ UNITS = "/etc/systemd/system"
 # at all before they are there. Debian 13 starts it earlier. And of its log every line counts: journald drops those of a
 # unit that writes more than some thousands in half a minute. Debian 12 has the daemons in an instance.
 POSTFIX = tuple(f"{UNITS}/{unit}.d/mailfleet.conf" for unit in ("postfix.service", "postfix@-.service"))
-POSTFIX_TEXT = """\
+POSTFIX_TEXT = f"""\
 # Written by mailfleet: Postfix listens at single addresses, and all that it logs is counted.
 [Unit]
 After=network-online.target
 Wants=network-online.target
 
 [Service]
-LogRateLimitIntervalSec=0
-"""
+{NO_LIMIT}"""
 
 _UNIT = """\
 # Written by mailfleet: {about}

@@ -18,6 +18,9 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.programs import 
 # What master(8) reads when it starts and never again; of the first two postconf(5) says so.
 RESTART = ("inet_interfaces", "inet_protocols", "queue_directory", "data_directory", "mail_owner", "setgid_group")
 MAIN_UNIT = "postfix.service"
+# For units whose log is counted: journald drops what a unit writes beyond some thousands of lines in half a minute. An
+# interval of 0 would not lift that, since systemd then tells journald of none, and its own holds.
+NO_LIMIT = "LogRateLimitIntervalSec=1s\nLogRateLimitBurst=1000000\n"
 
 
 class ControlError(RuntimeError):

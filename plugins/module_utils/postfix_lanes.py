@@ -24,6 +24,7 @@ from pathlib import Path
 from ansible_collections.mailfleet.sending.plugins.module_utils.layer_lane import FINGERPRINT, IDENTITY, instance
 from ansible_collections.mailfleet.sending.plugins.module_utils.owned_files import Owner, hold_folder, write
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_apply import Failed, Run
+from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_control import NO_LIMIT
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_proof import Proving
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_warmup import Warmups, gate_file
 from ansible_collections.mailfleet.sending.plugins.module_utils.programs import Programs
@@ -37,7 +38,7 @@ DAYS = "36500"  # of the identity, which is known by its fingerprint and by noth
 
 # As Debian 13 has it for its instances, and likewise on Debian 12, whose own unit wants its instances in main.cf.
 UNIT_FILE = "/etc/systemd/system/mailfleet-lane@.service"
-UNIT = """\
+UNIT = f"""\
 # Written by mailfleet: a Postfix of its own for the mail of one provider.
 [Unit]
 Description=Postfix for the mail of one provider (%i)
@@ -72,8 +73,7 @@ RestrictAddressFamilies=AF_UNIX AF_NETLINK AF_INET AF_INET6
 RestrictNamespaces=yes
 RestrictRealtime=yes
 # Addresses that are warmed up are counted by the log, which must not leave anything out.
-LogRateLimitIntervalSec=0
-
+{NO_LIMIT}
 [Install]
 WantedBy=multi-user.target
 """
