@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.mailfleet.sending.plugins.module_utils.owned_files import Owner, write
+from ansible_collections.mailfleet.sending.plugins.module_utils.owned_files import KEEP, write
 from ansible_collections.mailfleet.sending.plugins.plugin_utils import agent_program
 
 ARGUMENTS = {"reports": {"type": "dict", "required": True}, "path": {"type": "path"}}
@@ -52,11 +51,10 @@ class ActionModule(ActionBase):
         if not path or self._task.check_mode:
             return ""
         folder = Path(self._loader.path_dwim(path))
-        owner = Owner(os.geteuid(), os.getegid())
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write(folder / "log.json", json.dumps(made.plain, ensure_ascii=False).encode() + b"\n", 0o600, owner)
-            write(folder / "log.html", made.page.encode(), 0o600, owner)
+            write(folder / "log.json", json.dumps(made.plain, ensure_ascii=False).encode() + b"\n", 0o600, KEEP)
+            write(folder / "log.html", made.page.encode(), 0o600, KEEP)
         except OSError as error:
             raise AnsibleActionFail(f"the report cannot be written to {folder}: {error}; give another path") from error
         return str(folder / "log.html")

@@ -48,7 +48,7 @@ def program_settings(agent: Agent, domains: t.Iterable[Domain], hostname: str, k
     # Postfix logs to syslog, which on Debian is the journal; files are there where rsyslog is.
     if "log" in given and isinstance(given["log"] or {}, dict):
         given["log"] = {"source": "journal", **(given["log"] or {})}
-    log = filled("log", counts=f"{STATE}/log.db", metrics=METRICS_FILE, queues=["/etc/postfix"])
+    log = filled("log", counts=f"{STATE}/log.db", metrics=METRICS_FILE)
     store = given.get("store") or {}
     return {
         **given,

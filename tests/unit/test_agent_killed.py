@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 import os
-import signal
 
 import pytest
 from agent_host import Host, host
 from agent_world import message, postgresql_schema
+from cut_off import steps_until
 from mailfleet import events
 from mailfleet.finding import Kind
 from mailfleet.store import open_store
@@ -26,25 +26,7 @@ def batch_for(host: Host) -> list[bytes]:
 
 def cut_off(host: Host, at: int) -> list[str]:
     """Run a worker in a process of its own, which kills itself at a step; the steps that it came to."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if not child:
-        left = [at]
-
-        def step(name: str) -> None:
-            os.write(writing, f"{name}\n".encode())
-            left[0] -= 1
-            if left[0] < 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-        try:
-            host.start(step).round()
-        finally:
-            os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading) as told:
-        steps = told.read().split()
-    os.waitpid(child, 0)
-    return steps
+    return steps_until(at, lambda step: host.start(step).round())
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

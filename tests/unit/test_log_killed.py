@@ -16,6 +16,7 @@ import time
 
 import pytest
 from agent_world import NOW, postgresql_schema
+from cut_off import steps_until
 from followed_log import Server, message, outcome, server
 from mailfleet import events
 from mailfleet.errors import Unavailable
@@ -39,27 +40,13 @@ def fill(server: Server, since: int, until: int) -> None:
 
 def cut_off(server: Server, at: int) -> list[str]:
     """Follow in a process of its own, which kills itself at a step; the steps that it came to."""
-    reading, writing = os.pipe()
     server.close()
-    child = os.fork()
-    if not child:
-        left = [at]
 
-        def step(name: str) -> None:
-            os.write(writing, f"{name}\n".encode())
-            left[0] -= 1
-            if left[0] < 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-        try:
-            server.start(step)
-            server.run()
-        finally:
-            os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading) as told:
-        steps = told.read().split()
-    os.waitpid(child, 0)
-    return steps
+    def run(step) -> None:
+        server.start(step)
+        server.run()
+
+    return steps_until(at, run)
 
 
 def filled(folder, **changes) -> Server:

@@ -24,7 +24,7 @@ from .maillog.files import of_log
 from .maillog.parts import How, read
 from .maillog.reader import LogReader
 from .maillog.totals import Totals
-from .maillog.view import View, follows, load
+from .maillog.view import Known, View, load
 from .settings import load as load_settings
 
 _AGO = re.compile(r"([0-9]{1,5})([mhd])")
@@ -57,12 +57,13 @@ def add(_commands: t.Any, groups: t.Mapping[str, t.Any]) -> None:
         made[name].set_defaults(run=run)
 
 
-def _how(asked: argparse.Namespace, now: float) -> tuple[How, View | None]:
-    view, host = load(asked.config)
+def _how(asked: argparse.Namespace, now: float) -> tuple[How, Known]:
+    known = load(asked.config)
     wanted = Wanted(_moment(asked.since, "--since", now) if asked.since else 0,
                     _moment(asked.until, "--until", now) if asked.until else 1 << 62,
                     frozenset(asked.provider), frozenset(each.lower().encode() for each in asked.domain))
-    return How(view or View(), host or os.uname().nodename, None, None if wanted == Wanted() else wanted), view
+    return How(known.view or View(), known.host or os.uname().nodename, None,
+               None if wanted == Wanted() else wanted), known
 
 
 def _moment(text: str, option: str, now: float) -> int:
@@ -76,10 +77,10 @@ def _moment(text: str, option: str, now: float) -> int:
         raise Trouble(option, repr(text[:60]), expected) from error
 
 
-def _counted(asked: argparse.Namespace, how: How) -> tuple[LogReader, Totals, list[str]] | None:
+def _counted(asked: argparse.Namespace, how: How, followed: bool) -> tuple[LogReader, Totals, list[str]] | None:
     """What the service has counted, so that nobody reads a day's log again; None where it does not run, or more is
     asked than it knows. Of the hours that are partly asked for it knows but the whole."""
-    if asked.files or asked.provider or asked.domain or not follows(asked.config):
+    if asked.files or asked.provider or asked.domain or not followed:
         return None
     settings = load_settings(asked.config)
     if not os.path.exists(settings.log.counts):
@@ -93,14 +94,14 @@ def _counted(asked: argparse.Namespace, how: How) -> tuple[LogReader, Totals, li
 
 
 def _report(asked: argparse.Namespace) -> int:
-    how, view = _how(asked, time.time())
-    if counted := _counted(asked, how):
+    how, known = _how(asked, time.time())
+    if counted := _counted(asked, how, known.followed):
         reader, totals, files = counted
     else:
         files = asked.files or of_log()
         reader = read(how, files)
         totals, _events = reader.take()
-    told = report.as_json(reader, totals, view, files)
+    told = report.as_json(reader, totals, known.view, files)
     if asked.html:
         page.write(told, asked.html)
     if asked.json:
@@ -126,9 +127,9 @@ def _trace(asked: argparse.Namespace) -> int:
 
 
 def _advise(asked: argparse.Namespace) -> int:
-    how, view = _how(asked, time.time())
+    how, _known = _how(asked, time.time())
     listener = advise.Listener(how.view, host=how.host, wanted=how.wanted)
     read(how, asked.files or of_log(), processes=1, reader=listener)
     totals, _events = listener.take()
-    print(advise.text(advise.advise(listener, totals, view or View()), listener), end="")
+    print(advise.text(advise.advise(listener, totals, how.view), listener), end="")
     return Status.DONE

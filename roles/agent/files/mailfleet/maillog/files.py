@@ -6,25 +6,20 @@
 
 from __future__ import annotations
 
-import bz2
 import glob
-import gzip
-import lzma
 import os
 import shutil
 import stat
 import typing as t
-import zlib
 
 from ..errors import Trouble
 from .journal import Journal
+from .places import DAMAGE, OPENERS
 
 FILE = "/var/log/mail.log"
 JOURNAL = "journal:"  # in the place of a file: what journald has
 BLOCK = 1 << 18  # bytes
 LONGEST = 1 << 16  # bytes of a line; of a longer one the rest is left out
-_OPENERS: dict[str, t.Callable[..., t.Any]] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
-_DAMAGE = (OSError, EOFError, lzma.LZMAError, zlib.error)
 
 
 def of_log(path: str = FILE) -> list[str]:
@@ -48,7 +43,7 @@ def of_log(path: str = FILE) -> list[str]:
 
 def is_plain(path: str) -> bool:
     """Whether a file can be read from any place on."""
-    return path not in ("-", JOURNAL) and os.path.splitext(path)[1] not in _OPENERS
+    return path not in ("-", JOURNAL) and os.path.splitext(path)[1] not in OPENERS
 
 
 def opened(path: str) -> t.BinaryIO:
@@ -56,7 +51,7 @@ def opened(path: str) -> t.BinaryIO:
     try:
         if path == "-":
             return open(0, "rb", closefd=False)
-        return t.cast("t.BinaryIO", _OPENERS.get(os.path.splitext(path)[1], open)(path, "rb"))
+        return t.cast("t.BinaryIO", OPENERS.get(os.path.splitext(path)[1], open)(path, "rb"))
     except OSError as error:
         mend = "Run this as root, or as a member of the group adm" if isinstance(error, PermissionError) else ""
         raise Trouble(path, error.strerror or str(error), "a file of a mail log", mend) from error
@@ -78,7 +73,7 @@ def blocks(path: str, start: int = 0, end: int = -1) -> t.Iterator[bytes]:
         while left > 0:
             try:
                 data = file.read(min(BLOCK, left))
-            except _DAMAGE as error:
+            except DAMAGE as error:
                 raise Trouble(path, f"cannot be read whole: {error}") from error
             if not data:
                 break

@@ -94,28 +94,28 @@ class View:
         return OTHER
 
 
-def follows(place: str) -> bool:
-    """Whether a configuration has the log followed; not where it may not be read by who asks."""
-    try:
-        with open(place, encoding="utf-8") as file:
-            found = json.load(file)
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(found, dict) and "log" in found
+class Known(t.NamedTuple):
+    """What a configuration says of the log: its ``view``, None where it has none; the ``host``'s name; whether the log
+    is ``followed``, so that there are counts."""
+
+    view: View | None = None
+    host: str = ""
+    followed: bool = False
 
 
-def load(place: str) -> tuple[View | None, str]:
-    """The view of a configuration, and the host's name there; None and no name where there is none, or none that may be
-    read by who asks. Raises Trouble with all mistakes."""
+def load(place: str) -> Known:
+    """What a configuration says; nothing where there is none, or none that may be read by who asks. Raises Trouble with
+    all mistakes."""
     try:
         with open(place, encoding="utf-8") as file:
             found = json.load(file)
     except (FileNotFoundError, PermissionError):
-        return None, ""
+        return Known()
     except (ValueError, RecursionError) as error:
         wrong = Trouble(place, f"no JSON: {error}")
         wrong.status = Status.SETTINGS
         raise wrong from error
     found = found if isinstance(found, dict) else {}
     part, host = found.get("maillog"), found.get("host")
-    return View.of(part, f"{place}: maillog") if part is not None else None, host if isinstance(host, str) else ""
+    return Known(View.of(part, f"{place}: maillog") if part is not None else None,
+                 host if isinstance(host, str) else "", "log" in found)
