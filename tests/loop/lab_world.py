@@ -53,6 +53,7 @@ RECEIVERS = {
 }
 PRIMARY, SECONDARY, RESOLVER = "198.51.100.2", "198.51.100.3", "198.51.100.4"
 DATABASE = "198.51.100.31"
+CONTROLLER = ("198.51.100.1", "2001:db8:61::1")
 TTL = 5  # the inventory's sending_dns_ttl, so that a record put back is the one that was there
 
 
