@@ -120,7 +120,7 @@ def thaw(*zones: str) -> None:
     for zone in zones:
         inside("ns2", "knotc", "--blocking", "zone-thaw", zone)
         inside("ns2", "knotc", "--blocking", "zone-retransfer", zone)
-    until(lambda: all(serial(zone, lab.SECONDARY) == serial(zone) for zone in zones), "the secondary has the zones")
+    settle(*zones)
 
 
 def selectors(copy: Copy, prefix: str) -> set[str]:
@@ -134,12 +134,27 @@ def serial(zone: str, server: str = lab.PRIMARY) -> int:
     return int(lab.answer(zone, "SOA", server)[0].split()[2])
 
 
-def until(true, what: str, seconds: float = 30) -> None:
+def settle(*zones: str) -> None:
+    """Wait until the secondary has what the primary has of zones, and have the resolver forget what was before."""
+    def spread() -> bool:
+        return all(serial(zone, lab.SECONDARY) == serial(zone) for zone in zones)
+
+    until(spread, f"the secondary has {', '.join(zones)}", pause=0.1)
+    forget()
+
+
+def forget() -> None:
+    """Have the resolver forget all answers, and which servers answered."""
+    inside("resolver", "unbound-control", "flush_zone", ".")
+    inside("resolver", "unbound-control", "flush_infra", "all")
+
+
+def until(true, what: str, seconds: float = 30, pause: float = 0.3) -> None:
     """Wait until something holds."""
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, f"still not after {seconds:g} s: {what}"
-        time.sleep(0.3)
+        time.sleep(pause)
 
 
 def zone_contents(zone: str) -> dict[tuple[str, str], set[str]]:
@@ -168,7 +183,7 @@ def zones_put_back() -> Iterator[None]:
             changes += [("add", *key, value) for key in differing for value in wanted.get(key, ())]
             if changes:
                 lab.change(zone, *changes)
-        until(lambda: all(serial(zone, lab.SECONDARY) == serial(zone) for zone in ZONES), "the zones are back")
+        settle(*ZONES)
 
 
 STANDING = """

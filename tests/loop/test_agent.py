@@ -102,7 +102,7 @@ class Fleet:
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory):
     """A fleet with an agent; afterwards none has one."""
-    lab.play().ok()
+    lab.stand()
     copy = breaking.copy_of_the_inventory(tmp_path_factory.mktemp("agent"))
     # Without networks that send through port 25, it is for what comes back in whatever form it has.
     copy.write(sending_agent=SETTINGS, sending_agent_secrets=SECRETS, sending_probe_nobody_at=NOBODY_AT,

@@ -45,7 +45,7 @@ class Fleet:
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory):
     """A fleet whose recipient domains are observed. Afterwards it is what it was."""
-    lab.play().ok()
+    lab.stand()
     copy = breaking.copy_of_the_inventory(tmp_path_factory.mktemp("by-mx"))
     copy.write(sending_providers=PROVIDERS, sending_recipient_domains=["wanadoo.fr", CUSTOMER])
     with lab_runs.changed((CUSTOMER, "MX", ["10 mx.orange.fr."])):

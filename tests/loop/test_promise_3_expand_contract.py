@@ -97,7 +97,7 @@ def fleets(tmp_path_factory):
 
     At first what stays cannot be proved.
     """
-    lab.play().ok()
+    lab.stand()
     folder = tmp_path_factory.mktemp("shrunk")
     inventory, whole = folder / "inventory", folder / "whole.yml"
     shutil.copytree(lab.INVENTORY, inventory)

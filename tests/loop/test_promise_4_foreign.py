@@ -57,7 +57,7 @@ def found() -> dict[tuple[str, str], list[str]]:
 @pytest.fixture(scope="module")
 def world(found, tmp_path_factory):
     """A run that meets foreign values, then one that may adopt them; afterwards the zones are as they were."""
-    lab.play().ok()
+    lab.stand()
     with lab_runs.changed(*((*name, found[name]) for name in NAMES)):
         refused = publish(tmp_path_factory.mktemp("refused"))
         adopted = publish(tmp_path_factory.mktemp("adopted"), sending_dns_adopt=ADOPT)

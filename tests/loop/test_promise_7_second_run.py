@@ -65,7 +65,7 @@ def test_check_mode_on_a_finished_fleet_says_that_nothing_would_change(second):
 @pytest.fixture(scope="module")
 def changed_inventory(second):
     """Check mode after a change of the inventory, the run that follows, and check mode after it."""
-    lab.play().ok()
+    lab.stand()
     try:
         checked, done = lab_runs.run("--check", "--diff", variables=ANOTHER), lab_runs.run("--diff", variables=ANOTHER)
         again = lab_runs.run("--check", "--diff", variables=ANOTHER)

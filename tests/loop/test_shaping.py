@@ -50,7 +50,7 @@ class Measured:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     """The fleet with all providers, and their receivers' log; afterwards all is as it was."""
-    lab.play().ok()
+    lab.stand()
     rows: list[tuple[str, str, str]] = []
     folder = tmp_path_factory.mktemp("shaping")
     copy = breaking.copy_of_the_inventory(folder)

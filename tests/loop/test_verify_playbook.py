@@ -48,7 +48,7 @@ def play_round(folder, breaks: dict[str, Break], **variables) -> Round:
                 verifying.put(*verifying.in_words(fault["mend"]))
             else:
                 verifying.put(*((owner, kind, before[owner, kind]) for owner, kind, _values in one.changes))
-        verifying.spread()
+        breaking.settle(*breaking.ZONES)
         mended = verifying.verify(folder, **variables)
         foreign = lab.answer("example.com", "TXT")
     return Round(breaks, broken, mended, foreign)
@@ -123,9 +123,9 @@ def test_a_key_that_one_name_server_lacks(fine, tmp_path):
     with verifying.broken((owner, "TXT", [])):
         with breaking.frozen("example.com"):
             verifying.put((owner, "TXT", [value]))
-            verifying.forget()
+            breaking.forget()
             found = verifying.verify(tmp_path)
-        verifying.forget()
+        breaking.forget()
         assert verifying.verify(tmp_path).proved, "the other server has it too"
     assert found.accused == {("dkim", f"{owner}."): "absent"} and not found.proved
     (fault,) = found.faults.values()
@@ -157,9 +157,9 @@ def unanswered(*domains: str) -> list[Place]:
 
 def test_one_name_server_that_is_lame_for_a_zone(tmp_path):
     with breaking.lame("example.us"):
-        verifying.forget()
+        breaking.forget()
         found = verifying.verify(tmp_path)
-    verifying.forget()
+    breaking.forget()
     assert verifying.verify(tmp_path).proved
     assert_only_the_secondary(
         found, unanswered("example.us", "e.example.us"), "lame: it does not answer with authority"
@@ -168,9 +168,9 @@ def test_one_name_server_that_is_lame_for_a_zone(tmp_path):
 
 def test_one_name_server_that_is_silent(tmp_path):
     with verifying.mute():
-        verifying.forget()
+        breaking.forget()
         found = verifying.verify(tmp_path)
-    verifying.forget()
+    breaking.forget()
     assert verifying.verify(tmp_path).proved
     accused = [*unanswered(*DOMAINS, *set(lab.HELO.values())), *(("ptr", address) for address in lab.HELO)]
     assert_only_the_secondary(found, accused, "no answer within 5 s")

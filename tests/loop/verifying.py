@@ -72,34 +72,19 @@ def verify(folder: Path, inventory: Path = lab.INVENTORY, **variables: object) -
     return Verified(played, json.loads(path.read_text(encoding="utf-8")))
 
 
-def spread() -> None:
-    """Have the secondary take over what the primary has, and the resolver forget what was before."""
-    breaking.until(
-        lambda: all(breaking.serial(zone, lab.SECONDARY) == breaking.serial(zone) for zone in breaking.ZONES),
-        "the secondary has the zones",
-    )
-    forget()
-
-
-def forget() -> None:
-    """Have the resolver forget all answers, and which servers answered."""
-    breaking.inside("resolver", "unbound-control", "flush_zone", ".")
-    breaking.inside("resolver", "unbound-control", "flush_infra", "all")
-
-
 @contextlib.contextmanager
 def broken(*changes: Change) -> Iterator[None]:
     """Other values at several names, at once everywhere, and then what was there."""
     with breaking.zones_put_back():
         publish(*changes)
         yield
-    forget()
+    breaking.forget()
 
 
 def publish(*changes: Change) -> None:
     """Put values at several names in place of those that are there, at once everywhere."""
     put(*changes)
-    spread()
+    breaking.settle(*breaking.ZONES)
 
 
 def put(*changes: Change) -> None:

@@ -22,6 +22,8 @@ TODAY = datetime.datetime.fromtimestamp(NOW, datetime.UTC).date()
 DAY = 86400
 KEYS = {"a": "0123456789abcdef0123456789abcdef", "b": "fedcba9876543210fedcba9876543210"}
 POSTGRESQL = "MAILFLEET_TEST_POSTGRESQL"
+FEEDBACK = {"authserv_id": "bounce.example.com", "sources": ["feedback.example"]}
+PASSED = "Authentication-Results: bounce.example.com;\n\tdkim=pass (2048-bit) header.d=feedback.example header.i=@x\n"
 
 CONFIG = {
     "host": "mta1.example.com",

@@ -118,6 +118,13 @@ def test_a_bounce_goes_all_the_way(run, tmp_path):
     assert "w@acme.test  soft 5.1.1  no such user" in run("bounces", "unclassified")
     assert json.loads(run("bounces", "unclassified", "--json"))["recipient"] == "w@acme.test"
     assert run("bounces", "quarantine") == "no-token: 1 kept, 0 came again, 0 gone\n"
+    listed = run("bounces", "quarantine", "--list").split()
+    assert listed[3] == "no-token" and Path(listed[4]).is_file()
+    assert "1 messages are judged anew" in run("bounces", "retry", "no-token")
+    run("bounces", "work", "--once")
+    assert run("bounces", "quarantine") == "no-token: 1 kept, 0 came again, 0 gone\n"
+    told = run("bounces", "retry", "no-token", "wrong-mca", status=1)
+    assert "for wrong-mca; what is: no-token" in told
     assert run("tidy").startswith("0 events are gone")
 
 

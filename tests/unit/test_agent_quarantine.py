@@ -11,9 +11,10 @@ import os
 
 import pytest
 from agent_host import Host, host
-from agent_world import DAY, NOW, message
+from agent_world import DAY, FEEDBACK, KEYS, NOW, PASSED, message
 from mailfleet import events
 from mailfleet.errors import Trouble
+from mailfleet.finding import Kind
 from mailfleet.quarantine import Quarantine
 
 __all__ = ["host"]
@@ -173,6 +174,50 @@ def test_what_came_again_is_counted_and_kept_once(host):
     host.start()
     assert host.quarantine.counts() == {"no-token": {"kept": 1, "gone": 0, "again": 2},
                                         "other-recipient": {"kept": 1, "gone": 0, "again": 2}}
+
+
+def test_what_is_retried_is_judged_anew_as_old_as_it_was(tmp_path):
+    host = Host(tmp_path, secrets={"token_keys": KEYS | {"c": "ab" * 16}}, token={"current": "c"})
+    lost = host.token()
+    host = Host(tmp_path)
+    host.put(message(to=lost), message())
+    host.worker.round()
+    assert host.reasons() == {"unknown-key": "other", "no-token": "other"}
+    host.now += 60 * DAY
+    assert host.quarantine.release(["unknown-key"], host.spool) == 1
+    host.worker.round()
+    assert host.reasons() == {"unknown-key": "other", "no-token": "other"} and not host.spool.names()
+    host = Host(tmp_path, secrets={"token_keys": KEYS | {"c": "ab" * 16}})
+    host.now += 60 * DAY
+    assert host.quarantine.release(["unknown-key", "wrong-mac"], host.spool) == 1
+    host.worker.round()
+    assert [each.recipient for each in events.after(host.store, 0, 9)] == ["u@acme.test"]
+    assert host.reasons() == {"no-token": "other"}
+    host.store.close()
+
+
+@pytest.mark.parametrize(("came", "believed"), [("arrive", 1), ("put", 0)])
+def test_what_is_retried_is_still_from_where_it_came(tmp_path, came, believed):
+    complaint = PASSED.encode() + message(kind=Kind.COMPLAINT)
+    host = Host(tmp_path)
+    getattr(host, came)(complaint)
+    host.worker.round()
+    assert host.reasons() == {"no-token": "other"}
+    host = Host(tmp_path, feedback=FEEDBACK)
+    assert host.quarantine.release(["no-token"], host.spool) == 1
+    host.worker.round()
+    assert len(events.after(host.store, 0, 9)) == believed
+    assert len(host.reasons()) == 1 - believed
+    host.store.close()
+
+
+def test_what_is_taken_while_it_is_released_is_left(place, monkeypatch, host):
+    take(place, b"a")
+    (path,) = [each.path for each in place.kept("other")]
+    found = list(place.kept("other"))
+    os.unlink(path)
+    monkeypatch.setattr(place, "kept", lambda folder: found if folder == "other" else [])
+    assert place.release(["no-token"], host.spool) == 0
 
 
 @pytest.mark.parametrize("garbage", [

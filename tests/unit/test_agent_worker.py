@@ -15,7 +15,7 @@ import time
 
 import pytest
 from agent_host import Host, host
-from agent_world import DAY, NOW, TODAY, message, read
+from agent_world import DAY, FEEDBACK, NOW, PASSED, TODAY, message, read
 from mailfleet import events, suppressions
 from mailfleet.errors import Unavailable
 from mailfleet.finding import Kind, Scope
@@ -186,10 +186,6 @@ def test_an_automatic_reply_that_names_nobody_is_kept_as_an_event(host):
     host.put(message("", Kind.AUTO_REPLY, to=host.token()))
     host.worker.round()
     assert [(each.kind, each.recipient) for each in events.after(host.store, 0, 10)] == [("auto-reply", "")]
-
-
-FEEDBACK = {"authserv_id": "bounce.example.com", "sources": ["feedback.example"]}
-PASSED = "Authentication-Results: bounce.example.com;\n\tdkim=pass (2048-bit) header.d=feedback.example header.i=@x\n"
 
 
 @pytest.mark.parametrize(("field", "entries"), [

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""``mailfleet events tail``, ``bounces unclassified`` and ``quarantine``, ``forget`` and ``tidy``."""
+"""``mailfleet events tail``, ``bounces unclassified``, ``quarantine`` and ``retry``, ``forget`` and ``tidy``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .cli_settings import moment, settings_of
 from .errors import Status, Unavailable
 from .event import Event
 from .maillog.counts import Counts
-from .quarantine import Quarantine
+from .quarantine import FOLDERS, Quarantine
 from .recipients import wanted
 from .spool import Spool
 from .store import open_store
@@ -44,7 +44,11 @@ def add(commands: t.Any, groups: t.Mapping[str, t.Any]) -> None:
     unclassified.add_argument("--json", action="store_true", help="one JSON object a line")
     unclassified.set_defaults(run=_unclassified)
     quarantine = groups["bounces"].add_parser("quarantine", help="how many messages changed nothing, and why")
+    quarantine.add_argument("--list", action="store_true", help="each of them instead, newest first")
     quarantine.set_defaults(run=_quarantine)
+    retry = groups["bounces"].add_parser("retry", help="judge what is in quarantine anew, when its cause is mended")
+    retry.add_argument("reasons", nargs="+", metavar="REASON", help="why it is there, as `bounces quarantine` says")
+    retry.set_defaults(run=_retry)
 
 
 def _show(found: t.Iterable[Event]) -> None:
@@ -92,11 +96,30 @@ def _unclassified(asked: argparse.Namespace) -> int:
 
 def _quarantine(asked: argparse.Namespace) -> int:
     settings = settings_of(asked)
-    counts = Quarantine.of(settings).counts()
+    quarantine = Quarantine.of(settings)
+    if asked.list:
+        found = (each for place in FOLDERS for each in quarantine.kept(place))
+        for kept in sorted(found, key=lambda each: -each.since):
+            print(f"{moment(int(kept.since))}  {kept.reason}  {kept.path}")
+        return Status.DONE
+    counts = quarantine.counts()
     for reason, many in counts.items():
         print(f"{reason}: {many['kept']} kept, {many['again']} came again, {many['gone']} gone")
     if not counts:
         print(f"Nothing is in {settings.quarantine}.")
+    return Status.DONE
+
+
+def _retry(asked: argparse.Namespace) -> int:
+    settings = settings_of(asked)
+    quarantine = Quarantine.of(settings)
+    there = {reason for reason, many in quarantine.counts().items() if many["kept"]}
+    if unknown := sorted({*asked.reasons} - there):
+        print(f"Nothing is in {settings.quarantine} for {', '.join(unknown)}; "
+              f"what is: {', '.join(sorted(there)) or '-'}")
+        return Status.NO
+    released = quarantine.release(asked.reasons, Spool(settings.maildir))
+    print(f"{released} messages are judged anew; what still changes nothing comes back to {settings.quarantine}")
     return Status.DONE
 
 

@@ -28,7 +28,7 @@ import typing as t
 
 from .errors import Status, Trouble
 from .event import without_trace
-from .spool import write_file
+from .spool import FETCHED, Spool, is_fetched, write_file
 
 if t.TYPE_CHECKING:
     from .settings import Settings
@@ -38,18 +38,19 @@ FOLDERS = ("token", "other")
 MOST_OF_A_TOKEN = 10  # messages
 ROOM_OF_A_TOKEN = 256 << 10  # octets on the disk; a message that finds none left is cut to its beginning
 BEGINNING = 4096  # octets: what a file takes at least, on most file systems
-_NAME = re.compile(r"(?:([a-z2-7]{26})\.)?([a-z-]+)\.([0-9a-f]+)\.eml\Z")
+_NAME = re.compile(rf"(?:([a-z2-7]{{26}})\.)?([a-z-]+)\.([0-9a-f]+)({re.escape(FETCHED)})?\.eml\Z")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Kept:
     """A message in quarantine: where it is, the valid token that it carries, why it is here, what its content is known
-    by, since when (seconds of UTC), and its octets on the disk."""
+    by, whether it came from a mailbox elsewhere, since when (seconds of UTC), and its octets on the disk."""
 
     path: str
     token: str
     reason: str
     digest: str
+    fetched: bool
     since: float
     size: int
 
@@ -92,9 +93,10 @@ class Quarantine:
         :arg token: a valid token that it carries.
         """
         digest = hashlib.sha256(without_trace(raw)).hexdigest()[:32]
+        name = f"{reason}.{digest}{FETCHED if is_fetched(path) else ''}.eml"
         try:
-            if not token or not self._take_token(path, reason, digest, token):
-                self._take_other(path, reason, digest)
+            if not token or not self._take_token(path, reason, digest, token, name):
+                self._take_other(path, reason, name)
         except FileNotFoundError:
             return
 
@@ -111,6 +113,20 @@ class Quarantine:
         with os.scandir(inside) as found:
             parts = sorted(each.path for each in found if each.is_dir(follow_symlinks=False))
         return (each for part in parts for each in _kept(part))
+
+    def release(self, reasons: t.Collection[str], spool: Spool) -> int:
+        """Give the messages that are here for some reasons back to the spool, to be judged anew; how many.
+
+        They keep their time, so that their tokens are as old as when they came.
+        """
+        self.check(spool.folder)
+        released = 0
+        for kept in [each for place in FOLDERS for each in self.kept(place) if each.reason in reasons]:
+            name = f"{int(kept.since)}.Q{kept.digest}{FETCHED if kept.fetched else ''}"
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(kept.path, spool.path(name))
+                released += 1
+        return released
 
     def counts(self) -> dict[str, dict[str, int]]:
         """How many messages there are for each reason, how many went for lack of room or by age, and how many came that
@@ -146,7 +162,7 @@ class Quarantine:
                 continue
         return removed
 
-    def _take_token(self, path: str, reason: str, digest: str, token: str) -> bool:
+    def _take_token(self, path: str, reason: str, digest: str, token: str, name: str) -> bool:
         """Keep a message with a token, if there is room for it among those of that token."""
         # A token ends with its MAC, which nobody chooses: so a folder has one of a thousand messages, and is soon read.
         part = os.path.join(self.folder, "token", token[-2:])
@@ -159,15 +175,15 @@ class Quarantine:
         if len(others) >= (1 if self._full else MOST_OF_A_TOKEN):
             return False
         room = 0 if self._full else ROOM_OF_A_TOKEN - sum(each.size for each in others)
-        place = os.path.join(part, f"{token}.{reason}.{digest}.eml")
+        place = os.path.join(part, f"{token}.{name}")
         os.rename(path, place)
         self._size["token"] += _cut(place, room)
         if self._size["token"] > self._limit:
             self._level()
         return True
 
-    def _take_other(self, path: str, reason: str, digest: str) -> None:
-        place = os.path.join(self.folder, "other", f"{reason}.{digest}.eml")
+    def _take_other(self, path: str, reason: str, name: str) -> None:
+        place = os.path.join(self.folder, "other", name)
         size = _size(os.stat(path))
         try:
             size -= _size(os.stat(place))
@@ -244,7 +260,7 @@ def _kept(folder: str) -> t.Iterator[Kept]:
                     status = each.stat(follow_symlinks=False)
                 except FileNotFoundError:
                     continue
-                yield Kept(each.path, name[1] or "", name[2], name[3], status.st_mtime, _size(status))
+                yield Kept(each.path, name[1] or "", name[2], name[3], bool(name[4]), status.st_mtime, _size(status))
 
 
 def _size(status: os.stat_result) -> int:
