@@ -118,6 +118,17 @@ def test_what_waits_is_told(run, tmp_path):
     assert "1 of them still wait, the oldest since 2025-12-31 19:00 UTC (4cRzFz1KvWz9tqr)" in text
 
 
+@pytest.mark.parametrize(("success", "told"), [
+    ((), "OpenDKIM told of 1 errors."),
+    (("A0001: DKIM-Signature field added (s=x, d=example.com)",),
+     "OpenDKIM signed 1 messages, and told of 1 errors."),
+])
+def test_how_many_were_signed_is_told_where_opendkim_tells(run, tmp_path, success, told):
+    said = (*success, "A0002: SSL error:1E08010C:DECODER routines::unsupported")
+    (tmp_path / "log").write_bytes(b"".join(sentence(1, "opendkim", each) for each in said))
+    assert told in run("report", place=tmp_path / "log")
+
+
 def test_packed_and_rotated_files_are_read(run, tmp_path, monkeypatch):
     lines = TEXT.splitlines(keepends=True)
     third = len(lines) // 3

@@ -368,8 +368,9 @@ def _foot(found: _Report) -> str:
     if counts["handed_over"]:
         told.append(f"Mail was passed on within the host {several(counts['handed_over'], 'time')}.")
     if counts["signing_errors"]:
-        told.append(f"OpenDKIM signed {several(counts['signed'], 'message')}, and told of "
-                    f"{several(counts['signing_errors'], 'error')}.")
+        # It tells of what it signed only where it is configured to.
+        signed = f"signed {several(counts['signed'], 'message')}, and " if counts["signed"] else ""
+        told.append(f"OpenDKIM {signed}told of {several(counts['signing_errors'], 'error')}.")
     if counts["forgotten"]:
         told.append(f"{counts['forgotten']:,} waited while too many did, and may count as deferred twice.")
     if found.totals.unknown:

@@ -134,8 +134,9 @@ def _waiting(waiting: t.Mapping[str, t.Any], totals: Totals) -> str:
     if totals.counts["handed_over"]:
         told.append(f"{totals.counts['handed_over']:,} times mail was passed on within this host.")
     if totals.counts["signing_errors"]:
-        told.append(f"OpenDKIM signed {totals.counts['signed']:,} messages, and told of "
-                    f"{totals.counts['signing_errors']:,} errors.")
+        # It tells of what it signed only where it is configured to.
+        signed = f"signed {totals.counts['signed']:,} messages, and " if totals.counts["signed"] else ""
+        told.append(f"OpenDKIM {signed}told of {totals.counts['signing_errors']:,} errors.")
     if totals.counts["forgotten"]:
         told.append(f"{totals.counts['forgotten']:,} waited while too many did, and may count as deferred twice.")
     return _wrapped(" ".join(told)) if attempts or len(told) > 1 else ""
