@@ -54,7 +54,7 @@ def test_of_some_hours_it_is_that_of_the_log(followed, capsys):
     assert counted["totals"]["rows"] == read["totals"]["rows"] and counted["totals"]["hours"]
 
 
-@pytest.mark.parametrize("words", [("--provider", "google"), ("--domain", "gmail.com")])
+@pytest.mark.parametrize("words", [("--provider", "local"), ("--domain", "gmail.com")])
 def test_what_it_does_not_know_is_read_from_the_log(followed, monkeypatch, capsys, words):
     place, log = followed
     monkeypatch.setattr("mailfleet.cli_log.of_log", lambda: [str(log)])

@@ -51,9 +51,11 @@ def add(_commands: t.Any, groups: t.Mapping[str, t.Any]) -> None:
         if name == "report":
             made[name].add_argument("--html", metavar="FILE", help="write it as a page for a browser, and print "
                                     "nothing but what --json asks for")
-        made[name].add_argument("files", metavar="FILE", nargs="*", help="files of the log, the oldest first, plain, "
-                                ".gz, .xz or .bz2, - for standard input, journal: for journald's (what was counted "
-                                "by the service, else /var/log/mail.log and what it was rotated to, else journal:)")
+        # With a default of its own, since argparse would tell of it as required else.
+        made[name].add_argument("files", metavar="FILE", nargs="*", default=[],
+                                help="files of the log, the oldest first, plain, .gz, .xz or .bz2, - for standard "
+                                "input, journal: for journald's (what was counted by the service, else "
+                                "/var/log/mail.log and what it was rotated to, else journal:)")
         made[name].set_defaults(run=run)
 
 
@@ -62,6 +64,13 @@ def _how(asked: argparse.Namespace, now: float) -> tuple[How, Known]:
     wanted = Wanted(_moment(asked.since, "--since", now) if asked.since else 0,
                     _moment(asked.until, "--until", now) if asked.until else 1 << 62,
                     frozenset(asked.provider), frozenset(each.lower().encode() for each in asked.domain))
+    # What can never be counted would be told as if all were quiet.
+    names = (known.view or View()).names
+    if strange := sorted(wanted.providers - names):
+        mend = "" if known.view else f"{asked.config} has no others, or who asks may not read it"
+        raise Trouble("--provider", repr(strange[0][:60]), f"one of {', '.join(sorted(names))}", mend)
+    if wanted.since >= wanted.until:
+        raise Trouble("--until", repr(asked.until), f"a time behind that of --since, {asked.since}")
     return How(known.view or View(), known.host or os.uname().nodename, None,
                None if wanted == Wanted() else wanted), known
 

@@ -13,6 +13,7 @@ import typing as t
 
 from . import delays
 from .log_event import DELIVERED, OUTCOMES
+from .page_text import several
 from .reader import LogReader
 from .totals import Totals
 from .view import View
@@ -77,8 +78,9 @@ def moment(at: int) -> str:
 
 def _head(report: t.Mapping[str, t.Any], totals: Totals) -> str:
     lines = sum(totals.lines.values())
-    when = f"{moment(totals.first)} to {moment(totals.last)} UTC" if totals.first >= 0 else "no outcome of any mail"
-    told = [f"Mail of {', '.join(report['hosts'])}: {when}, {lines:,} lines"]
+    when = f"{moment(totals.first)} to {moment(totals.last)} UTC, " if totals.first >= 0 else ""
+    none = "" if totals.rows else ", no outcome of any mail that was asked for"
+    told = [f"Mail of {', '.join(report['hosts'])}: {when}{several(lines, 'line')}{none}"]
     if not report["providers_known"]:
         told.append("No providers are configured (maillog.providers), so all of them are called other.")
     return "\n".join(_wrapped(each) for each in told)
@@ -127,18 +129,18 @@ def _providers(totals: Totals) -> str:
 
 def _waiting(waiting: t.Mapping[str, t.Any], totals: Totals) -> str:
     attempts, messages = totals.total(outcome="deferred"), sum(totals.deferred.values())
-    told = [f"Deferred: {attempts:,} attempts, {messages:,} messages."]
+    told = [f"Deferred: {several(attempts, 'attempt')}, {several(messages, 'message')}."] if attempts else []
     if waiting["oldest"] is not None:
-        told.append(f"{sum(waiting['messages'].values()):,} of them still wait, the oldest since "
+        told.append(f"Still waiting: {sum(waiting['messages'].values()):,}, the oldest since "
                     f"{moment(waiting['oldest'])} UTC ({waiting['oldest_message'].rpartition(' ')[2]}).")
     if totals.counts["handed_over"]:
-        told.append(f"{totals.counts['handed_over']:,} times mail was passed on within this host.")
+        told.append(f"Mail was passed on within this host {several(totals.counts['handed_over'], 'time')}.")
     if totals.counts["signing_errors"]:
-        told.append(f"OpenDKIM signed {totals.counts['signed']:,} messages, and told of "
-                    f"{totals.counts['signing_errors']:,} errors.")
+        told.append(f"OpenDKIM signed {several(totals.counts['signed'], 'message')}, and told of "
+                    f"{several(totals.counts['signing_errors'], 'error')}.")
     if totals.counts["forgotten"]:
         told.append(f"{totals.counts['forgotten']:,} waited while too many did, and may count as deferred twice.")
-    return _wrapped(" ".join(told)) if attempts or len(told) > 1 else ""
+    return _wrapped(" ".join(told))
 
 
 def _reasons(totals: Totals) -> str:
