@@ -175,6 +175,16 @@ def test_what_is_to_be_none_is_red_where_it_is_not():
     assert len(colours) == 3 and set(map(tuple, colours.values())) == {("green", "red")}
 
 
+def test_the_form_is_that_of_grafana_9_and_later_ones_bring_it_up_to_theirs():
+    """A Grafana that has an older form than a dashboard's refuses it, or leaves it as it is."""
+    assert DASHBOARD["schemaVersion"] == 36 and isinstance(DASHBOARD["refresh"], str)
+    for panel in DASHBOARD["panels"]:
+        # Panels of Angular are gone since Grafana 12.
+        assert panel["type"] in ("timeseries", "stat") and set(panel["fieldConfig"]) == {"defaults", "overrides"}
+        for target in panel["targets"]:
+            assert target["refId"] and target.get("instant", False) is (panel["type"] == "stat") is not target["range"]
+
+
 def test_panels_have_ids_titles_and_places_of_their_own():
     panels = DASHBOARD["panels"]
     for name in ("id", "title"):
