@@ -86,9 +86,9 @@ def _moment(text: str, option: str, now: float) -> int:
         raise Trouble(option, repr(text[:60]), expected) from error
 
 
-def _counted(asked: argparse.Namespace, how: How, followed: bool) -> tuple[LogReader, Totals, list[str]] | None:
+def _counted(asked: argparse.Namespace, how: How, followed: bool) -> tuple[LogReader, Totals, list[str], int] | None:
     """What the service has counted, so that nobody reads a day's log again; None where it does not run, or more is
-    asked than it knows. Of the hours that are partly asked for it knows but the whole."""
+    asked than it knows. Of the hours that are partly asked for it knows but the whole. The last is when it counted."""
     if asked.files or asked.provider or asked.domain or not followed:
         return None
     settings = load_settings(asked.config)
@@ -99,13 +99,14 @@ def _counted(asked: argparse.Namespace, how: How, followed: bool) -> tuple[LogRe
         committed = counts.load()
         if committed.open:
             reader.restore(committed.open)
-        return reader, counts.totals(wanted.since, wanted.until), [settings.log.counts]
+        return reader, counts.totals(wanted.since, wanted.until), [settings.log.counts], committed.at
 
 
 def _report(asked: argparse.Namespace) -> int:
     how, known = _how(asked, time.time())
+    counted_at = None
     if counted := _counted(asked, how, known.followed):
-        reader, totals, files = counted
+        reader, totals, files, counted_at = counted
     else:
         files = asked.files or of_log()
         reader = read(how, files)
@@ -116,7 +117,7 @@ def _report(asked: argparse.Namespace) -> int:
     if asked.json:
         print(json.dumps(told, ensure_ascii=False))
     elif not asked.html:
-        print(report.text(told), end="")
+        print(report.text(told, counted_at), end="")
     return Status.DONE
 
 

@@ -62,12 +62,15 @@ def _made(hosts: t.Sequence[str], files: t.Sequence[str], known: bool, totals: T
     }
 
 
-def text(report: t.Mapping[str, t.Any]) -> str:
-    """A report as people read it."""
+def text(report: t.Mapping[str, t.Any], counted_at: int | None = None) -> str:
+    """A report as people read it.
+
+    :arg counted_at: when the service last counted a line, where the report is what it has counted; 0 for never.
+    """
     totals = Totals.from_json(report["totals"])
-    parts = [_head(report, totals), _providers(totals), _waiting(report["waiting"], totals), _reasons(totals),
-             _table("sending address", totals.by("address", "outcome")), _domains(totals), _delays(totals),
-             _foot(totals)]
+    parts = [_head(report, totals, counted_at), _providers(totals), _waiting(report["waiting"], totals),
+             _reasons(totals), _table("sending address", totals.by("address", "outcome")), _domains(totals),
+             _delays(totals), _foot(totals)]
     return "\n\n".join(each for each in parts if each) + "\n"
 
 
@@ -76,11 +79,15 @@ def moment(at: int) -> str:
     return datetime.datetime.fromtimestamp(at, datetime.UTC).strftime("%Y-%m-%d %H:%M")
 
 
-def _head(report: t.Mapping[str, t.Any], totals: Totals) -> str:
+def _head(report: t.Mapping[str, t.Any], totals: Totals, counted_at: int | None) -> str:
     lines = sum(totals.lines.values())
     when = f"{moment(totals.first)} to {moment(totals.last)} UTC, " if totals.first >= 0 else ""
     none = "" if totals.rows else ", no outcome of any mail that was asked for"
     told = [f"Mail of {', '.join(report['hosts'])}: {when}{several(lines, 'line')}{none}"]
+    # One that ended tells nothing else of what came since.
+    if counted_at is not None:
+        last = f"last at {moment(counted_at)} UTC" if counted_at else "not one line yet: see what its journal says"
+        told.append(f"Counted by mailfleet-log.service, {last}.")
     if not report["providers_known"]:
         told.append("No providers are configured (maillog.providers), so all of them are called other.")
     return "\n".join(_wrapped(each) for each in told)
