@@ -35,7 +35,7 @@ unit: prepare ## unit tests: seconds, without Ansible, containers or network
 ansible: prepare ## tests that run ansible-playbook on this host alone
 	@$(PARTS) ansible
 
-integration: prepare-test ## tests of modules with real daemons, in containers, and of pages in a browser
+integration: prepare-test ## tests with real daemons, in containers and on this host, and of pages in a browser
 	@$(PARTS) integration
 
 sanity: prepare ## ansible-test sanity, nothing ignored
@@ -71,6 +71,6 @@ prepare-lab:
 	@python3 tools/prepare.py --containers
 
 prepare-test:
-	@python3 tools/prepare.py --containers --browser
+	@python3 tools/prepare.py --containers --browser --monitoring
 
 endif

@@ -15,6 +15,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -26,6 +27,9 @@ BASE_PACKAGES = ["ca-certificates", "git", "openssh-client", "openssl"]
 CONTAINER_PACKAGES = ["podman", "netavark", "aardvark-dns", "iptables", "runc", "mmdebstrap", "iproute2"]
 # 113 MB to fetch and 414 MB on the disk; ten seconds where the archive is near.
 BROWSER_PACKAGES = ["chromium"]
+# Installed, they would start services; 23 MB to fetch and 115 MB on the disk.
+UNPACKED_PACKAGES = ["prometheus", "prometheus-node-exporter"]
+UNPACKED = ROOT / ".cache" / "debian"
 
 
 def missing_packages(names: list[str]) -> list[str]:
@@ -43,10 +47,36 @@ def install_packages(names: list[str]) -> None:
     if not missing:
         return
     print(f"installing Debian packages: {' '.join(missing)}", flush=True)
+    run_apt("update")
+    run_apt("--no-install-recommends", "install", *missing)
+
+
+def run_apt(*arguments: str) -> None:
+    """Run apt-get, as root or through sudo."""
     sudo = [] if os.geteuid() == 0 else ["sudo"]
     apt = [*sudo, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=600"]
-    run([*apt, "update"])
-    run([*apt, "--no-install-recommends", "install", *missing])
+    run([*apt, *arguments])
+
+
+def unpack_packages(names: list[str]) -> None:
+    """Unpack those of the Debian packages `names` that UNPACKED has not, each into a folder of its name there.
+
+    Their programs need nothing besides, and nothing of theirs is run.
+    """
+    missing = [name for name in names if not (UNPACKED / name).is_dir()]
+    if not missing:
+        return
+    print(f"unpacking Debian packages into {os.path.relpath(UNPACKED, ROOT)}: {' '.join(missing)}", flush=True)
+    UNPACKED.mkdir(parents=True, exist_ok=True)
+    run_apt("update")
+    for name in missing:
+        # Whole or not at all, since a folder of the name says that it is there.
+        with tempfile.TemporaryDirectory(dir=UNPACKED, prefix=".") as folder:
+            # apt's own user may not write here.
+            run(["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", name], cwd=folder)
+            (package,) = Path(folder).glob("*.deb")
+            run(["dpkg-deb", "--extract", str(package), f"{folder}/unpacked"])
+            Path(folder, "unpacked").rename(UNPACKED / name)
 
 
 def prepare_venv(venv: Path, requirements: str) -> None:
@@ -85,9 +115,9 @@ def link_collection() -> None:
         LINK.symlink_to(os.path.relpath(ROOT, LINK.parent), target_is_directory=True)
 
 
-def run(command: list[str]) -> None:
+def run(command: list[str], cwd: str | None = None) -> None:
     """Run a command that nobody can answer; where it fails, say which and stop."""
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, check=False)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, check=False, cwd=cwd)
     if done.returncode != 0:
         sys.exit(f"prepare: exit status {done.returncode} from: {' '.join(command)}")
 
@@ -96,6 +126,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Prepare this host for work in the clone.")
     parser.add_argument("--containers", action="store_true", help="also install what the lab needs")
     parser.add_argument("--browser", action="store_true", help="also install the browser in which pages are tested")
+    parser.add_argument("--monitoring", action="store_true", help="also have Prometheus' programs, which read metrics")
     parser.add_argument("--venv", type=Path, default=ROOT / ".venv", help="the virtual environment (default: .venv)")
     parser.add_argument("--requirements", default="develop.txt", help="a file of requirements/ (default: develop.txt)")
     arguments = parser.parse_args()
@@ -105,6 +136,7 @@ def main() -> None:
     if importlib.util.find_spec("ensurepip") is None:
         packages = [*packages, "python3-venv"]
     install_packages(packages)
+    unpack_packages(UNPACKED_PACKAGES if arguments.monitoring else [])
     prepare_venv(arguments.venv, arguments.requirements)
     link_collection()
 

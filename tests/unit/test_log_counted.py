@@ -6,12 +6,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
 
 import pytest
 from agent_world import config
 from log_world import START, LogWorld
 from mailfleet.cli import main
+from mailfleet.maillog.counts import Counts
 from mailfleet.maillog.files import JOURNAL, is_plain, of_log
 
 
@@ -39,6 +42,23 @@ def test_it_is_that_of_the_log(followed, tmp_path, capsys):
     assert "delivered" in capsys.readouterr().out
 
 
+def test_it_says_when_that_was_last(followed, tmp_path, capsys):
+    """Else who follows nothing any more would tell that all is quiet."""
+    place, log = followed
+    with contextlib.closing(Counts(str(tmp_path / "log.db"))) as counts:
+        last = time.strftime("%Y-%m-%d %H:%M", time.gmtime(counts.load().at))
+    for words, told in (((), True), (("--since", "1h"), True), ((str(log),), False)):
+        assert main(["--config", place, "log", "report", *words]) == 0
+        said = f"Counted by mailfleet-log.service, last at {last} UTC."
+        assert (said in capsys.readouterr().out.splitlines()) is told
+    for path in (log, *tmp_path.glob("log.db*")):
+        path.unlink()
+    assert main(["--config", place, "log", "follow", "--once"]) == 0
+    capsys.readouterr()
+    assert main(["--config", place, "log", "report"]) == 0
+    assert "Counted by mailfleet-log.service, not one line yet: see" in capsys.readouterr().out
+
+
 def test_what_was_not_counted_yet_is_not_told(followed, capsys):
     place, log = followed
     before = report(capsys, place)
@@ -54,7 +74,7 @@ def test_of_some_hours_it_is_that_of_the_log(followed, capsys):
     assert counted["totals"]["rows"] == read["totals"]["rows"] and counted["totals"]["hours"]
 
 
-@pytest.mark.parametrize("words", [("--provider", "google"), ("--domain", "gmail.com")])
+@pytest.mark.parametrize("words", [("--provider", "local"), ("--domain", "gmail.com")])
 def test_what_it_does_not_know_is_read_from_the_log(followed, monkeypatch, capsys, words):
     place, log = followed
     monkeypatch.setattr("mailfleet.cli_log.of_log", lambda: [str(log)])

@@ -14,6 +14,7 @@ import pytest
 from agent_world import DAY, NOW
 from followed_log import Server, came, message, outcome, server, stamped
 from mailfleet.cli import main
+from mailfleet.errors import Unavailable
 from mailfleet.maillog import counts
 from mailfleet.maillog.counts import FORGOTTEN, HOURLY, without
 from mailfleet.maillog.follower import by_hour
@@ -97,6 +98,12 @@ def test_counts_that_are_damaged_are_told(server, change):
     server.write(message("A0000002", "u@acme.test", "sent"))
     with pytest.raises(Damaged, match="log.db: what it has of the log cannot be read: .*Move .*log.db away"):
         server.run()
+
+
+def test_counts_that_are_no_database_may_be_moved_away(tmp_path):
+    (tmp_path / "log.db").write_bytes(b"no database" * 1000)
+    with pytest.raises(Unavailable, match="log.db: file is not a database; .*Move .*log.db away, with .*log.db-wal "):
+        counts.Counts(str(tmp_path / "log.db")).load()
 
 
 def test_a_block_is_parted_by_hours_in_both_forms_of_time_stamps():

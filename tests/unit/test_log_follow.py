@@ -345,8 +345,15 @@ def test_a_log_that_is_not_there_yet_is_waited_for(world):
     world.log.path.unlink()
     world.read()
     assert world.files.read() == b"" and world.files.place()["mark"] is None
+    told, = world.told
+    assert told.startswith(f"{world.log.path}: no such file, nor one that it was rotated to; expected the mail log")
+    world.told.clear()
     world.log.reopen()
     world.log.append(1)
+    assert world.whole
+    # In the middle of a rotation it is not there either.
+    world.log.rotate(between=world.read, create=False)
+    world.restart()
     assert world.whole
 
 

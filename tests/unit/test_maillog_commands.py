@@ -97,6 +97,36 @@ def test_the_report_is_of_what_is_asked_for(run):
     assert "expected a time such as" in run("report", "--since", "yesterday", status=5)
 
 
+def test_what_can_never_be_counted_is_no_report_that_all_is_quiet(run, tmp_path):
+    told = run("report", "--provider", "google", "--provider", "gogle", status=5)
+    assert told.startswith("mailfleet: --provider: 'gogle'; expected one of google, local, orange, other, yahoo\n")
+    told = run("report", "--provider", "google", config=tmp_path / "none.json", status=5)
+    assert "expected one of local, other. " in told and "none.json has no others, or who asks may not read it" in told
+    for command in ("report", "advise"):
+        told = run(command, "--since", "1h", "--until", "2h", status=5)
+        assert "--until: '2h'; expected a time behind that of --since, 1h" in told
+
+
+def test_of_what_is_asked_for_there_may_be_nothing(run, tmp_path):
+    place = tmp_path / "lane.log"
+    place.write_bytes(sentence(0, "postfix/smtp", "A0001: to=<a@gmail.com>, relay=127.0.0.1[127.0.0.1]:10025, delay=1, "
+                               "delays=1/0/0/0, dsn=2.0.0, status=sent (250 2.0.0 Ok: queued as A0002)"))
+    for asked, many in (("google", 1), ("orange", 0)):
+        text = run("report", "--provider", asked, place=place)
+        assert "1 line, no outcome of any mail that was asked for" in " ".join(text.split()) and "Deferred" not in text
+        assert ("Mail was passed on within this host 1 time." in text) is bool(many)
+
+
+def test_a_command_that_is_not_whole_names_what_there_is(capsys):
+    for arguments, named in (
+            ((), "suppress,"), (("log",), "{report,trace,advise,follow}"), (("log", "trace"), "TOKEN\n")):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == 2
+        last = capsys.readouterr().err.splitlines(keepends=True)[-1]
+        assert "arguments are required" in last and named in last
+
+
 def test_the_report_without_a_configuration_says_so(run, tmp_path):
     text = run("report", config=tmp_path / "none.json")
     assert max(map(len, text.splitlines())) <= report.WIDTH
@@ -115,13 +145,13 @@ def test_what_waits_is_told(run, tmp_path):
     text = run("report", place=place)
     assert max(map(len, text.splitlines())) <= report.WIDTH and "program-39 1" in text
     text = " ".join(text.split())
-    assert "1 of them still wait, the oldest since 2025-12-31 19:00 UTC (4cRzFz1KvWz9tqr)" in text
+    assert "Still waiting: 1, the oldest since 2025-12-31 19:00 UTC (4cRzFz1KvWz9tqr)" in text
 
 
 @pytest.mark.parametrize(("success", "told"), [
-    ((), "OpenDKIM told of 1 errors."),
+    ((), "OpenDKIM told of 1 error."),
     (("A0001: DKIM-Signature field added (s=x, d=example.com)",),
-     "OpenDKIM signed 1 messages, and told of 1 errors."),
+     "OpenDKIM signed 1 message, and told of 1 error."),
 ])
 def test_how_many_were_signed_is_told_where_opendkim_tells(run, tmp_path, success, told):
     said = (*success, "A0002: SSL error:1E08010C:DECODER routines::unsupported")

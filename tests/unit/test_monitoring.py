@@ -163,6 +163,28 @@ def test_one_variable_names_the_source_of_all_panels():
     assert all(each["datasource"] == source for each in (*DASHBOARD["panels"], *TARGETS))
 
 
+def test_a_rate_is_of_two_scrapes_at_least_where_nobody_told_grafana_how_far_they_are_apart():
+    """It takes 15 s for granted, and `$__rate_interval` is four times what a target says."""
+    for target in TARGETS:
+        assert ("$__rate_interval" in target["expr"]) is (target.get("interval") == "1m"), target
+
+
+def test_what_is_to_be_none_is_red_where_it_is_not():
+    colours = {panel["title"]: [each["color"] for each in panel["fieldConfig"]["defaults"]["thresholds"]["steps"]]
+               for panel in DASHBOARD["panels"] if panel["options"].get("colorMode") == "value"}
+    assert len(colours) == 3 and set(map(tuple, colours.values())) == {("green", "red")}
+
+
+def test_the_form_is_that_of_grafana_9_and_later_ones_bring_it_up_to_theirs():
+    """A Grafana that has an older form than a dashboard's refuses it, or leaves it as it is."""
+    assert DASHBOARD["schemaVersion"] == 36 and isinstance(DASHBOARD["refresh"], str)
+    for panel in DASHBOARD["panels"]:
+        # Panels of Angular are gone since Grafana 12.
+        assert panel["type"] in ("timeseries", "stat") and set(panel["fieldConfig"]) == {"defaults", "overrides"}
+        for target in panel["targets"]:
+            assert target["refId"] and target.get("instant", False) is (panel["type"] == "stat") is not target["range"]
+
+
 def test_panels_have_ids_titles_and_places_of_their_own():
     panels = DASHBOARD["panels"]
     for name in ("id", "title"):

@@ -36,8 +36,8 @@ def parser() -> argparse.ArgumentParser:
                                   "not to be mailed.", epilog=(__doc__ or "").partition("\n\n")[2],
                                   formatter_class=argparse.RawDescriptionHelpFormatter)
     top.add_argument("--config", default=os.environ.get("MAILFLEET_CONFIG", PLACE), help=f"the configuration ({PLACE})")
-    commands = top.add_subparsers(required=True, metavar="COMMAND")
-    groups = {name: commands.add_parser(name, help=told).add_subparsers(required=True, metavar="COMMAND")
+    commands = top.add_subparsers(required=True)
+    groups = {name: commands.add_parser(name, help=told).add_subparsers(required=True)
               for name, told in GROUPS.items()}
     for part in (cli_tokens, cli_suppress, cli_events, cli_services, cli_log, cli_log_follow):
         part.add(commands, groups)

@@ -51,9 +51,11 @@ def add(_commands: t.Any, groups: t.Mapping[str, t.Any]) -> None:
         if name == "report":
             made[name].add_argument("--html", metavar="FILE", help="write it as a page for a browser, and print "
                                     "nothing but what --json asks for")
-        made[name].add_argument("files", metavar="FILE", nargs="*", help="files of the log, the oldest first, plain, "
-                                ".gz, .xz or .bz2, - for standard input, journal: for journald's (what was counted "
-                                "by the service, else /var/log/mail.log and what it was rotated to, else journal:)")
+        # With a default of its own, since argparse would tell of it as required else.
+        made[name].add_argument("files", metavar="FILE", nargs="*", default=[],
+                                help="files of the log, the oldest first, plain, .gz, .xz or .bz2, - for standard "
+                                "input, journal: for journald's (what was counted by the service, else "
+                                "/var/log/mail.log and what it was rotated to, else journal:)")
         made[name].set_defaults(run=run)
 
 
@@ -62,6 +64,13 @@ def _how(asked: argparse.Namespace, now: float) -> tuple[How, Known]:
     wanted = Wanted(_moment(asked.since, "--since", now) if asked.since else 0,
                     _moment(asked.until, "--until", now) if asked.until else 1 << 62,
                     frozenset(asked.provider), frozenset(each.lower().encode() for each in asked.domain))
+    # What can never be counted would be told as if all were quiet.
+    names = (known.view or View()).names
+    if strange := sorted(wanted.providers - names):
+        mend = "" if known.view else f"{asked.config} has no others, or who asks may not read it"
+        raise Trouble("--provider", repr(strange[0][:60]), f"one of {', '.join(sorted(names))}", mend)
+    if wanted.since >= wanted.until:
+        raise Trouble("--until", repr(asked.until), f"a time behind that of --since, {asked.since}")
     return How(known.view or View(), known.host or os.uname().nodename, None,
                None if wanted == Wanted() else wanted), known
 
@@ -77,9 +86,9 @@ def _moment(text: str, option: str, now: float) -> int:
         raise Trouble(option, repr(text[:60]), expected) from error
 
 
-def _counted(asked: argparse.Namespace, how: How, followed: bool) -> tuple[LogReader, Totals, list[str]] | None:
+def _counted(asked: argparse.Namespace, how: How, followed: bool) -> tuple[LogReader, Totals, list[str], int] | None:
     """What the service has counted, so that nobody reads a day's log again; None where it does not run, or more is
-    asked than it knows. Of the hours that are partly asked for it knows but the whole."""
+    asked than it knows. Of the hours that are partly asked for it knows but the whole. The last is when it counted."""
     if asked.files or asked.provider or asked.domain or not followed:
         return None
     settings = load_settings(asked.config)
@@ -90,13 +99,14 @@ def _counted(asked: argparse.Namespace, how: How, followed: bool) -> tuple[LogRe
         committed = counts.load()
         if committed.open:
             reader.restore(committed.open)
-        return reader, counts.totals(wanted.since, wanted.until), [settings.log.counts]
+        return reader, counts.totals(wanted.since, wanted.until), [settings.log.counts], committed.at
 
 
 def _report(asked: argparse.Namespace) -> int:
     how, known = _how(asked, time.time())
+    counted_at = None
     if counted := _counted(asked, how, known.followed):
-        reader, totals, files = counted
+        reader, totals, files, counted_at = counted
     else:
         files = asked.files or of_log()
         reader = read(how, files)
@@ -107,7 +117,7 @@ def _report(asked: argparse.Namespace) -> int:
     if asked.json:
         print(json.dumps(told, ensure_ascii=False))
     elif not asked.html:
-        print(report.text(told), end="")
+        print(report.text(told, counted_at), end="")
     return Status.DONE
 
 

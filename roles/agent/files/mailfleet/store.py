@@ -177,7 +177,10 @@ class Store:
         except self.ERRORS as error:
             self._failed()
             raise Unavailable(self.name, " ".join(str(error).split()) or type(error).__name__, "an answer",
-                              "What waits for it is kept and tried again") from error
+                              self._mend(error)) from error
+
+    def _mend(self, _error: BaseException) -> str:
+        return "What waits for it is kept and tried again"
 
     def _failed(self) -> None:
         """The connection is not used again; what it had not committed goes with it."""

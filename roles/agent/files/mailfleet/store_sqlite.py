@@ -21,6 +21,8 @@ class SqliteStore(Store):
     # A writer waits for its turn when it begins, not in the middle, where SQLite could only refuse.
     BEGIN = "BEGIN IMMEDIATE"
     ERRORS = (sqlite3.Error, OSError)
+    # A log of changes that stays beside another database would become part of that.
+    DAMAGED = "It is damaged: put a copy back in its place, without {0}-wal and {0}-shm"
 
     def __init__(self, path: str) -> None:
         super().__init__()
@@ -30,6 +32,10 @@ class SqliteStore(Store):
     def scrub(self) -> None:
         """What was deleted is overwritten (``secure_delete``); the log still has it as it was."""
         self.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _mend(self, error: BaseException) -> str:
+        damaged = getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+        return self.DAMAGED.format(self.path) if damaged else super()._mend(error)
 
     def _connect(self) -> t.Any:
         with self._errors():

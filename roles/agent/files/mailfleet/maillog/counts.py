@@ -62,6 +62,8 @@ class Committed:
 class Counts(SqliteStore):
     """The counts of this server."""
 
+    DAMAGED = "Move {0} away, with {0}-wal and {0}-shm: the log is then counted anew, as far as it is there"
+
     def load(self) -> Committed:
         """What was committed last."""
         number = self.counter("commits")
@@ -163,7 +165,7 @@ class Counts(SqliteStore):
             return reader(text)
         except (ValueError, RecursionError) as error:
             raise Damaged(self.name, f"what it has of the log cannot be read: {error}", "what was written",
-                          f"Move {self.path} away: the log is then counted anew, as far as it is there") from error
+                          self.DAMAGED.format(self.path)) from error
 
     def _versions(self) -> tuple[tuple[str, ...], ...]:
         return _VERSIONS

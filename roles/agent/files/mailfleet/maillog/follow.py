@@ -67,7 +67,7 @@ class Files:
         self._source: Source | None = None
         self._identity = (0, 0)
         self._offset, self._head, self._tail = 0, "", b""
-        self._ended = self._changed = self._damaged = False
+        self._ended = self._changed = self._damaged = self._missed = False
 
     def read(self) -> bytes:
         """Whole lines that are new, at most about a MiB; nothing where there are none now.
@@ -205,6 +205,10 @@ class Files:
     def _open(self) -> bool:
         """Open the file that is to be read next, if there is one."""
         files = chain(self.path)
+        if not files and not self._mark and not self._done and not self._missed:
+            self._missed = True
+            self.say(f"{self.path}: no such file, nor one that it was rotated to; expected the mail log, which is "
+                     "waited for. It is rsyslog's; where that is not installed, log.source is to be journal")
         if self._mark:
             if self._locate(self._mark, files):
                 self._mark = None

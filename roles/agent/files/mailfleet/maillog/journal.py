@@ -145,8 +145,11 @@ class Journal:
         status = self._process.wait()
         if status or self.follows:
             self.close()
-            raise Unavailable(NAME, f"journalctl ended with status {status}", "entries to go on coming",
-                              "The agent's user has to be in the group systemd-journal; it is tried again")
+            found, group = f"journalctl ended with status {status}", "the group systemd-journal"
+            if not self.follows:
+                raise Unavailable(NAME, found, "its entries", f"Run this as root, or as a member of {group}")
+            raise Unavailable(NAME, found, "entries to go on coming",
+                              f"The agent's user has to be in {group}; it is tried again")
 
     def _check(self) -> None:
         """See whether the entry that was read last is still there: what came behind it may be gone with it."""

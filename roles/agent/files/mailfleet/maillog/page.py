@@ -24,7 +24,7 @@ from .delays import STAGES
 from .log_event import BOUNCED, DEFERRED, DELIVERED, EXPIRED, OUTCOMES, REJECTED, SUPPRESSED
 from .page_style import style
 from .page_tables import MOST_ROWS, by_outcome, numbers, ranked, summed, table
-from .page_text import DAY, HOUR, PER_CENT, Buckets, LogAxis, esc, exact, moment, several, share, span
+from .page_text import DAY, HOUR, PER_CENT, Buckets, LogAxis, asides, esc, exact, moment, several, share, span
 from .totals import Totals
 from .why import gist
 
@@ -364,15 +364,7 @@ def _tables(found: _Report) -> str:
 
 
 def _foot(found: _Report) -> str:
-    counts, told = found.totals.counts, []
-    if counts["handed_over"]:
-        told.append(f"Mail was passed on within the host {several(counts['handed_over'], 'time')}.")
-    if counts["signing_errors"]:
-        # It tells of what it signed only where it is configured to.
-        signed = f"signed {several(counts['signed'], 'message')}, and " if counts["signed"] else ""
-        told.append(f"OpenDKIM {signed}told of {several(counts['signing_errors'], 'error')}.")
-    if counts["forgotten"]:
-        told.append(f"{counts['forgotten']:,} waited while too many did, and may count as deferred twice.")
+    told = asides(found.totals.counts)
     if found.totals.unknown:
         names = sorted(found.totals.unknown.items(), key=lambda each: (-each[1], each[0]))
         told.append(f"Lines of no known kind: {_list([f'{name} {count:,}' for name, count in names])}.")

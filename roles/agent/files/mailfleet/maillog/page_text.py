@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How the page writes things: strangers' text, numbers, moments, and where on an axis they are."""
+"""How page and report write things: strangers' text, numbers, moments, and where on an axis they are."""
 
 from __future__ import annotations
 
@@ -51,6 +51,20 @@ def esc(text: object, most: int = _SHOWN) -> str:
 def several(number: int, what: str) -> str:
     """So many of something, by its name in the singular."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def asides(counts: t.Mapping[str, int]) -> list[str]:
+    """What was counted beside the outcomes, a sentence each."""
+    told = []
+    if counts["handed_over"]:
+        told.append(f"Mail was passed on within this host {several(counts['handed_over'], 'time')}.")
+    if counts["signing_errors"]:
+        # It tells of what it signed only where it is configured to.
+        signed = f"signed {several(counts['signed'], 'message')}, and " if counts["signed"] else ""
+        told.append(f"OpenDKIM {signed}told of {several(counts['signing_errors'], 'error')}.")
+    if counts["forgotten"]:
+        told.append(f"{counts['forgotten']:,} waited while too many did, and may count as deferred twice.")
+    return told
 
 
 def moment(at: int, with_year: bool = True) -> str:

@@ -168,7 +168,9 @@ class LogReader:
         if row is None:
             row = self._row_of(source, relay, domain)
             if row is None:
-                self.counting.totals.counts["handed_over"] += 1
+                wanted = self.counting.wanted
+                if wanted is None or wanted.takes(self._at, self._why.provider("", domain), domain):
+                    self.counting.totals.counts["handed_over"] += 1
                 return
         counting = self.counting
         if counting.wanted is not None and not counting.wanted.takes(self._at, row.key[0], domain):

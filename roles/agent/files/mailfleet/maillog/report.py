@@ -13,6 +13,7 @@ import typing as t
 
 from . import delays
 from .log_event import DELIVERED, OUTCOMES
+from .page_text import asides, several
 from .reader import LogReader
 from .totals import Totals
 from .view import View
@@ -61,12 +62,15 @@ def _made(hosts: t.Sequence[str], files: t.Sequence[str], known: bool, totals: T
     }
 
 
-def text(report: t.Mapping[str, t.Any]) -> str:
-    """A report as people read it."""
+def text(report: t.Mapping[str, t.Any], counted_at: int | None = None) -> str:
+    """A report as people read it.
+
+    :arg counted_at: when the service last counted a line, where the report is what it has counted; 0 for never.
+    """
     totals = Totals.from_json(report["totals"])
-    parts = [_head(report, totals), _providers(totals), _waiting(report["waiting"], totals), _reasons(totals),
-             _table("sending address", totals.by("address", "outcome")), _domains(totals), _delays(totals),
-             _foot(totals)]
+    parts = [_head(report, totals, counted_at), _providers(totals), _waiting(report["waiting"], totals),
+             _reasons(totals), _table("sending address", totals.by("address", "outcome")), _domains(totals),
+             _delays(totals), _foot(totals)]
     return "\n\n".join(each for each in parts if each) + "\n"
 
 
@@ -75,10 +79,15 @@ def moment(at: int) -> str:
     return datetime.datetime.fromtimestamp(at, datetime.UTC).strftime("%Y-%m-%d %H:%M")
 
 
-def _head(report: t.Mapping[str, t.Any], totals: Totals) -> str:
+def _head(report: t.Mapping[str, t.Any], totals: Totals, counted_at: int | None) -> str:
     lines = sum(totals.lines.values())
-    when = f"{moment(totals.first)} to {moment(totals.last)} UTC" if totals.first >= 0 else "no outcome of any mail"
-    told = [f"Mail of {', '.join(report['hosts'])}: {when}, {lines:,} lines"]
+    when = f"{moment(totals.first)} to {moment(totals.last)} UTC, " if totals.first >= 0 else ""
+    none = "" if totals.rows else ", no outcome of any mail that was asked for"
+    told = [f"Mail of {', '.join(report['hosts'])}: {when}{several(lines, 'line')}{none}"]
+    # One that ended tells nothing else of what came since.
+    if counted_at is not None:
+        last = f"last at {moment(counted_at)} UTC" if counted_at else "not one line yet: see what its journal says"
+        told.append(f"Counted by mailfleet-log.service, {last}.")
     if not report["providers_known"]:
         told.append("No providers are configured (maillog.providers), so all of them are called other.")
     return "\n".join(_wrapped(each) for each in told)
@@ -127,19 +136,12 @@ def _providers(totals: Totals) -> str:
 
 def _waiting(waiting: t.Mapping[str, t.Any], totals: Totals) -> str:
     attempts, messages = totals.total(outcome="deferred"), sum(totals.deferred.values())
-    told = [f"Deferred: {attempts:,} attempts, {messages:,} messages."]
+    told = [f"Deferred: {several(attempts, 'attempt')}, {several(messages, 'message')}."] if attempts else []
     if waiting["oldest"] is not None:
-        told.append(f"{sum(waiting['messages'].values()):,} of them still wait, the oldest since "
+        told.append(f"Still waiting: {sum(waiting['messages'].values()):,}, the oldest since "
                     f"{moment(waiting['oldest'])} UTC ({waiting['oldest_message'].rpartition(' ')[2]}).")
-    if totals.counts["handed_over"]:
-        told.append(f"{totals.counts['handed_over']:,} times mail was passed on within this host.")
-    if totals.counts["signing_errors"]:
-        # It tells of what it signed only where it is configured to.
-        signed = f"signed {totals.counts['signed']:,} messages, and " if totals.counts["signed"] else ""
-        told.append(f"OpenDKIM {signed}told of {totals.counts['signing_errors']:,} errors.")
-    if totals.counts["forgotten"]:
-        told.append(f"{totals.counts['forgotten']:,} waited while too many did, and may count as deferred twice.")
-    return _wrapped(" ".join(told)) if attempts or len(told) > 1 else ""
+    told += asides(totals.counts)
+    return _wrapped(" ".join(told))
 
 
 def _reasons(totals: Totals) -> str:

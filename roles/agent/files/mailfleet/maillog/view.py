@@ -74,6 +74,11 @@ class View:
                 reader.note(f"{name}.{each}", value, "a text that is not empty")
         return {each: value for each, value in found.items() if isinstance(value, str)}
 
+    @property
+    def names(self) -> frozenset[str]:
+        """What outcomes may be counted as."""
+        return frozenset((*self.mx.values(), *self.domains.values(), LOCAL, OTHER))
+
     def address(self, part: str) -> str:
         """The sending address of a service, by its name in the log; ``default`` where it has none of its own."""
         if known := self.addresses.get(part):
