@@ -39,6 +39,8 @@ def test_each_recipient_is_told():
     ("Final-Recipient: rfc822; ann+40example.net", "ann@example.net"),
     ("Final-Recipient: utf-8; \\x{E4}nn@example.net", "änn@example.net"),
     ("Final-Recipient: utf-8; änn@bücher.example", "änn@bücher.example"),
+    ("Final-Recipient: utf-8; ผู้ใช้@example.net", "ผู้ใช้@example.net"),
+    ("Final-Recipient: utf-8; उपयोगी@example.net", "उपयोगी@example.net"),
     ("Final-Recipient: rfc822; @relay.example:ann@host\nOriginal-Recipient: rfc822; ann@example.net",
      "ann@example.net"),
     ("Final-Recipient: x400; /G=Ann/O=Example/\nOriginal-Recipient: rfc822; ann@example.net", "ann@example.net"),
@@ -72,6 +74,40 @@ def test_another_original_recipient_is_told():
 ])
 def test_what_gateways_leave_is_read(fields):
     assert told(report(fields)) == [("ann@example.net", "hard", "user-unknown", "5.1.1")]
+
+
+def test_what_stands_among_the_fields_of_the_message_is_of_no_recipient():
+    """Gateways that ask senders to prove themselves write so."""
+    status = ("Reporting-MTA: dns; mx.example.org\nAction: failed\n\nFinal-Recipient: rfc822; ann@example.net\n"
+              "Diagnostic-Code: X-Notice; Sender not pre-approved\nStatus: 4.7.0\n")
+    raw = parts("noreply@gate.example", "Re: The news", ("text/plain", "Please tell who you are."),
+                ("message/delivery-status", status), kind="report; report-type=delivery-status")
+    assert told(raw) == [("ann@example.net", "soft", "sender", "4.7.0")]
+    alone = parts("MAILER-DAEMON@x.example", "Failure", ("text/plain", "No such user: ann@example.net"),
+                  ("message/delivery-status", "Reporting-MTA: dns; x\nAction: failed\nStatus: 5.1.1\n"),
+                  kind="report; report-type=delivery-status")
+    assert told(alone) == [("ann@example.net", "hard", "user-unknown", "5.1.1")]
+
+
+@pytest.mark.parametrize("encode", [lambda raw: ("", raw), lambda raw: (
+    "\nContent-Transfer-Encoding: base64", base64.encodebytes(raw))], ids=["as it was", "in base64"])
+def test_a_report_that_a_gateway_wrapped_is_read(encode):
+    inner = report(f"Final-Recipient: rfc822; ann@example.net\n{UNKNOWN}").replace(b"=_limit", b"=_in")
+    encoding, inner = encode(inner)
+    raw = parts("postmaster@gate.example", "Delivery Status Notification (Failure)",
+                (f"message/rfc822{encoding}", inner.decode()), ("text/plain", "This e-mail is confidential."),
+                Delivered_To="b+outer@bounce.example.com")
+    assert told(raw) == [("ann@example.net", "hard", "user-unknown", "5.1.1")]
+    assert read(raw).mentions[0].address == "b+outer@bounce.example.com"
+    assert SENDER in [each.address for each in read(raw).mentions]
+    assert told(raw.replace(b"postmaster@gate", b"bob@gate").replace(b"Return-Path: <>", b"X: y", 1)) == []
+
+
+def test_a_returned_message_in_base64_is_read():
+    returned = base64.encodebytes(RETURNED.encode()).decode()
+    raw = parts("MAILER-DAEMON@x.example", "Undelivered Mail", ("text/plain", "The mailbox is full."),
+                ("message/rfc822\nContent-Transfer-Encoding: base64", returned))
+    assert told(raw) == [("ann@example.net", "soft", "mailbox-full", "")]
 
 
 def test_groups_without_a_blank_line_between_them():

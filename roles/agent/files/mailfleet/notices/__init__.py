@@ -12,7 +12,7 @@ from ..finding import Finding, Kind, Notice, Scope
 from ..reasons import STATUS
 from . import amazon, feedback, origin, returned, status, texts
 from .addresses import address_of, addresses_in, unique
-from .mime import Headers, Message, Part
+from .mime import LONGEST_HEAD, Headers, Message, Part
 from .verdicts import SHOWN, told, verdict_of
 
 REPORT = "delivery-status"
@@ -24,6 +24,11 @@ def read(raw: bytes) -> Notice:
     Parts for programs come first (RFC 3464, RFC 5965), then what mail systems write in plain text.
     """
     message = Message(raw)
+    inner = wrapped(message)
+    if inner is not None:
+        notice = read(inner)
+        return dataclasses.replace(notice, mentions=tuple(dict.fromkeys(
+            (*returned.mentions(message, [], Headers(b"")), *notice.mentions))))
     own, rest = own_text(message)
     back = returned.returned_headers(message, rest)
     report = status.report_of(message, status_parts(message))
@@ -33,6 +38,16 @@ def read(raw: bytes) -> Notice:
     reported = [("original-envelope-id", value) for value in report.envelope_ids] + feedback.return_paths(message)
     return Notice(tuple(findings), returned.mentions(message, reported, back),
                   tuple(returned.addressed(message, unique(named), back)), tuple(returned.written(back)))
+
+
+def wrapped(message: Message) -> bytes | None:
+    """Return the report that a gateway put whole into a message of its own, saying nothing before it; or None."""
+    if message.parts[0].type != "message/rfc822" or message.parts[0] is message:
+        return None
+    inner = message.parts[0].inside
+    if b"multipart/report" not in inner[:LONGEST_HEAD].lower() or not origin.by_mail_system(message):
+        return None
+    return None if wrapped(Message(inner)) else inner
 
 
 def own_text(message: Message) -> tuple[str, str]:

@@ -130,6 +130,15 @@ class Part:
         return text
 
 
+    @cached_property
+    def inside(self) -> bytes:
+        """Return the message that it holds. RFC 2046 section 5.2.1 has none encoded, and some are."""
+        encoding = self.headers.get("content-transfer-encoding").strip().lower()
+        if encoding == "base64" and b":" not in self.data[:1000]:
+            return plain(self.data, encoding).replace(b"\r\n", b"\n").lstrip(b"\n")
+        return self.data.lstrip(b"\n")
+
+
 class Message(Part):
     """A message: its header, and its parts that are no multiparts."""
 

@@ -49,7 +49,7 @@ def returned_headers(message: Message, rest: str) -> Headers:
     """Return the header of the returned message: of its part, or of `rest`, the end of a plain text."""
     for part in message.parts:
         if part.type in RETURNED and part is not message:
-            data = part.data.lstrip(b"\n")
+            data = part.inside
             if part.type.endswith("headers") and part.headers.get("content-transfer-encoding"):
                 data = part.text.encode()
             return Headers(data.partition(b"\n\n")[0])

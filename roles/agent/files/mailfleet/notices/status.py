@@ -16,7 +16,8 @@ TYPES = ("message/delivery-status", "message/global-delivery-status", "message/d
 # Some put the fields into a text; all others have them in a part of their own.
 IN_TEXT = re.compile(r"^(?:final|original)-recipient: ?(?:rfc822|utf-8);|^action: ?(?:failed|delayed)",
                      re.IGNORECASE | re.MULTILINE)
-OF_ONE = ("final-recipient", "original-recipient", "x-actual-recipient", "action", "status")
+RECIPIENTS = ("final-recipient", "original-recipient", "x-actual-recipient")
+OF_ONE = (*RECIPIENTS, "action", "status")
 FIELD = re.compile(r"^(?:reporting-mta|final-recipient|action|original-recipient):", re.IGNORECASE | re.MULTILINE)
 STATUS = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}")
 XTEXT = re.compile(r"\+([0-9A-F]{2})")
@@ -45,7 +46,7 @@ class Report:
 
 def report_of(message: Message, parts: list[Part]) -> Report:
     """Read the status parts of a message."""
-    groups, ids = [], []
+    groups, unnamed, ids = [], [], []
     for part in parts:
         text = part.text
         if part.type not in TYPES:
@@ -56,12 +57,15 @@ def report_of(message: Message, parts: list[Part]) -> Report:
             ids += fields.all("original-envelope-id")
             if any(name in fields for name in OF_ONE):
                 several = several_in(block)
-                groups += [group for each in several or [fields] if (group := group_of(each))]
+                said_of_all = "reporting-mta" in fields and not any(name in fields for name in RECIPIENTS)
+                unnamed += [group for group in [group_of(fields)] if group and said_of_all]
+                groups += [group for each in several or [fields] if not said_of_all and (group := group_of(each))]
                 previous = fields
             elif previous is not None and groups and "diagnostic-code" in fields and not groups[-1].diagnostic:
                 # A blank line in the midst of a group.
                 groups[-1] = dataclasses.replace(groups[-1], diagnostic=said(fields.get("diagnostic-code")))
-    return Report(tuple(groups), tuple(ids))
+    # Some write among the fields of the message what belongs to those of a recipient, or is all that they say.
+    return Report(tuple(groups or unnamed), tuple(ids))
 
 
 def several_in(block: str) -> list[Headers]:
