@@ -50,7 +50,8 @@ ORDER: tuple[Reason, ...] = tuple(module.REASON for module in (
 UNDETERMINED = "undetermined"
 # What is said of these is not said of the recipient or its domain, though the words be the same: it is not given up.
 DOUBT = ("{sender|your {domain|host|server|ip|account|hostname}|spam|abuse|client host|header|helo|ehlo|reverse|rdns|"
-         "url |ptr|certificate}")
+         "url |ptr|certificate|absender|expéditeur|remitente|mittente|remetente|afzender|nadawc|avsändar|отправител|"
+         "送信者|差出人|送信元|发件人|보낸 사람}")
 
 STATUS = re.compile(r"(?<![\w.])([245]\.[0-9]{1,3}\.[0-9]{1,3})(?!-[0-9]|[\w.]*\w)")
 REPLY = re.compile(r"(?:^|[\s:;'\"<])([245])([0-9]{2})(?=[\s:;'\"-]|$)")
@@ -82,8 +83,10 @@ AT_STAGE = re.compile(
     r"(end of data|final data|data|message text|mail[ _]from|rcpt[ _]to|rcpt|ehlo|helo|lhlo|initial connection|"
     r"text command|talk to me|sender was rejected|my name was rejected|not like recipient|recipient was rejected|"
     r"i sent the message|state 1[478])", re.IGNORECASE)
-# Yahoo looks its recipients up after the message, and says so in these words.
-LATE = "delivery error: dd"
+# Yahoo and Mail.ru look their recipients up after the message, and say so in these words.
+LATE = Phrase("{delivery error: dd|action aborted, mailbox not found|invalid mailbox. local mailbox}")
+# A policy may say what it pleases; that somebody is not there at all it says of the recipient, where it is asked for.
+EXPRESS = Phrase("{no such|does not exist|no mailbox|there is no}")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -148,7 +151,8 @@ def judge(wording: str, status: str, implied: str, stage: Stage) -> Verdict:
     Words go before codes: servers send what status code they please. A reply code alone makes nobody hard.
     """
     reason, rule = by_words(wording) or by_status(status) or by_status(implied, Kind.SOFT) or (None, UNDETERMINED)
-    reason = at_stage(reason, status, stage, LATE in wording or implied.startswith("5.1."))
+    express = stage is Stage.RECIPIENT and status[2:4] == "7." and EXPRESS.found_in(wording)
+    reason = at_stage(reason, status, stage, express or LATE.found_in(wording) or implied.startswith("5.1."))
     if reason is None:
         return Verdict(UNDETERMINED, Kind.SOFT, Scope.MESSAGE, rule)
     # 4.x.x is the server's own word that it may be otherwise tomorrow, however it puts it: nobody is dead yet.

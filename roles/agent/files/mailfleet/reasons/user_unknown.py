@@ -76,19 +76,32 @@ REASON = Reason(
         "not {our|my} {customer|user}": "550 not our customer",
         "address {may be|is} {misspelled|mistyped|mis-spelled|mis-typed}": "The address may be misspelled",
         "{utilisateur|destinataire|adresse} {inconnu|inexistant|invalide|inexistante}": "550 utilisateur inconnu !",
+        "{adresse|utilisateur|destinataire|compte} * {n'existe pas|n'existe plus|est introuvable}":
+            "550 l'adresse que vous avez saisie n'existe plus",
         "destinataire* invalide": "550 Adresse d au moins un destinataire est invalide. OFR_416",
-        "{empfänger|benutzer|adresse} {unbekannt|existiert nicht|nicht gefunden|ist unbekannt|nicht bekannt}":
+        "{empfänger|empfängers|benutzer|adresse|postfach} * {unbekannt|existiert nicht|nicht gefunden|nicht bekannt}":
             "550 Empfänger unbekannt",
+        "{indirizzo|destinatario|utente} * {non è stato trovato|non esiste più}":
+            "l'indirizzo di posta non è stato trovato",
         "{utente|destinatario|casella} {sconosciuto|inesistente|simile|non trovato|non esiste|desconocido}":
             "550 nessun utente simile in questo sistema",
+        "no se {encontró|ha encontrado|encuentra} * {dirección|destinatario|usuario|buzón}":
+            "no se encontró la dirección que indicó",
         "no existe {dicha persona|ese usuario|el usuario|la cuenta|el buzón}": "550 no existe dicha persona",
         "usuario {desconocido|no existe|no encontrado|inexistente}": "550 usuario desconocido",
         "{usuário|conta|destinatário} {desconhecido|não existe|inexistente|não encontrado}": "550 usuário desconhecido",
         "{пользователь|адресат|ящик|получатель|адрес} {не найден|не существует|неизвестен}": "550 ящик не существует",
-        "{メールアドレス|宛先|ユーザ|あて先}*{見つかりません|見つからない|存在しません}":
+        "{アドレス|メールアドレス|宛先|ユーザ|あて先}*{見つかりません|見つからない|存在しません}":
             "送信先メールアドレスが見つかりません",
         "{用户不存在|收件人不存在|無此使用者}": "550 收件人不存在",
-        "{gebruiker|geadresseerde} {onbekend|bestaat niet}": "550 gebruiker onbekend",
+        "{找不到|未找到}*{邮件地址|电子邮件|收件人|用户}": "找不到该电子邮件地址",
+        "{받는 사람|수신자|사용자|주소}*{찾을 수 없|존재하지 않}": "메일 주소를 찾을 수 없습니다",
+        "{gebruiker|geadresseerde|ontvanger|adres|mailadres} * {onbekend|bestaat niet|niet gevonden}":
+            "550 gebruiker onbekend",
+        "nie znaleziono * {adres|odbiorc|użytkownik|skrzynk}": "nie znaleziono takiego adresu",
+        "{adressen|mottagaren|modtageren} * {hittades inte|finns inte|blev ikke fundet|ble ikke funnet|findes ikke}":
+            "adressen som du angav hittades inte",
+        "{adresa|příjemce|uživatel} * {nebyla nalezena|nebyl nalezen|neexistuje}": "zadaná adresa nebyla nalezena",
         "rcp-p{#|1|3}": "550 5.1.1 RCP-P1 https://example.com/codes#rcp",
         "spectator does not exist": "550 this spectator does not exist",
         "not an active {address|mailbox|account|user}": "550 that is not an active address at this host",
