@@ -31,6 +31,7 @@ REPLIES = {
         "550 5.7.0 DT:SPM Domain authentication DMARC",
     ),
     "blocked": (
+        "554 Blocked - see https://ipcheck.proofpoint.com/?ip=192.0.2.9",
         "550 5.7.1 Service unavailable, Client host [192.0.2.1] blocked using Spamhaus. To request "
         "removal from this list see https://example.com/why AS(1450)",
         "550 5.7.606 Access denied, banned sending IP [192.0.2.1]. To request removal from this list "
@@ -117,6 +118,7 @@ REPLIES = {
         "500 Blackmail/Message body contains forbidden words",
     ),
     "too-big": (
+        "554 5.7.1 Rejected Class=size limit=10485760 Subclass=reject size=20971520",
         "552 5.2.3 Message exceeds maximum fixed size (10485760)",
         "552-5.2.3 Your message exceeded Google's message size limits.",
         "550 5.3.4 SMTPSEND.OverAdvertisedSize; message size exceeds fixed maximum size",
@@ -126,6 +128,7 @@ REPLIES = {
         "550 5.3.4 ROUTING.SizeLimit; message size exceeds fixed maximum size for route",
     ),
     "mailbox-full": (
+        "maildir delivery failed: the user's maildir has overdrawn his diskspace quota, try again later",
         "552-5.2.2 The email account that you tried to reach is over quota and inactive.",
         "452-4.2.2 The recipient's inbox is out of storage space and inactive.",
         "550 5.2.2 STOREDRV.Deliver: mailbox full. The following information should help",
@@ -213,6 +216,7 @@ REPLIES = {
         "550 Specified domain is not allowed: relay prohibited",
     ),
     "sender": (
+        "451 deferred due to unresolvable RFC.5321 from domain; see https://example.com/codes",
         "553 5.1.8 Domain of sender address does not resolve",
         "550 5.1.0 <a@example.com>... Sender rejected",
         "550 Sender address rejected: Domain not found",
@@ -234,6 +238,7 @@ REPLIES = {
         "550 mail from a@example.com is denied",
     ),
     "content": (
+        "Messages without Date: fields are not accepted here",
         "550 5.6.0 improper use of 8-bit data in message header",
         "550-5.7.1 Messages missing a valid address in From: header, or having no From: header, are not accepted.",
         "550 5.7.1 This message is not RFC 5322 compliant. There are multiple Subject headers.",
@@ -245,6 +250,7 @@ REPLIES = {
         "500 Message body line too long",
     ),
     "policy": (
+        "550 permanent failure for one or more recipients (a@example.com:blocked)",
         "550 5.7.1 Email rejected per security policy",
         "554 5.7.1 Message cannot be accepted, rules rejection",
         "550 5.7.0 Local Policy Violation - protocol error",
@@ -280,6 +286,7 @@ REPLIES = {
         "has been delayed for more than 24 hours",
     ),
     "system": (
+        "temporary failure. Command output: scan: unable to connect to the daemon: Connection refused",
         "451 4.3.0 Temporary lookup failure",
         "451 Temporary local problem - please try later",
         "550 5.3.5 System config error",
@@ -297,6 +304,7 @@ REPLIES = {
         "smtp; 451 4.3.5 Server configuration problem",
     ),
     "user-unknown": (
+        "550 User [a@example.com] does not exist",
         "550 5.1.1 The email account that you tried to reach does not exist. Please try double-checking",
         "550 5.1.1 <a@example.com>: Recipient address rejected: User unknown in relay recipient table",
         "550 5.5.0 Requested action not taken: mailbox unavailable (S2017062302).",

@@ -68,6 +68,7 @@ REASON = Reason(
         "{ip|host|server} {is |}not in {whitelist|the whitelist|white list|our list}":
             "421 4.7.0 IP not in whitelist for RCPT domain",
         "connection refused by access": "554 5.7.1 connection refused by access filter",
+        "ipcheck": "554 Blocked - see https://ipcheck.proofpoint.com/?ip=192.0.2.1",
         "go away": "550 Go away",
         "{con|dyn|rly|hvu|rtr}:{b|t|c|u|n|s}": "421 DYN:T1 see your log",
         "redundant": "550 Your E-Mail is redundant.",

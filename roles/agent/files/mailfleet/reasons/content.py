@@ -31,6 +31,8 @@ REASON = Reason(
         "syntactically}": "501 Syntax error in what you say",
         "{conversion|charset|character set|encoding} *{required|not supported|failed|unknown|unsupported}":
             "554 5.6.3 conversion required and impossible",
+        "{messages|message|mail} without {* |}{to:|from:|date:|subject:|header|headers|message-id|to field}":
+            "550 messages without a Date: field are not taken here",
         "bad message": "554 bad message",
         "#-bit character": "550 8-bit character in a header",
         "mime complexity": "552 its mime complexity is too high",

@@ -33,6 +33,7 @@ REASON = Reason(
         "restricted {to|for} * {members|senders|sender}": "550 5.7.1 posting is restricted to members",
         "{only|non-}{ |}{members|subscribers} {may|can|are|can not|may not}": "550 only subscribers may write",
         "{null|empty|blank} {sender|return path|envelope|reverse}": "550 mail with an empty sender is not for us",
+        "unresolvable * {from|sender} domain": "451 deferred due to unresolvable RFC.5321 from domain",
         "not a registered gateway user": "550 a@example.com is not a registered gateway user",
         "{provide|have} a valid from": "550 5.2.0 From: Domain is invalid. Please provide a valid From:",
         "not a member of": "You are not a member of this mailing list",

@@ -74,6 +74,6 @@ REASON = Reason(
             "Message will be retried for 4 more days",
         "deferred: ": "421 example.com (smtp)... Deferred: no",
     },
-    unless=("{ldap|temporary lookup failure|queue file}",),
+    unless=("{ldap|temporary lookup failure|queue file|command output:}",),
     statuses=(".4.1", ".4.2", ".4.3", ".4.0", ".4.6", ".4.7", ".4.14", ".4.316", ".4.317", "4.4.4", "4.4.310", "4.1.2"),
 )
