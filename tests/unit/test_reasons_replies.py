@@ -31,6 +31,9 @@ REPLIES = {
         "550 5.7.0 DT:SPM Domain authentication DMARC",
     ),
     "blocked": (
+        "550 5.7.1 Your access to submit messages to this system has been rejected.",
+        "421 4.3.2 Your ip has been filtered",
+        "421 HL:REP 163 mx1 https://example.com/help",
         "554 Blocked - see https://ipcheck.proofpoint.com/?ip=192.0.2.9",
         "550 5.7.1 Service unavailable, Client host [192.0.2.1] blocked using Spamhaus. To request "
         "removal from this list see https://example.com/why AS(1450)",
@@ -77,6 +80,10 @@ REPLIES = {
         "550 #5.1.0 Address rejected - 192.0.2.1 is on blacklist",
     ),
     "rate": (
+        "432 4.3.2 STOREDRV.Deliver; recipient thread limit exceeded",
+        "550 Domain frequency limited",
+        "450 mailbox unavailable 450 Requests from this IP address are temporarily limited.",
+        "550 5.1.90",
         "421 4.7.0 [192.0.2.1] Our system has detected an unusual rate of unsolicited mail originating "
         "from your IP address",
         "450 4.2.1 The user you are trying to contact is receiving mail too quickly. Please resend your "
@@ -96,6 +103,7 @@ REPLIES = {
         "sending email to external recipients",
     ),
     "spam": (
+        "554 DT:SPM 163 mx1,x,1 https://example.com/help",
         "554 5.7.1 The message was rejected because it contains prohibited virus or spam content",
         "550-5.7.1 Our system has detected that this message is likely unsolicited mail. To reduce the "
         "amount of spam sent to Gmail, this message has been blocked.",
@@ -118,6 +126,7 @@ REPLIES = {
         "500 Blackmail/Message body contains forbidden words",
     ),
     "too-big": (
+        "552 exceeded mailsize limit",
         "554 5.7.1 Rejected Class=size limit=10485760 Subclass=reject size=20971520",
         "552 5.2.3 Message exceeds maximum fixed size (10485760)",
         "552-5.2.3 Your message exceeded Google's message size limits.",
@@ -128,6 +137,7 @@ REPLIES = {
         "550 5.3.4 ROUTING.SizeLimit; message size exceeds fixed maximum size for route",
     ),
     "mailbox-full": (
+        "554 5.2.0 STOREDRV.Deliver.Exception:QuotaExceededException.MapiExceptionShutoffQuotaExceeded; no",
         "maildir delivery failed: the user's maildir has overdrawn his diskspace quota, try again later",
         "552-5.2.2 The email account that you tried to reach is over quota and inactive.",
         "452-4.2.2 The recipient's inbox is out of storage space and inactive.",
@@ -156,6 +166,7 @@ REPLIES = {
         "account is over quota.",
     ),
     "disabled": (
+        "554 5.2.0 STOREDRV.Deliver.Exception:AccountDisabledException.MapiExceptionMailboxDisabled; no",
         "550 5.2.1 This mailbox has been blocked due to inactivity",
         "550 5.2.1 Mailbox temporarily disabled: a@example.com",
         "554 delivery error: dd This user's account has been disabled or discontinued [#102].",
@@ -172,6 +183,7 @@ REPLIES = {
         "550 we have suspended email to this user",
     ),
     "filtered": (
+        "550 Rejected by header based manually Blocked Senders - block for manual",
         "550 5.7.1 Recipient not accepting mail from you",
         "550 Recipient does not accept mails from your address: because of his user filter",
         "554 5.7.1 The user you sent to has blocked your messages",
@@ -216,6 +228,10 @@ REPLIES = {
         "550 Specified domain is not allowed: relay prohibited",
     ),
     "sender": (
+        "550 5.7.133 RESOLVER.RST.SenderNotAuthenticatedForGroup; authentication required",
+        "550 5.7.124",
+        "550-mailbox unavailable 550-Sender address has null MX",
+        "550-Callback setup failed while verifying <a@example.com>",
         "451 deferred due to unresolvable RFC.5321 from domain; see https://example.com/codes",
         "553 5.1.8 Domain of sender address does not resolve",
         "550 5.1.0 <a@example.com>... Sender rejected",
@@ -238,6 +254,7 @@ REPLIES = {
         "550 mail from a@example.com is denied",
     ),
     "content": (
+        "550 5.1.20",
         "Messages without Date: fields are not accepted here",
         "550 5.6.0 improper use of 8-bit data in message header",
         "550-5.7.1 Messages missing a valid address in From: header, or having no From: header, are not accepted.",
@@ -286,6 +303,7 @@ REPLIES = {
         "has been delayed for more than 24 hours",
     ),
     "system": (
+        "451 4.3.0 Mail server temporarily rejected message. x - gsmtp",
         "temporary failure. Command output: scan: unable to connect to the daemon: Connection refused",
         "451 4.3.0 Temporary lookup failure",
         "451 Temporary local problem - please try later",
@@ -304,6 +322,9 @@ REPLIES = {
         "smtp; 451 4.3.5 Server configuration problem",
     ),
     "user-unknown": (
+        "550 unavailable mail user",
+        "550 5.1.1 recipient rejected: no such alias",
+        "550 #5.1.0 Address rejected a@example.com",
         "550 User [a@example.com] does not exist",
         "550 5.1.1 The email account that you tried to reach does not exist. Please try double-checking",
         "550 5.1.1 <a@example.com>: Recipient address rejected: User unknown in relay recipient table",

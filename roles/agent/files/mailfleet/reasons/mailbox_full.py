@@ -19,6 +19,7 @@ REASON = Reason(
             "554 delivery error: the account exceeded its quota",
         "{disk|storage|mailbox|user's} space {limit|exceeded|has been used|is used}":
             "550 he is over his/her disk space limit",
+        "{quotaexceeded|mapiexceptionshutoffquota}": "554 STOREDRV.Deliver.Exception:QuotaExceededException; no",
         "overquota": "452 4.2.2 see https://support.google.com/mail/?p=OverQuotaTemp x1-2ab.3 - gsmtp",
         "{mailbox|folder} {exceeds|exceeded|has exceeded} * {limit|size}":
             "the number of messages in the recipient's mailbox exceeded the local limit",

@@ -22,6 +22,7 @@ REASON = Reason(
         "{message|mail|e-mail|email|msg} {content|contents} {is |was |has been |}{rejected|blocked|refused|not "
         "accepted|denied}":
             "554 5.7.1 Message content rejected",
+        "dt:spm": "554 DT:SPM 163 mx1 see your log",
         "mail rejete": "550 5.2.0 Mail rejete. OFR_506",
         "{content|contents} {rejected|denied|not accepted|filter}": "550 5.7.1 content rejected",
         "{high|bad|spamassassin} score": "550 high score",

@@ -40,6 +40,7 @@ REASON = Reason(
         "{duplicated|duplicate} message-id": "Duplicated Message-ID in <list@example.com>.",
         "{mail|alias|ml|forward} {loop alert|aliasing|expansion}": "aliasing or forward expansion",
         "{can not|could not} {send e-mail to myself|load drd|send mail to myself}": "553 cannot send e-mail to myself",
+        "mail server temporarily rejected": "451 4.3.0 mail server temporarily rejected it",
         "interrupted system call": "451 interrupted system call",
         "encountered an error": "451 it encountered an error while being processed",
         "there is no mdb": "451 deferred because there is no mdb",

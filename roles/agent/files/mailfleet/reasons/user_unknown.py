@@ -17,7 +17,7 @@ REASON = Reason(
             "550 5.1.1 unknown recipient",
         "unknown or illegal {alias|user|address}": "550 Unknown or illegal alias: a@example.com",
         "unknown address": "550 5.1.1 unknown address",
-        "no such {user|mailbox|recipient|address|account|person|local user|email|e-mail|addressee|subscriber}":
+        "no such {user|mailbox|recipient|address|account|person|local user|email|e-mail|addressee|subscriber|alias}":
             "550 No such person at this address",
         "{recipient|mailbox|mail box|account|address|addressee|username|alias} "
         "{is |was |could |can |}{unknown|not found|not be found|not exist|not known|not valid|non-existent|nonexistent|"
@@ -54,6 +54,9 @@ REASON = Reason(
             "It wasn't found at the destination domain.",
         "{non-existent|nonexistent|no-such|nosuch} {user|recipient|mailbox|account|address}":
             "550 [IR] non-existent user",
+        "unavailable mail user": "550 unavailable mail user",
+        "not {exist|exists} {that|this} {user|mailbox|account}": "550 the local server does not exists that user",
+        "not {a |}user {of|on|at} this {server|system|host|domain}": "550 he is not user of this server",
         "not present in our": "550 the one you are trying to reach is not present in our dictionary",
         "no longer {valid|active|in use|in service|exists|employed|works|with us|with the company|a customer|here|on "
         "this}":
@@ -66,7 +69,7 @@ REASON = Reason(
         "recipient address rejected: {access denied|undeliverable address|unverified address: * unknown|address "
         "invalid|invalid user}":
             "550 5.1.1 <a@example.com>: Recipient address rejected: undeliverable address: host said nothing",
-        "address rejected. ": "550 5.1.0 Address rejected.",
+        "address rejected{. | @}": "550 5.1.0 Address rejected.",
         "can not {accept|find} {user|recipient}": "550 can't accept user here",
         "resolver.adr.{recipnotfound|recipientnotfound|exrecipnotfound}": "550 RESOLVER.ADR.ExRecipNotFound; no",
         "missing home directory": "550 user missing home directory",
@@ -130,6 +133,7 @@ REASON = Reason(
     ),
     # The same words are said of what is no recipient.
     unless=("{ip|sender|from|source|return|reply-to|helo} address",
-            "{sender|certificate|hostname|signature} {is |}{invalid|not|unknown}"),
-    statuses=(".1.1", ".1.3", ".1.10", ".1.20"),
+            "{sender|certificate|hostname|signature} {is |}{invalid|not|unknown}",
+            "undeliverable address: * {loops back|too many hops|timed out|blocked|blacklisted|listed}"),
+    statuses=(".1.1", ".1.3", ".1.10"),
 )

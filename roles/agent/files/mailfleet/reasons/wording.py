@@ -24,8 +24,6 @@ LISTS = re.compile(r"ipcheck|spamhaus|spamcop|sorbs|barracuda|senderscore|cloudm
 LINK = re.compile(r"https?://[^\s<>]{0,400}?(?:[?&](p=\w{1,40})[^\s<>]{0,400}|(?=[\s<>]|$))|https?://\S{1,800}")
 # Only what ASCII has of a domain: Chinese and Japanese words follow it without a space.
 ADDRESS = re.compile(r"[^\s<>()\[\],;:\"@（）「」：]{1,128}@[A-Za-z0-9.-]{0,253}")
-# Servers put it into what brackets they like.
-BRACKETED = re.compile(r"\[@\]|'@'|<@>")
 HOST = re.compile(r"(?<![\w.-])[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){0,10}\.[a-z]{2,24}(?![\w-])")
 REPLY = re.compile(r"(?<![\w.])[2-5][0-9]{2}[ -](?:#?[245]\.[0-9]{1,3}\.[0-9]{1,3}(?![\w.]))?[ -]?")
 NUMBER = re.compile(r"(?<![a-z0-9])[0-9]+(?:[.:/-][0-9]+)*(?![a-z0-9])")
@@ -42,7 +40,7 @@ def wording_of(text: str) -> str:
     if "://" in text:
         text = LINK.sub(word_of, text)
     if "@" in text:
-        text = BRACKETED.sub("@", ADDRESS.sub("@", text))
+        text = ADDRESS.sub("@", text).replace("[@]", "@").replace("'@'", "@")
     text = REPLY.sub("", HOST.sub("~", text)).translate(QUOTES).lower()
     for said, meant in NEGATIONS:
         text = text.replace(said, meant)
