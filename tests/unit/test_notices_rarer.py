@@ -221,6 +221,13 @@ The reason for the problem:
 The reason for the problem:
 5.4.7 - Delivery expired (message too old) 'timeout'
 """, ("soft", "unreachable")),
+    "a header announced": ("Mail Delivery System <MAILER-DAEMON@mx.example.org>", """The following address failed:
+
+<ann@example.net>: 550 5.1.1 unknown user
+
+Included is a copy of the message header:
+-----------------------------------------
+""", UNKNOWN),
     "Stalwart": ("Mail Delivery Subsystem <MAILER-DAEMON@mx.example.org>", """Your message could not be delivered to:
 
 <ann@example.net> (host 'mx.example.net' rejected command 'RCPT TO:<ann@example.net>' with code 550 (5.1.1) 'Nobody: \

@@ -153,6 +153,28 @@ def test_the_text_says_what_a_report_does_not():
     assert told(report(fields, text)) == [("ann@example.net", "soft", "mailbox-full", "5.0.0")]
 
 
+@pytest.mark.parametrize("said, expected", [
+    ("Status: 4.4.1 (Persistent transient failure - routing/network: no answer from host)", ("soft", "unreachable")),
+    ("Status: 5.0.0\nDiagnostic-Code: Reason 1 (Unable-To-Transfer); Diagnostic -1 (Unknown)\n"
+     "X400-Supplementary-Info: \"MTA 'x' gives error message 5.7.1 Unable to relay for ann\"", ("soft", "relay")),
+    ("Status: 5.0.0\nX-Supplementary-Info: < #5.1.1 smtp;550 5.1.1 no such user>", ("hard", "user-unknown")),
+    ("Status: 5.0.0\nDiagnostic-Code: smtp; 5.3.0 - Other mail system problem 550-'Unknown user ann@example.net'",
+     ("soft", "filtered")),
+    ("Status: 5.0.0\nDiagnostic-Code: smtp; 5.3.0 - Other mail system problem 550-'5.1.1 Unknown user'",
+     ("hard", "user-unknown")),
+])
+def test_what_gateways_say_beside_is_read(said, expected):
+    fields = f"Final-Recipient: rfc822; ann@example.net\nAction: failed\n{said}\n"
+    assert [each[1:3] for each in told(report(fields))] == [expected]
+
+
+def test_a_disclaimer_says_nothing():
+    fields = "Final-Recipient: rfc822; ann@example.net\nAction: failed\nStatus: 5.1.1\n"
+    text = ("Delivery to the following recipients failed.\n\n       ann@example.net\n\n___________________________\n"
+            "This message has been scanned for all viruses by Example.\n")
+    assert told(report(fields, text)) == [("ann@example.net", "hard", "user-unknown", "5.1.1")]
+
+
 def test_what_waits_is_never_hard():
     raw = report(f"Final-Recipient: rfc822; ann@example.net\n{UNKNOWN}".replace("failed", "delayed"))
     (found,) = read(raw).findings

@@ -123,6 +123,14 @@ def test_the_command_can_be_given():
     assert classify("550 User unknown", "5.0.0", "?").kind == "soft"
 
 
+@pytest.mark.parametrize("reply", ["550 <a@example.com>: Recipient address rejected: User unknown in virtual table",
+                                   "550 Requested action not taken: mailbox unavailable"])
+def test_some_replies_tell_what_they_answer(reply):
+    assert classify(reply, "5.0.0", "?").kind == "hard"
+    assert classify(f"what it said: {reply}", "5.0.0", "?").kind == "soft"
+    assert classify(reply, "5.0.0", "DATA").kind == "soft"
+
+
 @pytest.mark.parametrize("text", [
     "550 <virus-spam-full@example.com>: {}", "550 host spam.blacklist.example.com[192.0.2.1] said: {}",
     "550 {} see https://example.com/mailbox-full#spam", "550 {} 0123456789abcdef@mx.example.com",

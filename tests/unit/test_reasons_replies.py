@@ -11,6 +11,7 @@ from mailfleet.reasons import classify
 
 REPLIES = {
     "authentication": (
+        "550 550 192.0.2.7 is not allowed to send mail from example.com",
         "550 5.7.1 Unauthenticated email is not accepted from this domain.",
         "550-5.7.26 This mail has been blocked because the sender is unauthenticated. Gmail requires "
         "all senders to authenticate with either SPF or DKIM.",
@@ -31,6 +32,7 @@ REPLIES = {
         "550 5.7.0 DT:SPM Domain authentication DMARC",
     ),
     "blocked": (
+        "550 Your server requires confirmation. Visit https://example.com/x to confirm this mail server",
         "550 5.7.1 Your access to submit messages to this system has been rejected.",
         "421 4.3.2 Your ip has been filtered",
         "421 HL:REP 163 mx1 https://example.com/help",
@@ -103,6 +105,9 @@ REPLIES = {
         "sending email to external recipients",
     ),
     "spam": (
+        "553 5.7.3 CONTENT REJECT:192.0.2.7.1234.XX:check:4",
+        "554 it identified SPAM, message permanently rejected",
+        "554 5.7.1 Your message failed several antispam checks and went to the spambox: look at (spf , HELO)",
         "554 DT:SPM 163 mx1,x,1 https://example.com/help",
         "554 5.7.1 The message was rejected because it contains prohibited virus or spam content",
         "550-5.7.1 Our system has detected that this message is likely unsolicited mail. To reduce the "
@@ -254,6 +259,7 @@ REPLIES = {
         "550 mail from a@example.com is denied",
     ),
     "content": (
+        "554 No Resent-From field given",
         "550 5.1.20",
         "Messages without Date: fields are not accepted here",
         "550 5.6.0 improper use of 8-bit data in message header",
@@ -281,6 +287,7 @@ REPLIES = {
         "550 insufficient security: encryption required",
     ),
     "unreachable": (
+        "Routing: Could not find a gateway for a@example.com",
         "connect to mx.example.com[192.0.2.1]:25: No route to host",
         "451 4.4.1 reply: read error from mx.example.com.",
         "Sorry, I wasn't able to establish an SMTP connection. (#4.4.1)",

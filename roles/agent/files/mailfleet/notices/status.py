@@ -19,6 +19,9 @@ IN_TEXT = re.compile(r"^(?:final|original)-recipient: ?(?:rfc822|utf-8);|^action
 RECIPIENTS = ("final-recipient", "original-recipient", "x-actual-recipient")
 OF_ONE = (*RECIPIENTS, "action", "status")
 FIELD = re.compile(r"^(?:reporting-mta|final-recipient|action|original-recipient):", re.IGNORECASE | re.MULTILINE)
+# So begins a comment that only names what the code means (RFC 3463), or who said it.
+OF_THE_CODE = ("permanent", "persistent", "remote", "lmtp", "temporary")
+SUPPLEMENTS = ("x400-supplementary-info", "x-supplementary-info")
 STATUS = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}")
 XTEXT = re.compile(r"\+([0-9A-F]{2})")
 UNITEXT = re.compile(r"\\x\{([0-9A-F]{2,6})\}")
@@ -86,11 +89,13 @@ def group_of(fields: Headers) -> Group | None:
     status = found[0] if found else ""
     action = fields.get("action").partition(" ")[0].strip("<>;,.").lower()
     diagnostic = said(" ".join(fields.all("diagnostic-code")))
+    # Gateways to X.400, and Exchange, put there what the server said.
+    diagnostic = " ".join([diagnostic, *(value for name in SUPPLEMENTS for value in fields.all(name))]).strip()
     if not action and not status and not diagnostic:
         return None
     # The comment of a status (`5.2.1 (mailbox disabled, not accepting messages)`) is said as well as a diagnostic.
     comment = fields.get("status").partition("(")[2].rstrip(") ")
-    if comment and len(comment) > 3 and not comment.lower().startswith(("permanent", "remote", "lmtp", "temporary")):
+    if len(comment) > 3 and not comment.lower().startswith(OF_THE_CODE):
         diagnostic = f"({comment}) {diagnostic}"
     other = next((each for each in (original, actual) if each and each.lower() != recipient.lower()), "")
     if action not in ("failed", "delayed", "delivered", "relayed", "expanded"):

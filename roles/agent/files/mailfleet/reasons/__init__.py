@@ -86,7 +86,9 @@ AT_STAGE = re.compile(
 # Yahoo and Mail.ru look their recipients up after the message, and say so in these words.
 LATE = Phrase("{delivery error: dd|action aborted, mailbox not found|invalid mailbox. local mailbox}")
 # A policy may say what it pleases; that somebody is not there at all it says of the recipient, where it is asked for.
-EXPRESS = Phrase("{no such|does not exist|no mailbox|there is no}")
+EXPRESS = Phrase("{no such|does not exist|no mailbox|there is no|nonexistent|non-existent}")
+# So Postfix, and those that keep to RFC 5321 section 4.2.2, answer to RCPT TO and nothing else, whoever tells of it.
+OF_RECIPIENT = ("@ : recipient address rejected: ", "requested action not taken: mailbox unavailable")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -151,6 +153,8 @@ def judge(wording: str, status: str, implied: str, stage: Stage) -> Verdict:
     Words go before codes: servers send what status code they please. A reply code alone makes nobody hard.
     """
     reason, rule = by_words(wording) or by_status(status) or by_status(implied, Kind.SOFT) or (None, UNDETERMINED)
+    if stage is Stage.UNKNOWN and wording.startswith(OF_RECIPIENT, 1):
+        stage = Stage.RECIPIENT
     express = stage is Stage.RECIPIENT and status[2:4] == "7." and EXPRESS.found_in(wording)
     reason = at_stage(reason, status, stage, express or LATE.found_in(wording) or implied.startswith("5.1."))
     if reason is None:

@@ -72,6 +72,7 @@ REASON = Reason(
             "550 the IP you use is not authorized to send mail directly",
         "access to {submit|send} * {rejected|denied}": "550 your access to submit messages here has been rejected",
         "{dt:rbl|hl:ipb|hl:rep|hl:ihu|hl:mep|wm:bl}": "421 HL:REP 163 mx1 see your log",
+        "server requires confirmation": "550 your server requires confirmation",
         "ipcheck": "554 Blocked - see https://ipcheck.proofpoint.com/?ip=192.0.2.1",
         "go away": "550 Go away",
         "{con|dyn|rly|hvu|rtr}:{b|t|c|u|n|s}": "421 DYN:T1 see your log",

@@ -33,6 +33,7 @@ REASON = Reason(
             "554 5.6.3 conversion required and impossible",
         "{messages|message|mail} without {* |}{to:|from:|date:|subject:|header|headers|message-id|to field}":
             "550 messages without a Date: field are not taken here",
+        "no {resent-from|from|to|date|subject} {field|header}": "554 No Date field given",
         "bad message": "554 bad message",
         "#-bit character": "550 8-bit character in a header",
         "mime complexity": "552 its mime complexity is too high",

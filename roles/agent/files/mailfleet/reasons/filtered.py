@@ -39,6 +39,6 @@ REASON = Reason(
     },
     never=("550 5.1.1 user unknown", "552 5.2.2 mailbox full",
            "550 5.7.1 IP address blacklisted by recipient"),
-    unless=("{by security|with attachments}",),
+    unless=("{by security|with attachments|identified spam}",),
     statuses=(".2.0", ".2.4"),
 )
