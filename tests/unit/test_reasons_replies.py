@@ -82,6 +82,7 @@ REPLIES = {
         "550 #5.1.0 Address rejected - 192.0.2.1 is on blacklist",
     ),
     "rate": (
+        "421-4.7.28 Gmail has detected an unusual rate of unsolicited mail from your SPF domain [example.com 15]",
         "432 4.3.2 STOREDRV.Deliver; recipient thread limit exceeded",
         "550 Domain frequency limited",
         "450 mailbox unavailable 450 Requests from this IP address are temporarily limited.",
@@ -273,6 +274,7 @@ REPLIES = {
         "500 Message body line too long",
     ),
     "policy": (
+        "554 5.2.3 MailPolicy violation Error delivering to mailboxes",
         "550 permanent failure for one or more recipients (a@example.com:blocked)",
         "550 5.7.1 Email rejected per security policy",
         "554 5.7.1 Message cannot be accepted, rules rejection",
@@ -329,6 +331,7 @@ REPLIES = {
         "smtp; 451 4.3.5 Server configuration problem",
     ),
     "user-unknown": (
+        "550 mailbox a@example.com unavailable",
         "550 unavailable mail user",
         "550 5.1.1 recipient rejected: no such alias",
         "550 #5.1.0 Address rejected a@example.com",

@@ -156,16 +156,18 @@ class Message(Part):
         self._walk(self, 0)
 
     def _walk(self, part: Part, depth: int) -> None:
-        boundary = part.parameters.get("boundary", "") if part.type.startswith("multipart/") else ""
+        if not part.type.startswith("multipart/"):
+            self.parts.append(part)
+            return
+        boundary = part.parameters.get("boundary", "")
         body = b"\n" + part.data
         mark = b"\n--" + boundary.encode("utf-8", "replace")
-        if boundary and mark not in body:
-            # A gateway changed one of the two: what looks like a boundary before a header is taken for it.
+        if not boundary or mark not in body:
+            # A gateway changed or lost one of the two: what looks like a boundary before a header is taken for it.
             seen = BOUNDARY.search(body, 0, LONGEST_TEXT)
-            mark = seen[1] if seen else mark
-        if not boundary or depth >= DEEPEST or mark not in body:
-            if part.type.startswith("multipart/"):
-                part.type = "text/plain"
+            boundary, mark = ("seen", seen[1]) if seen else ("", mark)
+        if not boundary or depth >= DEEPEST:
+            part.type = "text/plain"
             self.parts.append(part)
             return
         for piece in body.split(mark, MOST_PARTS)[1:]:

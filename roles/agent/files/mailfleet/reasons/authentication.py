@@ -31,6 +31,6 @@ REASON = Reason(
     never=("550 5.1.1 user unknown", "550 5.7.1 relaying denied, authentication required",
            "550 5.7.25 the sending IP has no PTR record"),
     statuses=(".7.20", ".7.21", ".7.22", ".7.23", ".7.24", ".7.26", ".7.27", ".7.30", ".7.509", ".7.515", ".7.9"),
-    unless=("{resolver.rst|antispam check|anti-spam check|spam classification|owner of the group|duplicate header|"
-            "client was not|relay}",),
+    unless=("{unusual rate|resolver.rst|antispam check|anti-spam check|spam classification|owner of the group|"
+            "duplicate header|client was not|relay}",),
 )

@@ -12,7 +12,7 @@ from .reason import Reason
 REASON = Reason(
     "policy", Kind.SOFT, Scope.MESSAGE,
     phrases={
-        "{policy|policies}": "554 5.7.7 Email policy violation detected",
+        "{policy|policies|mailpolicy}": "554 5.7.7 Email policy violation detected",
         "{security|administrative|administratively|administrator} {* |}{rejected|denied|prohibit|prohibition|reasons|"
         "reason|"
         "violation|restriction|refused|blocked|disabled|concerns}": "550 administrative prohibition",

@@ -40,7 +40,7 @@ REASON = Reason(
             "550 there is no one at this address",
         "no mailbox * available": "550 no mailbox of yours is available",
         "no valid recipients": "554 no valid recipients, bye",
-        "{mailbox|mail box|account} {is |}{unavailable|unavaiable|not available}":
+        "{mailbox|mail box|account} {@ |}{is |}{unavailable|unavaiable|not available}":
             "550 Requested action not taken: mailbox unavailable",
         "not {present |found |listed |}in {the |our |}{directory|user list|address book|virtual mailbox table|"
         "local recipient table|relay recipient table|virtual alias table}":
