@@ -157,6 +157,7 @@ def test_the_text_says_what_a_report_does_not():
     ("Status: 4.4.1 (Persistent transient failure - routing/network: no answer from host)", ("soft", "unreachable")),
     ("Status: 5.0.0\nDiagnostic-Code: Reason 1 (Unable-To-Transfer); Diagnostic -1 (Unknown)\n"
      "X400-Supplementary-Info: \"MTA 'x' gives error message 5.7.1 Unable to relay for ann\"", ("soft", "relay")),
+    ("Status: 5.0.0\nDiagnostic-Code: X-Postfix; unknown user: \"ann\"", ("hard", "user-unknown")),
     ("Status: 5.0.0\nX-Supplementary-Info: < #5.1.1 smtp;550 5.1.1 no such user>", ("hard", "user-unknown")),
     ("Status: 5.0.0\nDiagnostic-Code: smtp; 5.3.0 - Other mail system problem 550-'Unknown user ann@example.net'",
      ("soft", "filtered")),
