@@ -109,6 +109,7 @@ def test_what_contradicts_itself(text, status, kind, reason):
     "550 no mx for sender domain example.com", "554 5.7.1 URL listed; domain unknown to us",
     "550 this domain does not accept mail from hosts without rDNS", "550 your account is closed due to spam complaints",
     "550 account removed for abuse", "550 No such domain as claimed in HELO", "553 something else", "551 no", "521 no",
+    "550 Too many invalid recipients", "550 too many unknown users in one session: no such user",
     "550 Access denied: the sending domain has a null MX", "550-mailbox unavailable 550-Sender address has null MX",
     "550 5.1.1 Recipient address rejected: undeliverable address: mail for example.com loops back to myself",
 ])

@@ -172,6 +172,7 @@ REPLIES = {
         "account is over quota.",
     ),
     "disabled": (
+        "550 user account has expired",
         "554 5.2.0 STOREDRV.Deliver.Exception:AccountDisabledException.MapiExceptionMailboxDisabled; no",
         "550 5.2.1 This mailbox has been blocked due to inactivity",
         "550 5.2.1 Mailbox temporarily disabled: a@example.com",
@@ -274,6 +275,7 @@ REPLIES = {
         "500 Message body line too long",
     ),
     "policy": (
+        "550 permanent failure for one or more recipients (a@example.com:quarantined)",
         "554 5.2.3 MailPolicy violation Error delivering to mailboxes",
         "550 permanent failure for one or more recipients (a@example.com:blocked)",
         "550 5.7.1 Email rejected per security policy",
@@ -289,6 +291,7 @@ REPLIES = {
         "550 insufficient security: encryption required",
     ),
     "unreachable": (
+        "Server certificate not verified",
         "Routing: Could not find a gateway for a@example.com",
         "connect to mx.example.com[192.0.2.1]:25: No route to host",
         "451 4.4.1 reply: read error from mx.example.com.",
@@ -331,6 +334,9 @@ REPLIES = {
         "smtp; 451 4.3.5 Server configuration problem",
     ),
     "user-unknown": (
+        "550 Adressat unbekannt",
+        "550 Ten uzytkownik nie istnieje",
+        "550 Kullanici bulunamadi",
         "550 mailbox a@example.com unavailable",
         "550 unavailable mail user",
         "550 5.1.1 recipient rejected: no such alias",

@@ -20,6 +20,7 @@ REASON = Reason(
                                                                    " is inactive",
         "{accountdisabled|mailboxdisabled|mapiexceptionmailboxdisabled}":
             "554 STOREDRV.Deliver.Exception:AccountDisabledException; no",
+        "{account|mailbox} has expired": "550 his account has expired",
         "user hangup": "550 user hangup: a@example.com",
         "p=disableduser": "550 5.2.1 https://support.google.com/mail/?p=DisabledUser x1-2ab.3 - gsmtp",
         "{disabled|suspended|inactive|deactivated|locked|frozen} {user|recipient|account|mailbox|address|domain}":

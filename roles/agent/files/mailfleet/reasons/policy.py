@@ -31,7 +31,7 @@ REASON = Reason(
         "{denied|rejected} by {security|administrator|admin|rule|server|local}": "550 denied by rule",
         "{closed to|closed for} {incoming|mail}": "550 we are closed for mail",
         "organizational settings": "550 message bounced due to organizational settings",
-        "(@:blocked)": "550 permanent failure for one or more recipients (a@example.com:blocked)",
+        "(@:{blocked|quarantined})": "550 permanent failure for one or more recipients (a@example.com:blocked)",
         "not subscribed to": "550 account not subscribed to SES",
         "credentials invalid": "535 5.7.8 authentication credentials invalid",
         "header{s|} are not accepted": "550 header are not accepted",

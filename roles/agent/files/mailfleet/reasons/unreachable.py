@@ -52,6 +52,8 @@ REASON = Reason(
         "could not {connect|reach}": "it could not connect and send the mail",
         "dns records * not be found": "DNS records for the destination computer could not be found",
         "could not find {a |}{gateway|route}": "Routing: Could not find a gateway for a@example.com",
+        "server certificate": "Server certificate not trusted",
+        "points to local host": "lowest numbered MX record points to local host",
         "unexpected name server reply": "malformed or unexpected name server reply",
         "unable to resolve {route|host|~}": "unable to resolve route",
         "delivery attempts will continue": "delivery attempts will continue to be made",

@@ -82,7 +82,8 @@ REASON = Reason(
         "{adresse|utilisateur|destinataire|compte} * {n'existe pas|n'existe plus|est introuvable}":
             "550 l'adresse que vous avez saisie n'existe plus",
         "destinataire* invalide": "550 Adresse d au moins un destinataire est invalide. OFR_416",
-        "{empfänger|empfängers|benutzer|adresse|postfach} * {unbekannt|existiert nicht|nicht gefunden|nicht bekannt}":
+        "{empfänger|empfaenger|adressat|benutzer|adresse|postfach} * {unbekannt|existiert nicht|nicht gefunden|"
+        "nicht bekannt}":
             "550 Empfänger unbekannt",
         "{indirizzo|destinatario|utente} * {non è stato trovato|non esiste più}":
             "l'indirizzo di posta non è stato trovato",
@@ -101,6 +102,11 @@ REASON = Reason(
         "{받는 사람|수신자|사용자|주소}*{찾을 수 없|존재하지 않}": "메일 주소를 찾을 수 없습니다",
         "{gebruiker|geadresseerde|ontvanger|adres|mailadres} * {onbekend|bestaat niet|niet gevonden}":
             "550 gebruiker onbekend",
+        "{unbekannter|unbekannte} {empfänger|empfaenger|benutzer|adressat|adresse}": "550 Unbekannter Empfänger",
+        "{użytkownik|uzytkownik|odbiorca|adresat|konto|skrzynka} * nie istnieje": "550 taki odbiorca nie istnieje",
+        "nie ma takiego {konta|użytkownika|uzytkownika|adresu|odbiorcy}": "550 nie ma takiego konta",
+        "{felhasználó|felhasznalo|címzett|postafiók} nem {létezik|letezik|található}": "550 a címzett nem létezik",
+        "{kullanıcı|kullanici|alıcı|alici|adres} * {bulunamadı|bulunamadi|yok}": "550 böyle bir kullanıcı yok",
         "nie znaleziono * {adres|odbiorc|użytkownik|skrzynk}": "nie znaleziono takiego adresu",
         "{adressen|mottagaren|modtageren} * {hittades inte|finns inte|blev ikke fundet|ble ikke funnet|findes ikke}":
             "adressen som du angav hittades inte",
@@ -134,6 +140,7 @@ REASON = Reason(
     # The same words are said of what is no recipient.
     unless=("{ip|sender|from|source|return|reply-to|helo} address",
             "{sender|certificate|hostname|signature} {is |}{invalid|not|unknown}",
-            "undeliverable address: * {loops back|too many hops|timed out|blocked|blacklisted|listed}"),
+            "undeliverable address: * {loops back|too many hops|timed out|blocked|blacklisted|listed}",
+            "too many {* |}{invalid|unknown|bad|nonexistent}"),
     statuses=(".1.1", ".1.3", ".1.10"),
 )
