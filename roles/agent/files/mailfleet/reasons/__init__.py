@@ -50,8 +50,10 @@ ORDER: tuple[Reason, ...] = tuple(module.REASON for module in (
 UNDETERMINED = "undetermined"
 # What is said of these is not said of the recipient or its domain, though the words be the same: it is not given up.
 DOUBT = ("{sender|sending domain|your {domain|host|server|ip|account|hostname}|spam|abuse|client host|header|helo|ehlo|"
-         "reverse|rdns|url |ptr|certificate|absender|expéditeur|remitente|mittente|remetente|afzender|nadawc|avsändar|"
-         "отправител|送信者|差出人|送信元|发件人|보낸 사람}")
+         "reverse|rdns|url |ptr|certificate|{from domain|mail from|envelope-from|return path|return-path|reply-to|"
+         "message-id|bounce address|verification failed for}|user agent|password|temporar|{try again|try|retry} later|please retry|"
+         "at this time|whitelist|white list|greylist|rbl|policy|recipient {rate|count}|absender|expéditeur|remitente|"
+         "mittente|remetente|afzender|nadawc|avsändar|отправител|送信者|差出人|送信元|发件人|보낸 사람}")
 
 STATUS = re.compile(r"(?<![\w.])([245]\.[0-9]{1,3}\.[0-9]{1,3})(?!-[0-9]|[\w.]*\w)")
 REPLY = re.compile(r"(?:^|[\s:;'\"<])([245])([0-9]{2})(?=[\s:;'\"-]|$)")
