@@ -110,8 +110,8 @@ def test_what_contradicts_itself(text, status, kind, reason):
     "550 this domain does not accept mail from hosts without rDNS", "550 your account is closed due to spam complaints",
     "550 account removed for abuse", "550 No such domain as claimed in HELO", "553 something else", "551 no", "521 no",
     "550 account not found in the whitelist", "550 user unknown in LDAP: temporary failure", "550 unknown user agent",
-    "550 mailbox unavailable due to policy restrictions", "550 Invalid recipient rate exceeded", "550 invalid user name"
-    " or password", "550 invalid address in Reply-To", "550 From domain does not exist", "550 return path: no such user",
+    "550 mailbox unavailable due to policy restrictions", "550 Invalid recipient rate exceeded", "550 invalid user or "
+    "password", "550 invalid address in Reply-To", "550 From domain does not exist", "550 return path: no such user",
     "550 verification failed for b@example.org: no such user", "550 Non-existent domain in MAIL FROM", "554 unknown "
     "domain in Message-ID", "550 this mailbox is not available at this time", "554 no valid recipients: all greylisted",
     "550 mailbox not found in the cache, please retry", "550 the mailbox moved to another server of ours",
