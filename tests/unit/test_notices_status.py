@@ -209,6 +209,24 @@ def test_a_session_tells_what_was_answered(session, kind):
     assert [each[1] for each in told(raw)] == [kind]
 
 
+@pytest.mark.parametrize("lines, expected", [
+    (["550-Verification failed for <b@example.com>", "550-No such account may exist", "550 Sender verify failed"],
+     ("soft", "sender")),
+    (["550-We have looked at it, and it is", "550 on our block list"], ("soft", "blocked")),
+    (["550-We do not want it", "550 so call us"], ("soft", "undetermined")),
+    (["550-5.1.1 We do not want it", "550 5.1.1 so call us"], ("hard", "user-unknown")),
+    (["550-We know of", "550 no such user"], ("hard", "user-unknown")),
+])
+def test_of_a_reply_that_sendmail_cuts_all_lines_are_read(lines, expected):
+    """Its own "User unknown" proves nothing: it says so of every 550."""
+    session = "".join(f"<<< {line}\n" for line in lines)
+    text = (f"   ----- Transcript of session follows -----\n... while talking to mx.example.net.:\n>>> DATA\n{session}"
+            "550 5.1.1 <ann@example.net>... User unknown\n<<< 503 need RCPT\n")
+    fields = ("Final-Recipient: rfc822; ann@example.net\nAction: failed\nStatus: 5.1.1\n"
+              f"Diagnostic-Code: smtp; {lines[0]}\n")
+    assert [each[1:3] for each in told(report(fields, text))] == [expected]
+
+
 def test_mentions_are_in_the_order_of_belief():
     raw = report(f"Final-Recipient: rfc822; ann@example.net\n{UNKNOWN}", Delivered_To="b+one@bounce.example.com",
                  X_Original_To="b+two@bounce.example.com")

@@ -275,6 +275,7 @@ REPLIES = {
         "500 Message body line too long",
     ),
     "policy": (
+        "552-5.7.0 its content presents a potential security issue. See our attachment guidelines",
         "550 permanent failure for one or more recipients (a@example.com:quarantined)",
         "554 5.2.3 MailPolicy violation Error delivering to mailboxes",
         "550 permanent failure for one or more recipients (a@example.com:blocked)",

@@ -9,8 +9,8 @@ from __future__ import annotations
 import dataclasses
 
 from ..finding import Finding, Kind, Notice, Scope
-from ..reasons import STATUS
-from . import amazon, feedback, origin, returned, status, texts
+from ..reasons import STATUS, classify
+from . import amazon, feedback, origin, returned, sessions, status, texts
 from .addresses import address_of, addresses_in, unique
 from .mime import LONGEST_HEAD, Headers, Message, Part
 from .verdicts import SHOWN, told, verdict_of
@@ -150,8 +150,11 @@ def finding_of(group: status.Group, message: Message, own: str, in_text: list[te
     codes = [group.status, *(code for text in in_words for code in STATUS.findall(text))]
     of_address = next((code for code in codes if code.startswith("5.1.")), "")
     # What is said of nobody by name is about a recipient only where there is no other.
-    said = [group.diagnostic, *in_words, *([own] if alone else [])]
+    reply = sessions.whole(group.diagnostic, own)
+    said = [reply, *in_words, *([own] if alone else [])]
     verdict = verdict_of(said, of_address or group.status, own, message)
+    if verdict.kind is Kind.HARD and not verdict.by_phrase and sessions.guessed(reply, own):
+        verdict = classify("")
     if group.action == "delayed":
         verdict = dataclasses.replace(verdict, kind=Kind.SOFT)
     return told(recipient, verdict, group.diagnostic or " ".join(in_words), "RFC 3464", group.original, group.status)

@@ -39,5 +39,6 @@ REASON = Reason(
         "mime complexity": "552 its mime complexity is too high",
     },
     never=("550 5.1.1 user unknown", "552 5.3.4 message header size exceeds limit"),
+    unless=("presents a potential",),
     statuses=(".1.20", ".6.0", ".6.2", ".6.3", ".6.4", ".6.5", ".6.6", ".6.7", ".6.9", ".6.11", ".5.2", ".5.4"),
 )
