@@ -25,10 +25,15 @@ def read(raw: bytes) -> Notice:
     """
     message = Message(raw)
     inner = wrapped(message)
-    if inner is not None:
-        notice = read(inner)
-        return dataclasses.replace(notice, mentions=tuple(dict.fromkeys(
-            (*returned.mentions(message, [], Headers(b"")), *notice.mentions))))
+    if inner is None:
+        return read_one(message)
+    notice = read_one(Message(inner))
+    outer = returned.mentions(message, [], Headers(b""))
+    return dataclasses.replace(notice, mentions=tuple(dict.fromkeys((*outer, *notice.mentions))))
+
+
+def read_one(message: Message) -> Notice:
+    """Read a message that is not wrapped."""
     own, rest = own_text(message)
     back = returned.returned_headers(message, rest)
     report = status.report_of(message, status_parts(message))
@@ -42,12 +47,11 @@ def read(raw: bytes) -> Notice:
 
 def wrapped(message: Message) -> bytes | None:
     """Return the report that a gateway put whole into a message of its own, saying nothing before it; or None."""
-    if message.parts[0].type != "message/rfc822" or message.parts[0] is message:
+    first = message.parts[0] if message.parts else message
+    if first is message or first.type != "message/rfc822":
         return None
-    inner = message.parts[0].inside
-    if b"multipart/report" not in inner[:LONGEST_HEAD].lower() or not origin.by_mail_system(message):
-        return None
-    return None if wrapped(Message(inner)) else inner
+    inner = first.inside
+    return inner if b"multipart/report" in inner[:LONGEST_HEAD].lower() and origin.by_mail_system(message) else None
 
 
 def own_text(message: Message) -> tuple[str, str]:
