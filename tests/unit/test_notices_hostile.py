@@ -68,7 +68,7 @@ HOSTILE = {
     "JSON in JSON": lambda: plain("no-reply@sns.amazonaws.com", "AWS Notification Message",
                                   '{"notificationType":' + "[" * 1_000_000),
     "reports in reports": lambda: "".join(
-        f"From: <>\nContent-Type: multipart/report; boundary=x{n}\n\n--x{n}\nContent-Type: message/rfc822\n\n"
+        f"From: <>\nContent-Type: multipart/report; boundary=x{n}y\n\n--x{n}y\nContent-Type: message/rfc822\n\n"
         for n in range(10_000)).encode(),
     "a report of no part": lambda: plain(DAEMON, "failure notice", "--x--\n",
                                          Content_Type="multipart/mixed; boundary=x"),
