@@ -54,6 +54,14 @@ def test_a_failed_authentication_is_told_as_one_and_is_about_the_sender():
     assert (found.kind, found.reason, found.scope) == (Kind.COMPLAINT, "authentication", Scope.SENDER)
 
 
+@pytest.mark.parametrize("lost", [b"\nboundary=", b"; b="])
+def test_a_report_whose_boundary_was_lost_is_read(lost):
+    """Some break the line of Content-Type without the space that goes on with it."""
+    raw = complaint("Feedback-Type: abuse\nOriginal-Rcpt-To: <ann@example.net>", "Subject: x\n\n")
+    (found,) = read(raw.replace(b" boundary=", lost)).findings
+    assert (found.kind, found.recipient) == (Kind.COMPLAINT, "ann@example.net")
+
+
 def test_taken_out_of_spam_is_no_complaint():
     assert read(complaint("Feedback-Type: not-spam\nOriginal-Rcpt-To: ann@example.net")).findings == ()
 

@@ -67,6 +67,11 @@ HOSTILE = {
     "base64 that is none": lambda: plain(DAEMON, "x", "=" * 1_000_000, Content_Transfer_Encoding="base64"),
     "JSON in JSON": lambda: plain("no-reply@sns.amazonaws.com", "AWS Notification Message",
                                   '{"notificationType":' + "[" * 1_000_000),
+    "reports in reports": lambda: "".join(
+        f"From: <>\nContent-Type: multipart/report; boundary=x{n}y\n\n--x{n}y\nContent-Type: message/rfc822\n\n"
+        for n in range(10_000)).encode(),
+    "a report of no part": lambda: plain(DAEMON, "failure notice", "--x--\n",
+                                         Content_Type="multipart/mixed; boundary=x"),
     "NULs": lambda: report(UNKNOWN).replace(b"\n", b"\0\n\0"),
     "reply codes": lambda: plain(DAEMON, "failure notice", "<ann@example.net>:\n" + "550 5.1.1 " * 100_000),
     "sessions": lambda: plain(DAEMON, "Returned mail", "Transcript of session follows\n" + "<<< 550-a\n" * 100_000),

@@ -207,6 +207,47 @@ This is a permanent error; I've given up. Sorry it didn't work out.
 Intended Recipients: <ann@example.net>
 Failure Reason: Error: 550 5.1.1 user unknown
 """, UNKNOWN),
+    "Symantec": ("Symantec_AntiVirus_for_SMTP@mx.example.org", """Your message could not be delivered to:
+
+ann@example.net
+
+550 5.1.1 user unknown
+""", UNKNOWN),
+    "Cisco ESA": (DAEMON, """The following message to <ann@example.net> was undeliverable.
+The reason for the problem:
+5.1.0 - Unknown address error 550-'5.1.1 <ann@example.net>: Recipient address rejected: User unknown'
+""", UNKNOWN),
+    "Cisco ESA, elsewhere": (DAEMON, """The following message to <ann@example.net> was undeliverable.
+The reason for the problem:
+5.4.7 - Delivery expired (message too old) 'timeout'
+""", ("soft", "unreachable")),
+    "a header announced": ("Mail Delivery System <MAILER-DAEMON@mx.example.org>", """The following address failed:
+
+<ann@example.net>: 550 5.1.1 unknown user
+
+Included is a copy of the message header:
+-----------------------------------------
+""", UNKNOWN),
+    "Stalwart": ("Mail Delivery Subsystem <MAILER-DAEMON@mx.example.org>", """Your message could not be delivered to:
+
+<ann@example.net> (host 'mx.example.net' rejected command 'RCPT TO:<ann@example.net>' with code 550 (5.1.1) 'Nobody: \
+no such user.')
+""", UNKNOWN),
+    "OpenSMTPD": ("Mailer Daemon <MAILER-DAEMON@mx.example.org>", """    Hi!
+
+    This is the MAILER-DAEMON, please DO NOT REPLY to this email.
+
+ann@example.net: Network error on destination MXs
+
+    Below is a copy of the original message:
+""", ("soft", "unreachable")),
+    "qmail, without a word": (DAEMON, """Hi. This is the qmail-send program at mx.example.org.
+I'm afraid I wasn't able to deliver your message to the following addresses.
+This is a permanent error; I've given up. Sorry it didn't work out.
+
+<ann@example.net>:
+
+""", ("soft", "undetermined")),
     "in Italian": ("Mailer-Daemon <mailer-daemon@posta.example>",
                    """Il messaggio non può essere recapitato a ann@example.net:
 casella piena

@@ -39,6 +39,8 @@ def test_each_recipient_is_told():
     ("Final-Recipient: rfc822; ann+40example.net", "ann@example.net"),
     ("Final-Recipient: utf-8; \\x{E4}nn@example.net", "änn@example.net"),
     ("Final-Recipient: utf-8; änn@bücher.example", "änn@bücher.example"),
+    ("Final-Recipient: utf-8; ผู้ใช้@example.net", "ผู้ใช้@example.net"),
+    ("Final-Recipient: utf-8; उपयोगी@example.net", "उपयोगी@example.net"),
     ("Final-Recipient: rfc822; @relay.example:ann@host\nOriginal-Recipient: rfc822; ann@example.net",
      "ann@example.net"),
     ("Final-Recipient: x400; /G=Ann/O=Example/\nOriginal-Recipient: rfc822; ann@example.net", "ann@example.net"),
@@ -72,6 +74,40 @@ def test_another_original_recipient_is_told():
 ])
 def test_what_gateways_leave_is_read(fields):
     assert told(report(fields)) == [("ann@example.net", "hard", "user-unknown", "5.1.1")]
+
+
+def test_what_stands_among_the_fields_of_the_message_is_of_no_recipient():
+    """Gateways that ask senders to prove themselves write so."""
+    status = ("Reporting-MTA: dns; mx.example.org\nAction: failed\n\nFinal-Recipient: rfc822; ann@example.net\n"
+              "Diagnostic-Code: X-Notice; Sender not pre-approved\nStatus: 4.7.0\n")
+    raw = parts("noreply@gate.example", "Re: The news", ("text/plain", "Please tell who you are."),
+                ("message/delivery-status", status), kind="report; report-type=delivery-status")
+    assert told(raw) == [("ann@example.net", "soft", "sender", "4.7.0")]
+    alone = parts("MAILER-DAEMON@x.example", "Failure", ("text/plain", "No such user: ann@example.net"),
+                  ("message/delivery-status", "Reporting-MTA: dns; x\nAction: failed\nStatus: 5.1.1\n"),
+                  kind="report; report-type=delivery-status")
+    assert told(alone) == [("ann@example.net", "hard", "user-unknown", "5.1.1")]
+
+
+@pytest.mark.parametrize("encode", [lambda raw: ("", raw), lambda raw: (
+    "\nContent-Transfer-Encoding: base64", base64.encodebytes(raw))], ids=["as it was", "in base64"])
+def test_a_report_that_a_gateway_wrapped_is_read(encode):
+    inner = report(f"Final-Recipient: rfc822; ann@example.net\n{UNKNOWN}").replace(b"=_limit", b"=_in")
+    encoding, inner = encode(inner)
+    raw = parts("postmaster@gate.example", "Delivery Status Notification (Failure)",
+                (f"message/rfc822{encoding}", inner.decode()), ("text/plain", "This e-mail is confidential."),
+                Delivered_To="b+outer@bounce.example.com")
+    assert told(raw) == [("ann@example.net", "hard", "user-unknown", "5.1.1")]
+    assert read(raw).mentions[0].address == "b+outer@bounce.example.com"
+    assert SENDER in [each.address for each in read(raw).mentions]
+    assert told(raw.replace(b"postmaster@gate", b"bob@gate").replace(b"Return-Path: <>", b"X: y", 1)) == []
+
+
+def test_a_returned_message_in_base64_is_read():
+    returned = base64.encodebytes(RETURNED.encode()).decode()
+    raw = parts("MAILER-DAEMON@x.example", "Undelivered Mail", ("text/plain", "The mailbox is full."),
+                ("message/rfc822\nContent-Transfer-Encoding: base64", returned))
+    assert told(raw) == [("ann@example.net", "soft", "mailbox-full", "")]
 
 
 def test_groups_without_a_blank_line_between_them():
@@ -117,6 +153,29 @@ def test_the_text_says_what_a_report_does_not():
     assert told(report(fields, text)) == [("ann@example.net", "soft", "mailbox-full", "5.0.0")]
 
 
+@pytest.mark.parametrize("said, expected", [
+    ("Status: 4.4.1 (Persistent transient failure - routing/network: no answer from host)", ("soft", "unreachable")),
+    ("Status: 5.0.0\nDiagnostic-Code: Reason 1 (Unable-To-Transfer); Diagnostic -1 (Unknown)\n"
+     "X400-Supplementary-Info: \"MTA 'x' gives error message 5.7.1 Unable to relay for ann\"", ("soft", "relay")),
+    ("Status: 5.0.0\nDiagnostic-Code: X-Postfix; unknown user: \"ann\"", ("hard", "user-unknown")),
+    ("Status: 5.0.0\nX-Supplementary-Info: < #5.1.1 smtp;550 5.1.1 no such user>", ("hard", "user-unknown")),
+    ("Status: 5.0.0\nDiagnostic-Code: smtp; 5.3.0 - Other mail system problem 550-'Unknown user ann@example.net'",
+     ("soft", "filtered")),
+    ("Status: 5.0.0\nDiagnostic-Code: smtp; 5.3.0 - Other mail system problem 550-'5.1.1 Unknown user'",
+     ("hard", "user-unknown")),
+])
+def test_what_gateways_say_beside_is_read(said, expected):
+    fields = f"Final-Recipient: rfc822; ann@example.net\nAction: failed\n{said}\n"
+    assert [each[1:3] for each in told(report(fields))] == [expected]
+
+
+def test_a_disclaimer_says_nothing():
+    fields = "Final-Recipient: rfc822; ann@example.net\nAction: failed\nStatus: 5.1.1\n"
+    text = ("Delivery to the following recipients failed.\n\n       ann@example.net\n\n___________________________\n"
+            "This message has been scanned for all viruses by Example.\n")
+    assert told(report(fields, text)) == [("ann@example.net", "hard", "user-unknown", "5.1.1")]
+
+
 def test_what_waits_is_never_hard():
     raw = report(f"Final-Recipient: rfc822; ann@example.net\n{UNKNOWN}".replace("failed", "delayed"))
     (found,) = read(raw).findings
@@ -148,6 +207,24 @@ def test_a_session_tells_what_was_answered(session, kind):
               f"Diagnostic-Code: smtp; {reply}\n")
     raw = report(fields, f"   ----- Transcript of session follows -----\n{session}")
     assert [each[1] for each in told(raw)] == [kind]
+
+
+@pytest.mark.parametrize("lines, expected", [
+    (["550-Verification failed for <b@example.com>", "550-No such account may exist", "550 Sender verify failed"],
+     ("soft", "sender")),
+    (["550-We have looked at it, and it is", "550 on our block list"], ("soft", "blocked")),
+    (["550-We do not want it", "550 so call us"], ("soft", "undetermined")),
+    (["550-5.1.1 We do not want it", "550 5.1.1 so call us"], ("hard", "user-unknown")),
+    (["550-We know of", "550 no such user"], ("hard", "user-unknown")),
+])
+def test_of_a_reply_that_sendmail_cuts_all_lines_are_read(lines, expected):
+    """Its own "User unknown" proves nothing: it says so of every 550."""
+    session = "".join(f"<<< {line}\n" for line in lines)
+    text = (f"   ----- Transcript of session follows -----\n... while talking to mx.example.net.:\n>>> DATA\n{session}"
+            "550 5.1.1 <ann@example.net>... User unknown\n<<< 503 need RCPT\n")
+    fields = ("Final-Recipient: rfc822; ann@example.net\nAction: failed\nStatus: 5.1.1\n"
+              f"Diagnostic-Code: smtp; {lines[0]}\n")
+    assert [each[1:3] for each in told(report(fields, text))] == [expected]
 
 
 def test_mentions_are_in_the_order_of_belief():

@@ -323,6 +323,13 @@ def test_amazon_tells_in_json():
     assert read(raw.replace(b'"Message": "{', b'"Message": "[{{')).findings == ()
 
 
+def test_a_scanner_is_a_mail_system():
+    raw = plain("Example_AntiVirus_for_SMTP@example.net", "Delivery failure", "It could not be delivered to:\n\n"
+                "ann@example.net\n\nDelivery attempts will continue.\n", Return_Path="<x@example.net>")
+    (found,) = read(raw).findings
+    assert (found.recipient, found.reason) == ("ann@example.net", "unreachable")
+
+
 def test_html_alone_is_read():
     raw = parts(DAEMON, "Undeliverable", ("text/html; charset=utf-8", "<style>p{}</style><p>Delivery has failed to "
                 "these recipients:</p><p>ann@example.net<br></p><p>The user&#39;s mailbox is full</p>"))

@@ -70,7 +70,15 @@ def test_every_reply_code_that_means_something_means_a_status_code():
     ("550 5.2.1 User unknown", "", "soft", "filtered"),
     ("550 5.2.1 User unknown (in reply to RCPT TO command)", "", "hard", "user-unknown"),
     ("550 5.7.1 User unknown (in reply to RCPT TO command)", "", "soft", "filtered"),
+    ("550 5.7.1 No such user here (in reply to RCPT TO command)", "", "hard", "user-unknown"),
+    ("550 5.7.1 No such user here", "", "soft", "filtered"),
+    ("550 5.7.1 No such user here (in reply to end of DATA command)", "", "soft", "filtered"),
+    ("450 4.7.1 No such user here (in reply to RCPT TO command)", "", "soft", "user-unknown"),
     ("550 User unknown (in reply to end of DATA command)", "5.0.0", "soft", "filtered"),
+    ("550 not accepted -- invalid mailbox. Local mailbox a@example.com is unavailable: user not found (in reply to end "
+     "of DATA command)", "", "hard", "user-unknown"),
+    ("552 1 Requested mail action aborted, mailbox not found (in reply to end of DATA command)", "", "hard",
+     "user-unknown"),
     ("550 5.1.1 User unknown (in reply to end of DATA command)", "", "hard", "user-unknown"),
     ("554 delivery error: dd This user doesn't have an account (in reply to end of DATA command)", "", "hard",
      "user-unknown"),
@@ -101,6 +109,15 @@ def test_what_contradicts_itself(text, status, kind, reason):
     "550 no mx for sender domain example.com", "554 5.7.1 URL listed; domain unknown to us",
     "550 this domain does not accept mail from hosts without rDNS", "550 your account is closed due to spam complaints",
     "550 account removed for abuse", "550 No such domain as claimed in HELO", "553 something else", "551 no", "521 no",
+    "550 account not found in the whitelist", "550 user unknown in LDAP: temporary failure", "550 unknown user agent",
+    "550 mailbox unavailable due to policy restrictions", "550 Invalid recipient rate exceeded", "550 invalid user or "
+    "password", "550 invalid address in Reply-To", "550 From domain does not exist", "550 return path: no such user",
+    "550 verification failed for b@example.org: no such user", "550 Non-existent domain in MAIL FROM", "554 unknown "
+    "domain in Message-ID", "550 this mailbox is not available at this time", "554 no valid recipients: all greylisted",
+    "550 mailbox not found in the cache, please retry", "550 the mailbox moved to another server of ours",
+    "550 Too many invalid recipients", "550 too many unknown users in one session: no such user",
+    "550 Access denied: the sending domain has a null MX", "550-mailbox unavailable 550-Sender address has null MX",
+    "550 5.1.1 Recipient address rejected: undeliverable address: mail for example.com loops back to myself",
 ])
 def test_words_on_others_make_nobody_hard(text):
     assert classify(text, "5.0.0").kind == "soft"
@@ -111,6 +128,14 @@ def test_the_command_can_be_given():
     assert classify("550 User unknown", "5.0.0", "DATA").kind == "soft"
     assert classify("550 User unknown", "5.0.0", ".").kind == "soft"
     assert classify("550 User unknown", "5.0.0", "?").kind == "soft"
+
+
+@pytest.mark.parametrize("reply", ["550 <a@example.com>: Recipient address rejected: User unknown in virtual table",
+                                   "550 Requested action not taken: mailbox unavailable"])
+def test_some_replies_tell_what_they_answer(reply):
+    assert classify(reply, "5.0.0", "?").kind == "hard"
+    assert classify(f"what it said: {reply}", "5.0.0", "?").kind == "soft"
+    assert classify(reply, "5.0.0", "DATA").kind == "soft"
 
 
 @pytest.mark.parametrize("text", [

@@ -11,6 +11,7 @@ from mailfleet.reasons import classify
 
 REPLIES = {
     "authentication": (
+        "550 550 192.0.2.7 is not allowed to send mail from example.com",
         "550 5.7.1 Unauthenticated email is not accepted from this domain.",
         "550-5.7.26 This mail has been blocked because the sender is unauthenticated. Gmail requires "
         "all senders to authenticate with either SPF or DKIM.",
@@ -31,6 +32,11 @@ REPLIES = {
         "550 5.7.0 DT:SPM Domain authentication DMARC",
     ),
     "blocked": (
+        "550 Your server requires confirmation. Visit https://example.com/x to confirm this mail server",
+        "550 5.7.1 Your access to submit messages to this system has been rejected.",
+        "421 4.3.2 Your ip has been filtered",
+        "421 HL:REP 163 mx1 https://example.com/help",
+        "554 Blocked - see https://ipcheck.proofpoint.com/?ip=192.0.2.9",
         "550 5.7.1 Service unavailable, Client host [192.0.2.1] blocked using Spamhaus. To request "
         "removal from this list see https://example.com/why AS(1450)",
         "550 5.7.606 Access denied, banned sending IP [192.0.2.1]. To request removal from this list "
@@ -76,6 +82,11 @@ REPLIES = {
         "550 #5.1.0 Address rejected - 192.0.2.1 is on blacklist",
     ),
     "rate": (
+        "421-4.7.28 Gmail has detected an unusual rate of unsolicited mail from your SPF domain [example.com 15]",
+        "432 4.3.2 STOREDRV.Deliver; recipient thread limit exceeded",
+        "550 Domain frequency limited",
+        "450 mailbox unavailable 450 Requests from this IP address are temporarily limited.",
+        "550 5.1.90",
         "421 4.7.0 [192.0.2.1] Our system has detected an unusual rate of unsolicited mail originating "
         "from your IP address",
         "450 4.2.1 The user you are trying to contact is receiving mail too quickly. Please resend your "
@@ -95,6 +106,10 @@ REPLIES = {
         "sending email to external recipients",
     ),
     "spam": (
+        "553 5.7.3 CONTENT REJECT:192.0.2.7.1234.XX:check:4",
+        "554 it identified SPAM, message permanently rejected",
+        "554 5.7.1 Your message failed several antispam checks and went to the spambox: look at (spf , HELO)",
+        "554 DT:SPM 163 mx1,x,1 https://example.com/help",
         "554 5.7.1 The message was rejected because it contains prohibited virus or spam content",
         "550-5.7.1 Our system has detected that this message is likely unsolicited mail. To reduce the "
         "amount of spam sent to Gmail, this message has been blocked.",
@@ -117,6 +132,8 @@ REPLIES = {
         "500 Blackmail/Message body contains forbidden words",
     ),
     "too-big": (
+        "552 exceeded mailsize limit",
+        "554 5.7.1 Rejected Class=size limit=10485760 Subclass=reject size=20971520",
         "552 5.2.3 Message exceeds maximum fixed size (10485760)",
         "552-5.2.3 Your message exceeded Google's message size limits.",
         "550 5.3.4 SMTPSEND.OverAdvertisedSize; message size exceeds fixed maximum size",
@@ -126,6 +143,8 @@ REPLIES = {
         "550 5.3.4 ROUTING.SizeLimit; message size exceeds fixed maximum size for route",
     ),
     "mailbox-full": (
+        "554 5.2.0 STOREDRV.Deliver.Exception:QuotaExceededException.MapiExceptionShutoffQuotaExceeded; no",
+        "maildir delivery failed: the user's maildir has overdrawn his diskspace quota, try again later",
         "552-5.2.2 The email account that you tried to reach is over quota and inactive.",
         "452-4.2.2 The recipient's inbox is out of storage space and inactive.",
         "550 5.2.2 STOREDRV.Deliver: mailbox full. The following information should help",
@@ -153,6 +172,8 @@ REPLIES = {
         "account is over quota.",
     ),
     "disabled": (
+        "550 user account has expired",
+        "554 5.2.0 STOREDRV.Deliver.Exception:AccountDisabledException.MapiExceptionMailboxDisabled; no",
         "550 5.2.1 This mailbox has been blocked due to inactivity",
         "550 5.2.1 Mailbox temporarily disabled: a@example.com",
         "554 delivery error: dd This user's account has been disabled or discontinued [#102].",
@@ -169,6 +190,7 @@ REPLIES = {
         "550 we have suspended email to this user",
     ),
     "filtered": (
+        "550 Rejected by header based manually Blocked Senders - block for manual",
         "550 5.7.1 Recipient not accepting mail from you",
         "550 Recipient does not accept mails from your address: because of his user filter",
         "554 5.7.1 The user you sent to has blocked your messages",
@@ -213,6 +235,11 @@ REPLIES = {
         "550 Specified domain is not allowed: relay prohibited",
     ),
     "sender": (
+        "550 5.7.133 RESOLVER.RST.SenderNotAuthenticatedForGroup; authentication required",
+        "550 5.7.124",
+        "550-mailbox unavailable 550-Sender address has null MX",
+        "550-Callback setup failed while verifying <a@example.com>",
+        "451 deferred due to unresolvable RFC.5321 from domain; see https://example.com/codes",
         "553 5.1.8 Domain of sender address does not resolve",
         "550 5.1.0 <a@example.com>... Sender rejected",
         "550 Sender address rejected: Domain not found",
@@ -234,6 +261,9 @@ REPLIES = {
         "550 mail from a@example.com is denied",
     ),
     "content": (
+        "554 No Resent-From field given",
+        "550 5.1.20",
+        "Messages without Date: fields are not accepted here",
         "550 5.6.0 improper use of 8-bit data in message header",
         "550-5.7.1 Messages missing a valid address in From: header, or having no From: header, are not accepted.",
         "550 5.7.1 This message is not RFC 5322 compliant. There are multiple Subject headers.",
@@ -245,6 +275,10 @@ REPLIES = {
         "500 Message body line too long",
     ),
     "policy": (
+        "552-5.7.0 its content presents a potential security issue. See our attachment guidelines",
+        "550 permanent failure for one or more recipients (a@example.com:quarantined)",
+        "554 5.2.3 MailPolicy violation Error delivering to mailboxes",
+        "550 permanent failure for one or more recipients (a@example.com:blocked)",
         "550 5.7.1 Email rejected per security policy",
         "554 5.7.1 Message cannot be accepted, rules rejection",
         "550 5.7.0 Local Policy Violation - protocol error",
@@ -258,6 +292,8 @@ REPLIES = {
         "550 insufficient security: encryption required",
     ),
     "unreachable": (
+        "Server certificate not verified",
+        "Routing: Could not find a gateway for a@example.com",
         "connect to mx.example.com[192.0.2.1]:25: No route to host",
         "451 4.4.1 reply: read error from mx.example.com.",
         "Sorry, I wasn't able to establish an SMTP connection. (#4.4.1)",
@@ -280,6 +316,8 @@ REPLIES = {
         "has been delayed for more than 24 hours",
     ),
     "system": (
+        "451 4.3.0 Mail server temporarily rejected message. x - gsmtp",
+        "temporary failure. Command output: scan: unable to connect to the daemon: Connection refused",
         "451 4.3.0 Temporary lookup failure",
         "451 Temporary local problem - please try later",
         "550 5.3.5 System config error",
@@ -297,6 +335,14 @@ REPLIES = {
         "smtp; 451 4.3.5 Server configuration problem",
     ),
     "user-unknown": (
+        "550 Adressat unbekannt",
+        "550 Ten uzytkownik nie istnieje",
+        "550 Kullanici bulunamadi",
+        "550 mailbox a@example.com unavailable",
+        "550 unavailable mail user",
+        "550 5.1.1 recipient rejected: no such alias",
+        "550 #5.1.0 Address rejected a@example.com",
+        "550 User [a@example.com] does not exist",
         "550 5.1.1 The email account that you tried to reach does not exist. Please try double-checking",
         "550 5.1.1 <a@example.com>: Recipient address rejected: User unknown in relay recipient table",
         "550 5.5.0 Requested action not taken: mailbox unavailable (S2017062302).",

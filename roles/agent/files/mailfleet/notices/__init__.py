@@ -9,10 +9,10 @@ from __future__ import annotations
 import dataclasses
 
 from ..finding import Finding, Kind, Notice, Scope
-from ..reasons import STATUS
-from . import amazon, feedback, origin, returned, status, texts
+from ..reasons import STATUS, classify
+from . import amazon, feedback, origin, returned, sessions, status, texts
 from .addresses import address_of, addresses_in, unique
-from .mime import Headers, Message, Part
+from .mime import LONGEST_HEAD, Headers, Message, Part
 from .verdicts import SHOWN, told, verdict_of
 
 REPORT = "delivery-status"
@@ -24,6 +24,16 @@ def read(raw: bytes) -> Notice:
     Parts for programs come first (RFC 3464, RFC 5965), then what mail systems write in plain text.
     """
     message = Message(raw)
+    inner = wrapped(message)
+    if inner is None:
+        return read_one(message)
+    notice = read_one(Message(inner))
+    outer = returned.mentions(message, [], Headers(b""))
+    return dataclasses.replace(notice, mentions=tuple(dict.fromkeys((*outer, *notice.mentions))))
+
+
+def read_one(message: Message) -> Notice:
+    """Read a message that is not wrapped."""
     own, rest = own_text(message)
     back = returned.returned_headers(message, rest)
     report = status.report_of(message, status_parts(message))
@@ -33,6 +43,15 @@ def read(raw: bytes) -> Notice:
     reported = [("original-envelope-id", value) for value in report.envelope_ids] + feedback.return_paths(message)
     return Notice(tuple(findings), returned.mentions(message, reported, back),
                   tuple(returned.addressed(message, unique(named), back)), tuple(returned.written(back)))
+
+
+def wrapped(message: Message) -> bytes | None:
+    """Return the report that a gateway put whole into a message of its own, saying nothing before it; or None."""
+    first = message.parts[0] if message.parts else message
+    if first is message or first.type != "message/rfc822":
+        return None
+    inner = first.inside
+    return inner if b"multipart/report" in inner[:LONGEST_HEAD].lower() and origin.by_mail_system(message) else None
 
 
 def own_text(message: Message) -> tuple[str, str]:
@@ -135,8 +154,11 @@ def finding_of(group: status.Group, message: Message, own: str, in_text: list[te
     codes = [group.status, *(code for text in in_words for code in STATUS.findall(text))]
     of_address = next((code for code in codes if code.startswith("5.1.")), "")
     # What is said of nobody by name is about a recipient only where there is no other.
-    said = [group.diagnostic, *in_words, *([own] if alone else [])]
+    reply = sessions.whole(group.diagnostic, own)
+    said = [reply, *in_words, *([own] if alone else [])]
     verdict = verdict_of(said, of_address or group.status, own, message)
+    if verdict.kind is Kind.HARD and not verdict.by_phrase and sessions.guessed(reply, own):
+        verdict = classify("")
     if group.action == "delayed":
         verdict = dataclasses.replace(verdict, kind=Kind.SOFT)
     return told(recipient, verdict, group.diagnostic or " ".join(in_words), "RFC 3464", group.original, group.status)

@@ -11,14 +11,16 @@ from collections.abc import Iterable
 
 # Forwarders make local parts longer than the 64 octets of RFC 5321 (SRS), so a return path may be; a recipient may not.
 LOCAL, WHOLE = 64, 254
-ATOM = r"[\w!#$%&'*+/=?^`{|}~-]"
+# Vowels and accents of their own, as Thai and Indian scripts have them, which are no \w.
+MARKS = r"\u0300-\u036f\u064b-\u065f\u0900-\u0dff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
+ATOM = rf"[\w{MARKS}!#$%&'*+/=?^`{{|}}~-]"
 QUOTED = r'"(?:[^"\\\r\n]|\\.){1,64}"'
 LABEL = r"[^\W_](?:[^\W_]|-(?=[^\W_]|-)){0,62}"
 FORM = rf"(?:{ATOM}+(?:\.+{ATOM}+)*\.?|{QUOTED})@(?:{LABEL}(?:\.{LABEL}){{0,20}}\.?|\[[\w.:]{{2,60}}\])"
 WHOLLY = re.compile(FORM)
 # The look behind keeps the search from trying every end of a long word.
-ANYWHERE = re.compile(rf"(?<![\w.!#$%&'*+/=?^`{{|}}~@-])(?:{ATOM}[\w.!#$%&'*+/=?^`{{|}}~-]{{0,127}}|{QUOTED})"
-                      rf"@{LABEL}(?:\.{LABEL}){{1,20}}")
+ANYWHERE = re.compile(rf"(?<![\w{MARKS}.!#$%&'*+/=?^`{{|}}~@-])(?:{ATOM}[\w{MARKS}.!#$%&'*+/=?^`{{|}}~-]{{0,127}}|"
+                      rf"{QUOTED})@{LABEL}(?:\.{LABEL}){{1,20}}")
 
 
 def address_of(text: str, longest: int = LOCAL) -> str:

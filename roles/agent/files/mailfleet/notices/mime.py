@@ -130,6 +130,15 @@ class Part:
         return text
 
 
+    @cached_property
+    def inside(self) -> bytes:
+        """Return the message that it holds. RFC 2046 section 5.2.1 has none encoded, and some are."""
+        encoding = self.headers.get("content-transfer-encoding").strip().lower()
+        if encoding == "base64" and b":" not in self.data[:1000]:
+            return plain(self.data, encoding).replace(b"\r\n", b"\n").lstrip(b"\n")
+        return self.data.lstrip(b"\n")
+
+
 class Message(Part):
     """A message: its header, and its parts that are no multiparts."""
 
@@ -147,16 +156,18 @@ class Message(Part):
         self._walk(self, 0)
 
     def _walk(self, part: Part, depth: int) -> None:
-        boundary = part.parameters.get("boundary", "") if part.type.startswith("multipart/") else ""
+        if not part.type.startswith("multipart/"):
+            self.parts.append(part)
+            return
+        boundary = part.parameters.get("boundary", "")
         body = b"\n" + part.data
         mark = b"\n--" + boundary.encode("utf-8", "replace")
-        if boundary and mark not in body:
-            # A gateway changed one of the two: what looks like a boundary before a header is taken for it.
+        if not boundary or mark not in body:
+            # A gateway changed or lost one of the two: what looks like a boundary before a header is taken for it.
             seen = BOUNDARY.search(body, 0, LONGEST_TEXT)
-            mark = seen[1] if seen else mark
-        if not boundary or depth >= DEEPEST or mark not in body:
-            if part.type.startswith("multipart/"):
-                part.type = "text/plain"
+            boundary, mark = ("seen", seen[1]) if seen else ("", mark)
+        if not boundary or depth >= DEEPEST:
+            part.type = "text/plain"
             self.parts.append(part)
             return
         for piece in body.split(mark, MOST_PARTS)[1:]:

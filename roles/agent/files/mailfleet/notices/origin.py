@@ -31,7 +31,8 @@ class Trust(enum.IntEnum):
 DAEMON = re.compile(r"mail(?:er)?[-_. ]?d[ae]+mon", re.IGNORECASE)
 SYSTEM = re.compile("|".join((
     r"\bpost_?master\b", r"\bmail[-_. ]?(?:deliver\w*|administrator|admin|router|system|server)\b", r"\bmdaemon",
-    r"\bsystem administrator", r"\bmicrosoft ?exchange", r"\bmms?c\b", r"\bmajordomo", r"interscan", r"virus.?wall",
+    r"\bsystem administrator", r"\bmicrosoft ?exchange", r"\bmms?c\b", r"\bmajordomo", r"interscan",
+    r"virus.?wall|anti.?virus",
     r"\bmailgate", r"\breturned ?mail", r"\b(?:delivery|bounce|mail)[-_. ]?(?:status|failure|error)",
     r"\bcontent-filter at", r"email-bounces", r"\bno-?reply@sns\.amazonaws\.com",
 )), re.IGNORECASE)
@@ -45,10 +46,13 @@ FAILED = re.compile("|".join((
     r"\bcomplaint about message",
     r"\b(?:message|mail|email) (?:status|rejected|bounced|blocked|could not|not delivered|delivery)",
     r"\bare not (?:a )?member", r"\bblocked by", r"unzustellbar|nicht zu(?:ge)?stell", r"\bnon remis|échec de",
-    r"no se (?:ha )?(?:podido|pudo) entregar", r"não (?:entregue|pôde)", r"mancata consegna",
+    r"no se (?:ha )?(?:podido|pudo|puede) entregar", r"não (?:entregue|pôde|é possível entregar)",
+    r"mancata consegna|non recapitabil|recapito non riuscito",
     r"niet bezorgd|onbestelbaar", r"не доставлен|недоставлен|не удалось доставить",
-    r"メールエラー|配信(?:不能|エラー|できません)|送信(?:不能|エラー|できません)", r"退信|投递失败|無法(?:傳送|投遞)",
-    r"반송|전송 실패", r"nedoručen", r"niedostarcz|nie dostarcz", r"teslim edilemedi",
+    r"メールエラー|配信(?:不能|エラー|できません)|送信(?:不能|エラー|できません)",
+    r"退信|投递失败|(?:無法|无法)(?:傳送|投遞|傳遞|传递|送达)|未送达",
+    r"반송|전송 실패|배달되지 않",
+    r"nedoruč", r"kan (?:inte|ikke) levere", r"niedostarcz|nie dostarcz", r"teslim edilemedi",
 )), re.IGNORECASE)
 # A person forwards, a person answers.
 BY_HAND = re.compile(

@@ -19,8 +19,9 @@ BEFORE = (
     r"this is a copy of (?:the|your) (?:message|header)", r"below this line is", r"message headers follow",
     r"(?:original|unsent|returned|undelivered) (?:e-?mail |mail )?message(?: headers?)? *(?:follows|[-:.= ]*$|"
     r"is attached|text)",
-    r"enclosed is a copy", r"below is a copy of", r"copy of the original", r"original mail as follows",
-    r"original headers", r"(?:the )?(?:text|headers?|body|beginning|first part) of the (?:original|returned|message)",
+    r"(?:enclosed|included) is a copy", r"the header and (?:top|first)", r"below is a copy of",
+    r"copy of the original", r"original mail as follows", r"original headers",
+    r"(?:the )?(?:text|headers?|body|beginning|first part) of the (?:original|returned|message)",
     r"your original message", r"message (?:header|text) follows", r"received message:",
     r"(?:ursprüngliche|originale?) (?:nachricht|message|kopfzeilen)", r"message original", r"mensaje original",
     r"original message headers:", r"start of (?:original|returned)",
@@ -49,7 +50,7 @@ def returned_headers(message: Message, rest: str) -> Headers:
     """Return the header of the returned message: of its part, or of `rest`, the end of a plain text."""
     for part in message.parts:
         if part.type in RETURNED and part is not message:
-            data = part.data.lstrip(b"\n")
+            data = part.inside
             if part.type.endswith("headers") and part.headers.get("content-transfer-encoding"):
                 data = part.text.encode()
             return Headers(data.partition(b"\n\n")[0])

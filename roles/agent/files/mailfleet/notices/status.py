@@ -16,8 +16,12 @@ TYPES = ("message/delivery-status", "message/global-delivery-status", "message/d
 # Some put the fields into a text; all others have them in a part of their own.
 IN_TEXT = re.compile(r"^(?:final|original)-recipient: ?(?:rfc822|utf-8);|^action: ?(?:failed|delayed)",
                      re.IGNORECASE | re.MULTILINE)
-OF_ONE = ("final-recipient", "original-recipient", "x-actual-recipient", "action", "status")
+RECIPIENTS = ("final-recipient", "original-recipient", "x-actual-recipient")
+OF_ONE = (*RECIPIENTS, "action", "status")
 FIELD = re.compile(r"^(?:reporting-mta|final-recipient|action|original-recipient):", re.IGNORECASE | re.MULTILINE)
+# So begins a comment that only names what the code means (RFC 3463), or who said it.
+OF_THE_CODE = ("permanent", "persistent", "remote", "lmtp", "temporary")
+SUPPLEMENTS = ("x400-supplementary-info", "x-supplementary-info")
 STATUS = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}")
 XTEXT = re.compile(r"\+([0-9A-F]{2})")
 UNITEXT = re.compile(r"\\x\{([0-9A-F]{2,6})\}")
@@ -45,7 +49,7 @@ class Report:
 
 def report_of(message: Message, parts: list[Part]) -> Report:
     """Read the status parts of a message."""
-    groups, ids = [], []
+    groups, unnamed, ids = [], [], []
     for part in parts:
         text = part.text
         if part.type not in TYPES:
@@ -56,12 +60,15 @@ def report_of(message: Message, parts: list[Part]) -> Report:
             ids += fields.all("original-envelope-id")
             if any(name in fields for name in OF_ONE):
                 several = several_in(block)
-                groups += [group for each in several or [fields] if (group := group_of(each))]
+                said_of_all = "reporting-mta" in fields and not any(name in fields for name in RECIPIENTS)
+                unnamed += [group for group in [group_of(fields)] if group and said_of_all]
+                groups += [group for each in several or [fields] if not said_of_all and (group := group_of(each))]
                 previous = fields
             elif previous is not None and groups and "diagnostic-code" in fields and not groups[-1].diagnostic:
                 # A blank line in the midst of a group.
                 groups[-1] = dataclasses.replace(groups[-1], diagnostic=said(fields.get("diagnostic-code")))
-    return Report(tuple(groups), tuple(ids))
+    # Some write among the fields of the message what belongs to those of a recipient, or is all that they say.
+    return Report(tuple(groups or unnamed), tuple(ids))
 
 
 def several_in(block: str) -> list[Headers]:
@@ -82,11 +89,13 @@ def group_of(fields: Headers) -> Group | None:
     status = found[0] if found else ""
     action = fields.get("action").partition(" ")[0].strip("<>;,.").lower()
     diagnostic = said(" ".join(fields.all("diagnostic-code")))
+    # Gateways to X.400, and Exchange, put there what the server said.
+    diagnostic = " ".join([diagnostic, *(value for name in SUPPLEMENTS for value in fields.all(name))]).strip()
     if not action and not status and not diagnostic:
         return None
     # The comment of a status (`5.2.1 (mailbox disabled, not accepting messages)`) is said as well as a diagnostic.
     comment = fields.get("status").partition("(")[2].rstrip(") ")
-    if comment and len(comment) > 3 and not comment.lower().startswith(("permanent", "remote", "lmtp", "temporary")):
+    if len(comment) > 3 and not comment.lower().startswith(OF_THE_CODE):
         diagnostic = f"({comment}) {diagnostic}"
     other = next((each for each in (original, actual) if each and each.lower() != recipient.lower()), "")
     if action not in ("failed", "delayed", "delivered", "relayed", "expanded"):

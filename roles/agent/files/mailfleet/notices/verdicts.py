@@ -17,6 +17,10 @@ from .sessions import command_of
 
 # Characters of a text that a finding keeps.
 SHOWN = 500
+# Cisco's gateways and Amazon's set this before the reply; the status code is theirs.
+OTHERS = re.compile(r"\b5\.3\.0 - other mail system problem(?= [45]\d\d)", re.IGNORECASE)
+# Postfix' own delivery says so, and asked nobody.
+OWN = re.compile(r'unknown user: "')
 # What says something has a word.
 WORD = re.compile(r"[^\W\d_]{4}")
 
@@ -52,7 +56,10 @@ def verdict_of(said: list[str], given: str, own: str, message: Message) -> Verdi
 
 def reply_without_status(text: str, given: str) -> bool:
     """Say whether a server replied with a code alone: a text where nobody says to what (see Stage) proves little."""
-    return bool(text.strip() and given or texts.CODE.search(text)) and status_of(text)[1:] in ("", ".0.0")
+    if OWN.match(text):
+        return False
+    return bool(text.strip() and given or texts.CODE.search(text)) and (
+        status_of(OTHERS.sub("", text))[1:] in ("", ".0.0"))
 
 
 def told(recipient: str, verdict: Verdict, text: str, form: str, original: str = "", given: str = "") -> Finding:

@@ -49,8 +49,12 @@ ORDER: tuple[Reason, ...] = tuple(module.REASON for module in (
 ))
 UNDETERMINED = "undetermined"
 # What is said of these is not said of the recipient or its domain, though the words be the same: it is not given up.
-DOUBT = ("{sender|your {domain|host|server|ip|account|hostname}|spam|abuse|client host|header|helo|ehlo|reverse|rdns|"
-         "url |ptr|certificate}")
+DOUBT = ("{sender|sending domain|your {domain|host|server|ip|account|hostname}|spam|abuse|client host|header|helo|ehlo|"
+         "reverse|rdns|url |ptr|certificate|from domain|mail from|envelope-from|return path|return-path|reply-to|"
+         "message-id|bounce address|verification failed for|user agent|password|temporar|again later|try later|"
+         "retry later|please retry|at this time|whitelist|white list|greylist|rbl|policy|recipient {rate|count}|"
+         "absender|expéditeur|remitente|mittente|remetente|afzender|nadawc|avsändar|отправител|送信者|差出人|送信元|"
+         "发件人|보낸 사람}")
 
 STATUS = re.compile(r"(?<![\w.])([245]\.[0-9]{1,3}\.[0-9]{1,3})(?!-[0-9]|[\w.]*\w)")
 REPLY = re.compile(r"(?:^|[\s:;'\"<])([245])([0-9]{2})(?=[\s:;'\"-]|$)")
@@ -82,8 +86,12 @@ AT_STAGE = re.compile(
     r"(end of data|final data|data|message text|mail[ _]from|rcpt[ _]to|rcpt|ehlo|helo|lhlo|initial connection|"
     r"text command|talk to me|sender was rejected|my name was rejected|not like recipient|recipient was rejected|"
     r"i sent the message|state 1[478])", re.IGNORECASE)
-# Yahoo looks its recipients up after the message, and says so in these words.
-LATE = "delivery error: dd"
+# Yahoo and Mail.ru look their recipients up after the message, and say so in these words.
+LATE = Phrase("{delivery error: dd|action aborted, mailbox not found|invalid mailbox. local mailbox}")
+# A policy may say what it pleases; that somebody is not there at all it says of the recipient, where it is asked for.
+EXPRESS = Phrase("{no such|does not exist|no mailbox|there is no|nonexistent|non-existent}")
+# So Postfix, and those that keep to RFC 5321 section 4.2.2, answer to RCPT TO and nothing else, whoever tells of it.
+OF_RECIPIENT = ("@ : recipient address rejected: ", "requested action not taken: mailbox unavailable")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -148,7 +156,10 @@ def judge(wording: str, status: str, implied: str, stage: Stage) -> Verdict:
     Words go before codes: servers send what status code they please. A reply code alone makes nobody hard.
     """
     reason, rule = by_words(wording) or by_status(status) or by_status(implied, Kind.SOFT) or (None, UNDETERMINED)
-    reason = at_stage(reason, status, stage, LATE in wording or implied.startswith("5.1."))
+    if stage is Stage.UNKNOWN and wording.startswith(OF_RECIPIENT, 1):
+        stage = Stage.RECIPIENT
+    express = stage is Stage.RECIPIENT and status[2:4] == "7." and EXPRESS.found_in(wording)
+    reason = at_stage(reason, status, stage, express or LATE.found_in(wording) or implied.startswith("5.1."))
     if reason is None:
         return Verdict(UNDETERMINED, Kind.SOFT, Scope.MESSAGE, rule)
     # 4.x.x is the server's own word that it may be otherwise tomorrow, however it puts it: nobody is dead yet.
@@ -177,8 +188,10 @@ def at_stage(reason: Reason | None, status: str, stage: Stage, surely: bool) -> 
     return reason
 
 
-def rows(vague: bool) -> tuple[tuple[Reason, tuple[Phrase, ...], tuple[Phrase, ...]], ...]:
-    return tuple((reason, tuple(map(Phrase, reason.vague if vague else reason.phrases)),
+def rows(vague: bool) -> tuple[tuple[Reason, tuple[tuple[str, Phrase], ...], tuple[Phrase, ...]], ...]:
+    """Return each reason with its phrases, each beside every word that it may be known by, and those against it."""
+    return tuple((reason, tuple((word, phrase) for phrase in map(Phrase, reason.vague if vague else reason.phrases)
+                                for word in phrase.needed),
                   tuple(map(Phrase, (*reason.unless, *[DOUBT] * (reason.kind is Kind.HARD))))) for reason in ORDER)
 
 
@@ -189,8 +202,9 @@ STATUSES = {status: reason for reason in reversed(ORDER) for status in reason.st
 def by_words(wording: str) -> tuple[Reason, str] | None:
     """Return the first reason in ORDER with a phrase in the wording, and its rule."""
     for reason, phrases, unless in PHRASES:
-        for phrase in phrases:
-            if phrase.found_in(wording):
+        for word, phrase in phrases:
+            # Of hundreds all but a few are left here, so nothing is called before.
+            if word in wording and phrase.found_in(wording):
                 if any(other.found_in(wording) for other in unless):
                     break
                 return reason, f"{reason.name}: {phrase.phrase}"

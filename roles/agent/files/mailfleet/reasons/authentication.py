@@ -22,7 +22,7 @@ REASON = Reason(
         "authentication level|not pass authentication|authentication failed|proper authentication|"
         "authentication information}":
             "550-5.7.26 Unauthenticated email from example.com is not accepted",
-        "{ip address|ip|host|server|client|machine} {is |}not {authorized|authorised|allowed|permitted} to send * "
+        "{ip address|ip|host|server|client|machine|#} {is |}not {authorized|authorised|allowed|permitted} to send * "
         "{from|for|domain}": "550 your server is not authorized to send mail from example.com",
         "{verif|validat}{y|ication|ied} * {sender identity|sender's identity|sending domain}":
             "550 we cannot verify the sender identity",
@@ -31,5 +31,6 @@ REASON = Reason(
     never=("550 5.1.1 user unknown", "550 5.7.1 relaying denied, authentication required",
            "550 5.7.25 the sending IP has no PTR record"),
     statuses=(".7.20", ".7.21", ".7.22", ".7.23", ".7.24", ".7.26", ".7.27", ".7.30", ".7.509", ".7.515", ".7.9"),
-    unless=("{spam classification|owner of the group|duplicate header|client was not|relay}",),
+    unless=("{unusual rate|resolver.rst|antispam check|anti-spam check|spam classification|owner of the group|"
+            "duplicate header|client was not|relay}",),
 )

@@ -28,7 +28,7 @@ REASON = Reason(
         "domain|address @|from # |from #|hostname} {# |[#] |address |name |~[#] |~ |}{[|(|}{#|}{]|)|}{has been |is |"
         "are |was |were |}{temporarily |"
         "currently |permanently |}{blocked|rejected|refused|banned|denied|blacklisted|not allowed|not accepted|"
-        "prohibited|not welcome|listed|not permitted|not authorized|restricted}":
+        "prohibited|not welcome|listed|not permitted|not authorized|restricted|filtered}":
             "450 4.7.1 <host.example.com[192.0.2.1]>: Client host rejected: may not be mail exchanger",
         "{messages|mail|connections|email|e-mail|traffic} from {#|[#]|ip|your ip|your server|your network|your host|"
         "this host|your isp|this ip|this server} {# |}{were not|were not|is not|are not|will not|can not|blocked|"
@@ -68,12 +68,18 @@ REASON = Reason(
         "{ip|host|server} {is |}not in {whitelist|the whitelist|white list|our list}":
             "421 4.7.0 IP not in whitelist for RCPT domain",
         "connection refused by access": "554 5.7.1 connection refused by access filter",
+        "not authorized to send {mail|email|e-mail} directly":
+            "550 the IP you use is not authorized to send mail directly",
+        "access to {submit|send} * {rejected|denied}": "550 your access to submit messages here has been rejected",
+        "{dt:rbl|hl:ipb|hl:rep|hl:ihu|hl:mep|wm:bl}": "421 HL:REP 163 mx1 see your log",
+        "server requires confirmation": "550 your server requires confirmation",
+        "ipcheck": "554 Blocked - see https://ipcheck.proofpoint.com/?ip=192.0.2.1",
         "go away": "550 Go away",
         "{con|dyn|rly|hvu|rtr}:{b|t|c|u|n|s}": "421 DYN:T1 see your log",
         "redundant": "550 Your E-Mail is redundant.",
     },
     never=("550 5.1.1 user unknown", "550 message blocked: it looks like spam",
            "451 4.7.1 Greylisted, try again later"),
-    unless=("blacklisted {url|link|uri}", "sending to/from"),
+    unless=("{blacklisted {url|link|uri}|sending to/from|mail server temporarily rejected}",),
     statuses=(".7.25", ".7.511", ".7.606", ".7.650", ".7.7", ".7.3"),
 )

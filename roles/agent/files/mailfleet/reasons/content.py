@@ -31,10 +31,14 @@ REASON = Reason(
         "syntactically}": "501 Syntax error in what you say",
         "{conversion|charset|character set|encoding} *{required|not supported|failed|unknown|unsupported}":
             "554 5.6.3 conversion required and impossible",
+        "{messages|message|mail} without {* |}{to:|from:|date:|subject:|header|headers|message-id|to field}":
+            "550 messages without a Date: field are not taken here",
+        "no {resent-from|from|to|date|subject} {field|header}": "554 No Date field given",
         "bad message": "554 bad message",
         "#-bit character": "550 8-bit character in a header",
         "mime complexity": "552 its mime complexity is too high",
     },
     never=("550 5.1.1 user unknown", "552 5.3.4 message header size exceeds limit"),
-    statuses=(".6.0", ".6.2", ".6.3", ".6.4", ".6.5", ".6.6", ".6.7", ".6.9", ".6.11", ".5.2", ".5.4"),
+    unless=("presents a potential",),
+    statuses=(".1.20", ".6.0", ".6.2", ".6.3", ".6.4", ".6.5", ".6.6", ".6.7", ".6.9", ".6.11", ".5.2", ".5.4"),
 )

@@ -18,6 +18,10 @@ REASON = Reason(
         "expired|dormant|restricted}": "550 Mailbox is frozen",
         "{tried to reach|trying to reach} is {disabled|inactive}": "550-5.2.1 The email account that you tried to reach"
                                                                    " is inactive",
+        "{accountdisabled|mailboxdisabled|mapiexceptionmailboxdisabled}":
+            "554 STOREDRV.Deliver.Exception:AccountDisabledException; no",
+        "{account|mailbox} has expired": "550 his account has expired",
+        "user hangup": "550 user hangup: a@example.com",
         "p=disableduser": "550 5.2.1 https://support.google.com/mail/?p=DisabledUser x1-2ab.3 - gsmtp",
         "{disabled|suspended|inactive|deactivated|locked|frozen} {user|recipient|account|mailbox|address|domain}":
             "550 5.7.1 <a@example.com>: Recipient address rejected: Disabled recipient address",

@@ -28,6 +28,7 @@ REASON = Reason(
         "not on * {allow|approved|safe} {list|senders}": "550 you are not on his approved senders",
         "{ドメイン指定|受信拒否|受信制限|迷惑メール設定}": "550 受信拒否",
         "rejected by a remote mail server": "Each of the following recipients was rejected by a remote mail server.",
+        "manually blocked": "550 Rejected by header based manually blocked senders",
         "private {list|group|mailbox}": "550 this is a private list",
         "only accepting {mail|messages|email} from": "550 he is only accepting mail from specific addresses",
         "has restricted sms": "550 has restricted SMS e-mail",
@@ -38,6 +39,6 @@ REASON = Reason(
     },
     never=("550 5.1.1 user unknown", "552 5.2.2 mailbox full",
            "550 5.7.1 IP address blacklisted by recipient"),
-    unless=("{by security|with attachments}",),
+    unless=("{by security|with attachments|identified spam}",),
     statuses=(".2.0", ".2.4"),
 )

@@ -22,4 +22,5 @@ REASON = Reason(
     never=("450 4.2.1 the mailbox was moved to another store, try later", "550 5.1.1 user unknown",
            "550 the message was moved to quarantine"),
     statuses=(".1.6",),
+    unless=("moved * {new|another} {server|store|host}",),
 )

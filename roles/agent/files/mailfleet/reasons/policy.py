@@ -12,7 +12,7 @@ from .reason import Reason
 REASON = Reason(
     "policy", Kind.SOFT, Scope.MESSAGE,
     phrases={
-        "{policy|policies}": "554 5.7.7 Email policy violation detected",
+        "{policy|policies|mailpolicy}": "554 5.7.7 Email policy violation detected",
         "{security|administrative|administratively|administrator} {* |}{rejected|denied|prohibit|prohibition|reasons|"
         "reason|"
         "violation|restriction|refused|blocked|disabled|concerns}": "550 administrative prohibition",
@@ -31,6 +31,7 @@ REASON = Reason(
         "{denied|rejected} by {security|administrator|admin|rule|server|local}": "550 denied by rule",
         "{closed to|closed for} {incoming|mail}": "550 we are closed for mail",
         "organizational settings": "550 message bounced due to organizational settings",
+        "(@:{blocked|quarantined})": "550 permanent failure for one or more recipients (a@example.com:blocked)",
         "not subscribed to": "550 account not subscribed to SES",
         "credentials invalid": "535 5.7.8 authentication credentials invalid",
         "header{s|} are not accepted": "550 header are not accepted",

@@ -37,6 +37,10 @@ REASON = Reason(
                                     " prevents more",
         "max{imum|} {number of |}{connections|message rate|recipients}": "421 maximum number of connections used up",
         "server {is |}busy": "421 the server is busy",
+        "thread limit": "432 4.3.2 STOREDRV.Deliver; recipient thread limit exceeded",
+        "frequency limited": "550 IP frequency limited",
+        "{requests|messages|mails} from * {temporarily |}limited": "450 requests from this address are limited for now",
+        "{hl:ic|hl:if|mi:sf|mi:stc|mi:dmc|rp:trc|rp:drc|rp:qrc}": "451 MI:SFQ 163 mx1 see your log",
         "unusual rate": "421 4.7.0 there is an unusual rate of mail from you",
         "dla adresu ip": "550 dla adresu IP 192.0.2.1",
         "maximum {connection limit|concurrency|message rate}": "421 all available IPs are at maximum connection limit",
@@ -47,5 +51,5 @@ REASON = Reason(
         "try again slower": "421 please try again slower",
     },
     never=("550 5.1.1 user unknown", "552 5.3.4 message size exceeds limit", "554 5.4.6 too many hops"),
-    statuses=(".7.28", ".5.3", ".4.5", ".3.6"),
+    statuses=(".7.28", ".5.3", ".4.5", ".3.6", ".1.90", ".2.121", ".2.122", ".7.705"),
 )

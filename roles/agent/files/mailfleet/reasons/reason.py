@@ -48,11 +48,11 @@ class Phrase:
 
     def __init__(self, phrase: str) -> None:
         self.phrase = phrase
-        self._needed = needed(phrase)
+        self.needed = needed(phrase)
 
     def found_in(self, wording: str) -> bool:
         """Say whether the wording has it. Most have not the words that it needs, which is known at once."""
-        for word in self._needed:
+        for word in self.needed:
             if word in wording:
                 return pattern_of(self.phrase).search(wording) is not None
         return False

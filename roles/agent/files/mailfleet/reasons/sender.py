@@ -33,6 +33,10 @@ REASON = Reason(
         "restricted {to|for} * {members|senders|sender}": "550 5.7.1 posting is restricted to members",
         "{only|non-}{ |}{members|subscribers} {may|can|are|can not|may not}": "550 only subscribers may write",
         "{null|empty|blank} {sender|return path|envelope|reverse}": "550 mail with an empty sender is not for us",
+        "{sender|sender address|sending domain|from domain} has {a |}null mx": "550 sender address has null MX",
+        "callback setup failed": "550 Callback setup failed while verifying <a@example.com>",
+        "mi:spb": "554 MI:SPB 163 mx1 see your log",
+        "unresolvable * {from|sender} domain": "451 deferred due to unresolvable RFC.5321 from domain",
         "not a registered gateway user": "550 a@example.com is not a registered gateway user",
         "{provide|have} a valid from": "550 5.2.0 From: Domain is invalid. Please provide a valid From:",
         "not a member of": "You are not a member of this mailing list",
@@ -64,5 +68,5 @@ REASON = Reason(
     never=("550 5.1.1 user unknown", "550 5.7.1 Client host rejected: cannot find your hostname",
            "554 5.7.1 sender's DMARC policy says reject", "550 relaying denied"),
     unless=("{the|your|sending|client} ip {you|is|not|has}", "contains spam", "{ptr record|reverse|rdns}"),
-    statuses=(".1.7", ".1.8", ".1.9", ".7.60"),
+    statuses=(".1.7", ".1.8", ".1.9", ".7.60", ".7.124", ".7.129", ".7.133", ".7.134", ".7.136", ".7.750"),
 )

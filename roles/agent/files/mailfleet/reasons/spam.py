@@ -22,8 +22,9 @@ REASON = Reason(
         "{message|mail|e-mail|email|msg} {content|contents} {is |was |has been |}{rejected|blocked|refused|not "
         "accepted|denied}":
             "554 5.7.1 Message content rejected",
+        "dt:spm": "554 DT:SPM 163 mx1 see your log",
         "mail rejete": "550 5.2.0 Mail rejete. OFR_506",
-        "{content|contents} {rejected|denied|not accepted|filter}": "550 5.7.1 content rejected",
+        "{content|contents} {reject|denied|not accepted|filter}": "550 5.7.1 content rejected",
         "{high|bad|spamassassin} score": "550 high score",
         "{blocked|rejected} by {content|a filter|filter|our filter}": "550 5.7.1 rejected by filter",
         "{denied|banned|blocked|rejected|prohibited|contains} {* |}{url|link|uri|words}":
@@ -33,6 +34,6 @@ REASON = Reason(
         "blacklisted {url|link|uri}": "550 blacklisted URL in message",
     },
     never=("550 5.1.1 <spam@example.com>: user unknown", "550 host spamfilter.example.com said: mailbox full"),
-    unless=("{presents a potential|policy reason}",),
+    unless=("{presents a potential|policy reason|scanned for|been scanned|virus-free}",),
     statuses=(".6.1", ".7.514"),
 )

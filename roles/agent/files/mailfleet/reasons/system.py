@@ -22,9 +22,10 @@ REASON = Reason(
             "452 4.3.1 Insufficient system storage",
         "{disk|file system|filesystem|spool|partition} {is |}full": "452 4.3.1 file system full",
         "{lock failure|error while writing}": "procmail: Lock failure on a mailbox",
-        "{pipe|command|program|child|process|script|exit|deliver|delivery agent|mailer|procmail} {* |}{status|error|"
+        "{pipe|command|child|process|script|exit|delivery agent|mailer|procmail} {* |}{status|error|"
         "died|failed|failure|not found|code|output|denied|killed|crashed|signal}":
             "pipe to |/usr/bin/x: it died of an error",
+        "program {failed|exited|died|returned|said|crashed|was killed}": "the filter program exited without a word",
         "{unable to contact|unable to run|unable to use|local delivery failed|temporary lookup|queue file write|can "
         "not open|can not create|can not write|can not update|could not write|could not open|failed to read|failed "
         "to open|could not access}":
@@ -39,6 +40,7 @@ REASON = Reason(
         "{duplicated|duplicate} message-id": "Duplicated Message-ID in <list@example.com>.",
         "{mail|alias|ml|forward} {loop alert|aliasing|expansion}": "aliasing or forward expansion",
         "{can not|could not} {send e-mail to myself|load drd|send mail to myself}": "553 cannot send e-mail to myself",
+        "mail server temporarily rejected": "451 4.3.0 mail server temporarily rejected it",
         "interrupted system call": "451 interrupted system call",
         "encountered an error": "451 it encountered an error while being processed",
         "there is no mdb": "451 deferred because there is no mdb",

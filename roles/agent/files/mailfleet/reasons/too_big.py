@@ -21,6 +21,8 @@ REASON = Reason(
             "552 message exceeded the 10 MB limit",
         "{exceed|exceeds|exceeded|larger than|over|above} * {message|maximum|size} {size|length|limit|allowed}":
             "550 552 5.2.3 what you sent exceeds our size limit",
+        "mailsize": "552 exceeded mailsize limit",
+        "class=size": "554 5.7.1 rejected class=size limit=10000000 subclass=reject size=20000000",
         "line limit exceeded": "500 Line limit exceeded",
         "overadvertisedsize": "550 SMTPSEND.OverAdvertisedSize; no",
         "{maximum|max} {message|mail} {size|length}": "550 the maximum message size here is 10 MB",

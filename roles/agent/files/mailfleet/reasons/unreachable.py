@@ -51,6 +51,9 @@ REASON = Reason(
         "no {usable |working |suitable |valid }{mx|server|hosts|host}": "there are no suitable servers",
         "could not {connect|reach}": "it could not connect and send the mail",
         "dns records * not be found": "DNS records for the destination computer could not be found",
+        "could not find {a |}{gateway|route}": "Routing: Could not find a gateway for a@example.com",
+        "server certificate": "Server certificate not trusted",
+        "points to local host": "lowest numbered MX record points to local host",
         "unexpected name server reply": "malformed or unexpected name server reply",
         "unable to resolve {route|host|~}": "unable to resolve route",
         "delivery attempts will continue": "delivery attempts will continue to be made",
@@ -74,6 +77,6 @@ REASON = Reason(
             "Message will be retried for 4 more days",
         "deferred: ": "421 example.com (smtp)... Deferred: no",
     },
-    unless=("{ldap|temporary lookup failure|queue file}",),
+    unless=("{ldap|temporary lookup failure|queue file|command output:}",),
     statuses=(".4.1", ".4.2", ".4.3", ".4.0", ".4.6", ".4.7", ".4.14", ".4.316", ".4.317", "4.4.4", "4.4.310", "4.1.2"),
 )

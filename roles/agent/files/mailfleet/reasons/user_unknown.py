@@ -17,7 +17,7 @@ REASON = Reason(
             "550 5.1.1 unknown recipient",
         "unknown or illegal {alias|user|address}": "550 Unknown or illegal alias: a@example.com",
         "unknown address": "550 5.1.1 unknown address",
-        "no such {user|mailbox|recipient|address|account|person|local user|email|e-mail|addressee|subscriber}":
+        "no such {user|mailbox|recipient|address|account|person|local user|email|e-mail|addressee|subscriber|alias}":
             "550 No such person at this address",
         "{recipient|mailbox|mail box|account|address|addressee|username|alias} "
         "{is |was |could |can |}{unknown|not found|not be found|not exist|not known|not valid|non-existent|nonexistent|"
@@ -40,7 +40,7 @@ REASON = Reason(
             "550 there is no one at this address",
         "no mailbox * available": "550 no mailbox of yours is available",
         "no valid recipients": "554 no valid recipients, bye",
-        "{mailbox|mail box|account} {is |}{unavailable|unavaiable|not available}":
+        "{mailbox|mail box|account} {@ |}{is |}{unavailable|unavaiable|not available}":
             "550 Requested action not taken: mailbox unavailable",
         "not {present |found |listed |}in {the |our |}{directory|user list|address book|virtual mailbox table|"
         "local recipient table|relay recipient table|virtual alias table}":
@@ -54,6 +54,9 @@ REASON = Reason(
             "It wasn't found at the destination domain.",
         "{non-existent|nonexistent|no-such|nosuch} {user|recipient|mailbox|account|address}":
             "550 [IR] non-existent user",
+        "unavailable mail user": "550 unavailable mail user",
+        "not {exist|exists} {that|this} {user|mailbox|account}": "550 the local server does not exists that user",
+        "not {a |}user {of|on|at} this {server|system|host|domain}": "550 he is not user of this server",
         "not present in our": "550 the one you are trying to reach is not present in our dictionary",
         "no longer {valid|active|in use|in service|exists|employed|works|with us|with the company|a customer|here|on "
         "this}":
@@ -66,7 +69,7 @@ REASON = Reason(
         "recipient address rejected: {access denied|undeliverable address|unverified address: * unknown|address "
         "invalid|invalid user}":
             "550 5.1.1 <a@example.com>: Recipient address rejected: undeliverable address: host said nothing",
-        "address rejected. ": "550 5.1.0 Address rejected.",
+        "address rejected{. | @}": "550 5.1.0 Address rejected.",
         "can not {accept|find} {user|recipient}": "550 can't accept user here",
         "resolver.adr.{recipnotfound|recipientnotfound|exrecipnotfound}": "550 RESOLVER.ADR.ExRecipNotFound; no",
         "missing home directory": "550 user missing home directory",
@@ -76,19 +79,38 @@ REASON = Reason(
         "not {our|my} {customer|user}": "550 not our customer",
         "address {may be|is} {misspelled|mistyped|mis-spelled|mis-typed}": "The address may be misspelled",
         "{utilisateur|destinataire|adresse} {inconnu|inexistant|invalide|inexistante}": "550 utilisateur inconnu !",
+        "{adresse|utilisateur|destinataire|compte} * {n'existe pas|n'existe plus|est introuvable}":
+            "550 l'adresse que vous avez saisie n'existe plus",
         "destinataire* invalide": "550 Adresse d au moins un destinataire est invalide. OFR_416",
-        "{empfänger|benutzer|adresse} {unbekannt|existiert nicht|nicht gefunden|ist unbekannt|nicht bekannt}":
+        "{empfänger|empfaenger|adressat|benutzer|adresse|postfach} * {unbekannt|existiert nicht|nicht gefunden|"
+        "nicht bekannt}":
             "550 Empfänger unbekannt",
+        "{indirizzo|destinatario|utente} * {non è stato trovato|non esiste più}":
+            "l'indirizzo di posta non è stato trovato",
         "{utente|destinatario|casella} {sconosciuto|inesistente|simile|non trovato|non esiste|desconocido}":
             "550 nessun utente simile in questo sistema",
+        "no se {encontró|ha encontrado|encuentra} * {dirección|destinatario|usuario|buzón}":
+            "no se encontró la dirección que indicó",
         "no existe {dicha persona|ese usuario|el usuario|la cuenta|el buzón}": "550 no existe dicha persona",
         "usuario {desconocido|no existe|no encontrado|inexistente}": "550 usuario desconocido",
         "{usuário|conta|destinatário} {desconhecido|não existe|inexistente|não encontrado}": "550 usuário desconhecido",
         "{пользователь|адресат|ящик|получатель|адрес} {не найден|не существует|неизвестен}": "550 ящик не существует",
-        "{メールアドレス|宛先|ユーザ|あて先}*{見つかりません|見つからない|存在しません}":
+        "{アドレス|メールアドレス|宛先|ユーザ|あて先}*{見つかりません|見つからない|存在しません}":
             "送信先メールアドレスが見つかりません",
         "{用户不存在|收件人不存在|無此使用者}": "550 收件人不存在",
-        "{gebruiker|geadresseerde} {onbekend|bestaat niet}": "550 gebruiker onbekend",
+        "{找不到|未找到}*{邮件地址|电子邮件|收件人|用户}": "找不到该电子邮件地址",
+        "{받는 사람|수신자|사용자|주소}*{찾을 수 없|존재하지 않}": "메일 주소를 찾을 수 없습니다",
+        "{gebruiker|geadresseerde|ontvanger|adres|mailadres} * {onbekend|bestaat niet|niet gevonden}":
+            "550 gebruiker onbekend",
+        "{unbekannter|unbekannte} {empfänger|empfaenger|benutzer|adressat|adresse}": "550 Unbekannter Empfänger",
+        "{użytkownik|uzytkownik|odbiorca|adresat|konto|skrzynka} * nie istnieje": "550 taki odbiorca nie istnieje",
+        "nie ma takiego {konta|użytkownika|uzytkownika|adresu|odbiorcy}": "550 nie ma takiego konta",
+        "{felhasználó|felhasznalo|címzett|postafiók} nem {létezik|letezik|található}": "550 a címzett nem létezik",
+        "{kullanıcı|kullanici|alıcı|alici|adres} * {bulunamadı|bulunamadi|yok}": "550 böyle bir kullanıcı yok",
+        "nie znaleziono * {adres|odbiorc|użytkownik|skrzynk}": "nie znaleziono takiego adresu",
+        "{adressen|mottagaren|modtageren} * {hittades inte|finns inte|blev ikke fundet|ble ikke funnet|findes ikke}":
+            "adressen som du angav hittades inte",
+        "{adresa|příjemce|uživatel} * {nebyla nalezena|nebyl nalezen|neexistuje}": "zadaná adresa nebyla nalezena",
         "rcp-p{#|1|3}": "550 5.1.1 RCP-P1 https://example.com/codes#rcp",
         "spectator does not exist": "550 this spectator does not exist",
         "not an active {address|mailbox|account|user}": "550 that is not an active address at this host",
@@ -117,6 +139,8 @@ REASON = Reason(
     ),
     # The same words are said of what is no recipient.
     unless=("{ip|sender|from|source|return|reply-to|helo} address",
-            "{sender|certificate|hostname|signature} {is |}{invalid|not|unknown}"),
-    statuses=(".1.1", ".1.3", ".1.10", ".1.20"),
+            "{sender|certificate|hostname|signature} {is |}{invalid|not|unknown}",
+            "undeliverable address: * {loops back|too many hops|timed out|blocked|blacklisted|listed}",
+            "too many {* |}{invalid|unknown|bad|nonexistent}"),
+    statuses=(".1.1", ".1.3", ".1.10"),
 )

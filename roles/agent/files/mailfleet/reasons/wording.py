@@ -19,7 +19,8 @@ LONGEST = 2000
 QUOTES = str.maketrans({"\u2019": "'", "\u2018": "'", "´": "'", '"': " ", "\u201c": " ", "\u201d": " ", "«": " ",
                         "»": " ", "<": " ", ">": " ", "\N{NO-BREAK SPACE}": " ", "\0": " ", "_": " "})
 # Codes of Google's help pages and names of block lists are words, all else of a link is not.
-LISTS = re.compile(r"spamhaus|spamcop|sorbs|barracuda|senderscore|cloudmark|uceprotect|dnsbl|[./]rbl", re.IGNORECASE)
+LISTS = re.compile(r"ipcheck|spamhaus|spamcop|sorbs|barracuda|senderscore|cloudmark|uceprotect|dnsbl|[./]rbl",
+                   re.IGNORECASE)
 LINK = re.compile(r"https?://[^\s<>]{0,400}?(?:[?&](p=\w{1,40})[^\s<>]{0,400}|(?=[\s<>]|$))|https?://\S{1,800}")
 # Only what ASCII has of a domain: Chinese and Japanese words follow it without a space.
 ADDRESS = re.compile(r"[^\s<>()\[\],;:\"@（）「」：]{1,128}@[A-Za-z0-9.-]{0,253}")
@@ -39,7 +40,7 @@ def wording_of(text: str) -> str:
     if "://" in text:
         text = LINK.sub(word_of, text)
     if "@" in text:
-        text = ADDRESS.sub("@", text)
+        text = ADDRESS.sub("@", text).replace("[@]", "@").replace("'@'", "@")
     text = REPLY.sub("", HOST.sub("~", text)).translate(QUOTES).lower()
     for said, meant in NEGATIONS:
         text = text.replace(said, meant)
