@@ -49,7 +49,8 @@ def evil_report(providers: int, days: int) -> dict:
     totals.unknown = dict.fromkeys(EVIL, 3)
     totals.saw(START)
     totals.counts["tls_lines"] = totals.counts["handed_over"] = totals.counts["signing_errors"] = 1
-    found = {"hosts": list(EVIL), "files": list(EVIL), "providers_known": False, "totals": totals.as_json(),
+    found = {"hosts": list(EVIL), "counted": dict.fromkeys(EVIL, START), "files": list(EVIL),
+             "providers_known": False, "totals": totals.as_json(),
              "waiting": {"messages": dict.fromkeys(EVIL, 2), "oldest": START, "oldest_message": f"a {EVIL[0]}"}}
     found["delays"] = [{"provider": provider, "stage": stage, **{f"p{each}": value for each, value in
                         delays.percentiles(buckets).items()}} for (provider, stage), buckets in totals.delays.items()]

@@ -37,6 +37,7 @@ def test_it_is_that_of_the_log(followed, tmp_path, capsys):
     place, log = followed
     counted, read = report(capsys, place), report(capsys, place, str(log))
     assert counted.pop("files") == [str(tmp_path / "log.db")] and read.pop("files") == [str(log)]
+    assert list(counted.pop("counted")) == counted["hosts"] and read.pop("counted") == {}
     assert counted["totals"]["rows"] and counted == read
     assert main(["--config", place, "log", "report"]) == 0
     assert "delivered" in capsys.readouterr().out

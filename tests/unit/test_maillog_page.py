@@ -271,14 +271,18 @@ def test_hours_that_were_put_together_are_told_beside_the_plots():
 def test_of_several_servers():
     found = copy.deepcopy(REPORT)
     found["totals"] = (TOTALS + TOTALS).as_json()
-    made = Page(page.page(found | {"hosts": ["mta1.example.com", "mta2.example.com"]}))
+    counted = {f"mta{n}.example.com": 1795000000 + 86400 * n for n in range(2, 9)} | {"mta1.example.com": 0}
+    made = Page(page.page(found | {"hosts": ["mta1.example.com", "mta2.example.com"], "counted": counted}))
     text = "".join(made.texts)
+    assert ("longest ago: mta1.example.com not one line yet: see what its journal says; mta2.example.com last at "
+            "2026-11-20 11:06 UTC; mta3.example.com last at 2026-11-21 11:06 UTC.") in text
     assert "Mail of 2 servers" in text and "mta1.example.com, mta2.example.com" in text
     assert number(made.figures["Delivered"][0]) == 2 * TOTALS.total(outcome="delivered")
 
 
 @pytest.mark.parametrize("damage", [
     {"totals": {}}, {"totals": None}, {"delays": [{"provider": "a"}]}, {"delays": None}, {"waiting": {}}, {"files": 7},
+    {"counted": None}, {"counted": {"a": "b"}},
     {"delays": [{"provider": "a", "stage": "total", "p50": "1", "p90": 1, "p99": 1}]}, {"hosts": 7},
     {"delays": [{"provider": "a", "stage": "total", "p50": float("nan"), "p90": 1, "p99": 1}]},
     {"waiting": {"messages": {"a": -1}, "oldest": None, "oldest_message": None}},

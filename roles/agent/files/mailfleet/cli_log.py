@@ -111,13 +111,13 @@ def _report(asked: argparse.Namespace) -> int:
         files = asked.files or of_log()
         reader = read(how, files)
         totals, _events = reader.take()
-    told = report.as_json(reader, totals, known.view, files)
+    told = report.as_json(reader, totals, known.view, files, counted_at)
     if asked.html:
         page.write(told, asked.html)
     if asked.json:
         print(json.dumps(told, ensure_ascii=False))
     elif not asked.html:
-        print(report.text(told, counted_at), end="")
+        print(report.text(told), end="")
     return Status.DONE
 
 

@@ -24,7 +24,21 @@ from .delays import STAGES
 from .log_event import BOUNCED, DEFERRED, DELIVERED, EXPIRED, OUTCOMES, REJECTED, SUPPRESSED
 from .page_style import style
 from .page_tables import MOST_ROWS, by_outcome, numbers, ranked, summed, table
-from .page_text import DAY, HOUR, PER_CENT, Buckets, LogAxis, asides, esc, exact, moment, several, share, span
+from .page_text import (
+    DAY,
+    HOUR,
+    PER_CENT,
+    Buckets,
+    LogAxis,
+    asides,
+    esc,
+    exact,
+    last_counted,
+    moment,
+    several,
+    share,
+    span,
+)
 from .totals import Totals
 from .why import gist
 
@@ -47,6 +61,7 @@ class _Report(t.NamedTuple):
     """What the page is made of: see report.as_json and Totals. ``shown`` are the providers that have plots."""
 
     hosts: list[str]
+    counted: dict[str, int]
     files: list[str]
     known: bool
     totals: Totals
@@ -108,6 +123,7 @@ def _read(report: t.Any) -> _Report:
     try:
         totals = Totals.from_json(report["totals"])
         hosts = [str(each) for each in report["hosts"]]
+        counted = {str(host): _whole(at) for host, at in report["counted"].items()}
         waiting = {str(name): _whole(many) for name, many in report["waiting"]["messages"].items()}
         oldest = report["waiting"]["oldest"]
         delays: dict[str, dict[str, Delay]] = collections.defaultdict(dict)
@@ -124,7 +140,7 @@ def _read(report: t.Any) -> _Report:
         providers[provider][outcome] += count
     order = ranked(providers)
     shown = order if len(order) == PROVIDERS + 1 else order[:PROVIDERS]
-    return _Report(hosts, files, known, totals, waiting, when, delays, providers, shown)
+    return _Report(hosts, counted, files, known, totals, waiting, when, delays, providers, shown)
 
 
 def _whole(value: t.Any) -> int:
@@ -158,6 +174,8 @@ def _head(found: _Report, name: str) -> str:
             f'<p class="quiet">{when}, {several(sum(totals.lines.values()), "line")} of the log</p>']
     if len(found.hosts) > 1:
         made.append(f'<p class="quiet">{_list(found.hosts)}</p>')
+    if found.counted:
+        made.append(f'<p class="quiet">{esc(last_counted(found.counted))}</p>')
     if not found.known:
         made.append('<p class="note">No providers are configured (maillog.providers), so all of them are called '
                     "other.</p>")

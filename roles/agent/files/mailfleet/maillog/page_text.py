@@ -22,6 +22,7 @@ _MONDAY = 4 * DAY  # 1970-01-05 was one
 _TICKS = ((0.01, "10 ms"), (0.1, "0.1 s"), (1.0, "1 s"), (10.0, "10 s"), (60.0, "1 min"), (600.0, "10 min"),
           (3600.0, "1 h"), (6 * 3600.0, "6 h"), (86400.0, "1 d"), (5 * 86400.0, "5 d"), (30 * 86400.0, "30 d"),
           (365 * 86400.0, "1 year"))
+_NAMED = 3  # hosts
 _ZERO = 0.06  # of a logarithmic axis is for 0
 
 
@@ -65,6 +66,19 @@ def asides(counts: t.Mapping[str, int]) -> list[str]:
     if counts["forgotten"]:
         told.append(f"{counts['forgotten']:,} waited while too many did, and may count as deferred twice.")
     return told
+
+
+def last_counted(counted: t.Mapping[str, int]) -> str:
+    """When services last counted a line, by host, 0 for never: one that ended tells nothing else of what came since."""
+    def told(host: str) -> str:
+        at = counted[host]
+        return f"last at {moment(at)} UTC" if at else "not one line yet: see what its journal says"
+
+    longest_ago = sorted(counted, key=lambda host: (counted[host], host))[:_NAMED]
+    if len(counted) == 1:
+        return f"Counted by mailfleet-log.service, {told(longest_ago[0])}."
+    return "Counted by mailfleet-log.service; longest ago: " + "; ".join(
+        f"{host} {told(host)}" for host in longest_ago) + "."
 
 
 def moment(at: int, with_year: bool = True) -> str:

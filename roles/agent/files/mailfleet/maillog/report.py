@@ -7,13 +7,12 @@
 from __future__ import annotations
 
 import collections
-import datetime
 import textwrap
 import typing as t
 
 from . import delays
 from .log_event import DELIVERED, OUTCOMES
-from .page_text import asides, several
+from .page_text import asides, last_counted, moment, several
 from .reader import LogReader
 from .totals import Totals
 from .view import View
@@ -26,17 +25,23 @@ _STAGES = {"before": "before the queue", "queue": "in the queue", "connect": "co
            "total": "altogether"}
 
 
-def as_json(reader: LogReader, totals: Totals, view: View | None, files: t.Sequence[str]) -> dict[str, t.Any]:
-    """The report as plain data: the totals, what still waits, and delays in seconds."""
+def as_json(reader: LogReader, totals: Totals, view: View | None, files: t.Sequence[str],
+            counted_at: int | None = None) -> dict[str, t.Any]:
+    """The report as plain data: the totals, what still waits, and delays in seconds.
+
+    :arg counted_at: when the service last counted a line, where the report is what it has counted; 0 for never.
+    """
     waits, oldest = reader.waiting.by_provider(), reader.waiting.oldest()
     known = bool(view and (view.mx or view.domains))
-    return _made([reader.host], files, known, totals, waits, oldest and list(oldest))
+    counted = {} if counted_at is None else {reader.host: counted_at}
+    return _made([reader.host], counted, files, known, totals, waits, oldest and list(oldest))
 
 
 def merged(reports: t.Sequence[t.Mapping[str, t.Any]]) -> dict[str, t.Any]:
     """The report of a fleet, of those of its servers; raises ValueError where one is none."""
     totals, waits = Totals(), collections.Counter[str]()
     oldest, hosts, files, known = [], [], [], False
+    counted: dict[str, int] = {}
     try:
         for each in reports:
             totals.add(Totals.from_json(each["totals"]))
@@ -44,17 +49,19 @@ def merged(reports: t.Sequence[t.Mapping[str, t.Any]]) -> dict[str, t.Any]:
             if each["waiting"]["oldest"] is not None:
                 oldest.append([int(each["waiting"]["oldest"]), str(each["waiting"]["oldest_message"])])
             hosts += map(str, each["hosts"])
+            counted |= {str(host): int(at) for host, at in each["counted"].items()}
             files += map(str, each["files"])
             known = known or bool(each["providers_known"])
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"found no report of a server's log: {error!r}") from error
-    return _made(hosts, files, known, totals, dict(sorted(waits.items())), min(oldest, default=None))
+    return _made(hosts, counted, files, known, totals, dict(sorted(waits.items())), min(oldest, default=None))
 
 
-def _made(hosts: t.Sequence[str], files: t.Sequence[str], known: bool, totals: Totals, waits: t.Mapping[str, int],
-          oldest: list[t.Any] | None) -> dict[str, t.Any]:
+def _made(hosts: t.Sequence[str], counted: t.Mapping[str, int], files: t.Sequence[str], known: bool, totals: Totals,
+          waits: t.Mapping[str, int], oldest: list[t.Any] | None) -> dict[str, t.Any]:
     return {
-        "hosts": list(hosts), "files": list(files), "providers_known": known, "totals": totals.as_json(),
+        "hosts": list(hosts), "counted": dict(counted), "files": list(files), "providers_known": known,
+        "totals": totals.as_json(),
         "waiting": {"messages": dict(waits), "oldest": oldest and oldest[0], "oldest_message": oldest and oldest[1]},
         "delays": [{"provider": provider, "stage": stage,
                     **{f"p{each}": found for each, found in delays.percentiles(buckets, _PERCENTILES).items()}}
@@ -62,32 +69,22 @@ def _made(hosts: t.Sequence[str], files: t.Sequence[str], known: bool, totals: T
     }
 
 
-def text(report: t.Mapping[str, t.Any], counted_at: int | None = None) -> str:
-    """A report as people read it.
-
-    :arg counted_at: when the service last counted a line, where the report is what it has counted; 0 for never.
-    """
+def text(report: t.Mapping[str, t.Any]) -> str:
+    """A report as people read it."""
     totals = Totals.from_json(report["totals"])
-    parts = [_head(report, totals, counted_at), _providers(totals), _waiting(report["waiting"], totals),
+    parts = [_head(report, totals), _providers(totals), _waiting(report["waiting"], totals),
              _reasons(totals), _table("sending address", totals.by("address", "outcome")), _domains(totals),
              _delays(totals), _foot(totals)]
     return "\n\n".join(each for each in parts if each) + "\n"
 
 
-def moment(at: int) -> str:
-    """A moment."""
-    return datetime.datetime.fromtimestamp(at, datetime.UTC).strftime("%Y-%m-%d %H:%M")
-
-
-def _head(report: t.Mapping[str, t.Any], totals: Totals, counted_at: int | None) -> str:
+def _head(report: t.Mapping[str, t.Any], totals: Totals) -> str:
     lines = sum(totals.lines.values())
     when = f"{moment(totals.first)} to {moment(totals.last)} UTC, " if totals.first >= 0 else ""
     none = "" if totals.rows else ", no outcome of any mail that was asked for"
     told = [f"Mail of {', '.join(report['hosts'])}: {when}{several(lines, 'line')}{none}"]
-    # One that ended tells nothing else of what came since.
-    if counted_at is not None:
-        last = f"last at {moment(counted_at)} UTC" if counted_at else "not one line yet: see what its journal says"
-        told.append(f"Counted by mailfleet-log.service, {last}.")
+    if report["counted"]:
+        told.append(last_counted(report["counted"]))
     if not report["providers_known"]:
         told.append("No providers are configured (maillog.providers), so all of them are called other.")
     return "\n".join(_wrapped(each) for each in told)
