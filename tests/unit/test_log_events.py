@@ -21,6 +21,8 @@ from mailfleet.rules import Entry
 from mailfleet.spool import Spool
 from mailfleet.worker import Worker
 
+from ansible_collections.mailfleet.sending.plugins.module_utils import probe_bounces
+
 __all__ = ["server"]
 
 # What Postfix 3.7 sends to the return path; its log says the same in brackets.
@@ -241,6 +243,15 @@ def test_a_refusal_by_our_own_list_is_none_whatever_who_reads_makes_of_it(server
             "status": "5.1.1", "reason": "user-unknown", "kind": "hard", "scope": "recipient", "rule": "", "delay": 1}
     assert event_of(LogEvent(**said, text=OURS), server.settings, NOW) is None
     assert event_of(LogEvent(**said, text=UNKNOWN), server.settings, NOW) is not None
+
+
+def test_a_bounce_of_an_address_that_was_made_up_is_proved_by_what_comes_back_alone(server):
+    nobody = probe_bounces.nobody("0a1b2c3d4e5f6071", "gmail.com")
+    server.write(message("A0000001", nobody, "bounced", UNKNOWN, "5.1.1"),
+                 message("A0000002", "u@acme.test", "bounced", UNKNOWN, "5.1.1"))
+    server.run()
+    assert server.events == [("log", "hard", "u@acme.test", "news")]
+    assert server.counts.totals().total(outcome="bounced") == 2
 
 
 def refused(to: str, reply: str) -> bytes:

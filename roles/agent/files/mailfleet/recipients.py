@@ -10,6 +10,7 @@ import re
 
 from .errors import Trouble
 
+PROBE = "mailfleet-probe-"  # begins the addresses that the collection makes up (probe_bounces.nobody)
 _CAPITALS = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 # What stands in SMTP between the angle brackets (RFC 5321 section 4.1.2, RFC 6531).
 _FORM = re.compile(
@@ -32,6 +33,11 @@ def fold(address: str) -> str:
 def domain_of(address: str) -> str:
     """The domain of an address, folded; empty where it has none."""
     return fold(address).rpartition("@")[2] if "@" in address else ""
+
+
+def is_probe(address: str) -> bool:
+    """Whether nobody has an address: the round trip of a bounce is proved by mail to such ones."""
+    return fold(address).startswith(PROBE)
 
 
 def is_address(key: str) -> bool:

@@ -14,6 +14,7 @@ the same kind, recipient, host and queue id.
 - A token that is wrong, expired or another recipient's means that it is not known whose mail it was: the event is
   recorded as ``log-unproved`` and changes nothing, under a key of its own.
 - A refusal by our own list says nothing of the recipient, and is no event.
+- Mail to an address that was made up to prove that bounces come back is no event either: what came back is to prove it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import typing as t
 from .. import event as events
 from ..event import LOG, UNPROVED, Event
 from ..finding import Kind
-from ..recipients import domain_of, fold
+from ..recipients import domain_of, fold, is_probe
 from ..refusal import is_ours
 from ..rules import DAY
 from ..settings import Settings
@@ -38,6 +39,8 @@ def event_of(found: LogEvent, settings: Settings, now: int) -> Event | None:
     :arg now: seconds of UTC; the log of a clock that was ahead is not believed to be later.
     """
     if found.outcome not in settings.log.events or not found.queue_id or not found.sender or is_ours(found.text):
+        return None
+    if any(is_probe(each) for each in (found.original, found.recipient)):
         return None
     at = min(found.at, now)
     if at < now - settings.retention_days * DAY:
