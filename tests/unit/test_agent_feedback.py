@@ -52,7 +52,8 @@ def test_only_a_pass_is_one_and_silence_is_no_answer(result, found):
 
 def test_the_message_is_told_as_it_came():
     asked = Asked("pass")
-    feedback.verified(b"Return-Path: <>\n" + RAW.replace(b"body\n", b"b\n\nc"), SOURCES, asked)
+    raw = b"Return-Path: <>\nAuthentication-Results: x; dkim=pass\n" + RAW.replace(b"body\n", b"b\n\nc")
+    feedback.verified(raw, SOURCES, asked)
     (told,) = asked
     assert told == ([b"Return-Path: <>", SIGNED[:-1], *HEAD.splitlines()], b"b\r\n\r\nc")
     asked = Asked("pass")
@@ -129,10 +130,10 @@ class TestVerifier:
     def test_a_message_is_told_in_order_and_as_a_strangers(self, tmp_path):
         result, heard = self.ask(tmp_path, *self.STEPS, GOES_ON,
                                  added("Authentication-Results", "x.invalid;\n\tdkim=pass (2048-bit key) header.d=y"))
-        assert result == "pass" and [each[:1] for each in heard] == [bytes([letter]) for letter in b"OCHMRTLLNBEQ"]
+        assert result == "pass" and [each[:1] for each in heard] == [bytes([letter]) for letter in b"OCHDMRTLLNBEQ"]
         assert heard[1] == b"C[192.0.2.1]\0" + b"4\0\x19" + b"192.0.2.1\0"
-        assert heard[6:8] == [b"LFrom\0 a@feedback.example\0", b"LDKIM-Signature\0 v=1;\n\tb=x\0"]
-        assert heard[9] == b"Bbody\r\n"
+        assert heard[7:9] == [b"LFrom\0 a@feedback.example\0", b"LDKIM-Signature\0 v=1;\n\tb=x\0"]
+        assert heard[10] == b"Bbody\r\n"
 
     @pytest.mark.parametrize(("value", "result"), [
         ("x.invalid; dkim=none", "none"), ("x.invalid;\n\tdkim=fail reason=\"dkim=pass\" header.d=x", "fail"),

@@ -27,6 +27,7 @@ Ask = t.Callable[[t.Sequence[bytes], bytes], str]
 MOST = 3  # signatures of sources that are looked at
 _HEAD = 1 << 18  # octets of the header that are looked at; a larger one is no report's
 _SIGNATURE = "dkim-signature"
+_CLAIMS = "authentication-results"  # OpenDKIM reads those that are there, and is not to be led astray by them
 # What decides how a message is read, and by whom it is: the reader takes the first, a signature covers the last.
 _ONCE = ("from", "content-type", "content-transfer-encoding", "mime-version")
 _NAME = re.compile(rb"([!-9;-~]+)[ \t]*:")
@@ -68,7 +69,8 @@ def verified(raw: bytes, sources: t.Collection[str], ask: Ask) -> str | None:
              for index, (name, field) in enumerate(message.fields) if name == _SIGNATURE}
     body, said = message.body.replace(b"\n", b"\r\n"), set()
     for wanted in [index for index, domain in plain.items() if domain in sources][:MOST]:
-        fields = [field for index, (_name, field) in enumerate(message.fields) if index == wanted or index not in plain]
+        fields = [field for index, (name, field) in enumerate(message.fields)
+                  if index == wanted or name not in (_SIGNATURE, _CLAIMS)]
         result = ask(fields, body)
         if result == "pass":
             return plain[wanted]
@@ -85,7 +87,7 @@ def named(raw: bytes, authserv_id: str, sources: t.Collection[str]) -> str:
     message = _parted(raw)
     if not sources or not message or not all(map(_plain_domain, message.of(_SIGNATURE))):
         return ""
-    for field in message.of("authentication-results"):
+    for field in message.of(_CLAIMS):
         name, *results = _without_comments(field.decode("utf-8", "replace")).split(";")
         words = name.split()
         if not words or words[0].lower() != authserv_id.lower():

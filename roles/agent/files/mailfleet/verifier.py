@@ -19,7 +19,7 @@ PLACE = "/run/mailfleet-verify/socket"
 PATIENCE = 8.0  # seconds for one message; OpenDKIM gives name servers five of them
 REST = 5  # times as long as was waited in vain, nobody is asked
 _LEADING_SPACE = 0x100000  # values are to be told with the space behind their colon
-_ADD = 0x01  # headers: all that the filter may do
+_ACTIONS = 0x1FF  # all that a filter may do; OpenDKIM insists on some, and what it does but for its result is not heard
 _CHUNK = 65535
 _LONGEST = 1 << 20
 # Nobody's address (RFC 5737): what came from the host itself would be taken for mail to be signed.
@@ -93,12 +93,14 @@ def _ask(place: str, fields: t.Sequence[bytes], body: bytes) -> str:
 
         patience()
         filter_.connect(place)
-        send(b"O", struct.pack("!III", 6, _ADD, _LEADING_SPACE))
+        send(b"O", struct.pack("!III", 6, _ACTIONS, _LEADING_SPACE))
         command, data = receive()
         if command != b"O" or struct.unpack("!III", data[:12])[2] & ~_LEADING_SPACE:
             raise ValueError("another protocol")
         space = struct.unpack("!III", data[:12])[2] & _LEADING_SPACE
         for step in _steps(fields, body, bool(space)):
+            if step[0] == b"M":
+                send(b"D", b"Mi\0complaint\0")  # OpenDKIM logs it as the queue id
             send(*step)
             if receive()[0] not in (b"c", b"s"):
                 return ""
