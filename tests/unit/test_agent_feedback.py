@@ -148,6 +148,7 @@ class TestVerifier:
     @pytest.mark.parametrize("answers", [
         [], [GOES_ON], [packet(b"O\0")], [AGREED], [AGREED, packet(b"r")], [AGREED, packet(b"t")],
         [AGREED, packet(b"y550 5.7.1 no\0")], [AGREED, b"\0\0\0\0"], [AGREED, b"\xff" * 4],
+        [AGREED, packet(b"r"), *[GOES_ON] * 9, added("Authentication-Results", "x; dkim=pass")],
         [packet(AGREED[4:13] + b"\0\0\0\x80")], [*STEPS, GOES_ON, packet(b"a")], [*STEPS, GOES_ON, packet(b"t")],
     ])
     def test_whatever_else_it_says_is_no_answer(self, tmp_path, answers):
@@ -231,6 +232,10 @@ def test_a_complaint_waits_until_somebody_says_who_signed_it(bounce_host):
         assert bounce_host.worker.round() == 1 and bounce_host.worker.unverified == waits
     assert suppressed(bounce_host) == ["u@acme.test"] and len(bounce_host.told) == 2
     assert not bounce_host.spool.names()
+    bounce_host.asked.results = [""]
+    bounce_host.arrive(complaint("v@acme.test"))
+    bounce_host.worker.round()
+    assert len(bounce_host.told) == 3 and bounce_host.told[2] == bounce_host.told[0]
 
 
 def test_it_waits_for_a_day_and_is_kept(bounce_host):
