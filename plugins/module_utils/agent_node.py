@@ -30,6 +30,8 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.agent_settings i
     SPOOL,
     STATE,
     USER,
+    VERIFIER,
+    verifies,
 )
 from ansible_collections.mailfleet.sending.plugins.module_utils.agent_units import (
     COMMAND,
@@ -113,7 +115,9 @@ class Node:
         self._rights([*FOLDERS, *((path, mode, owner) for path, (_text, mode, owner) in files.items())])
         if self.check:
             return
-        self._user()
+        self._user(USER, "--user-group", "--home-dir", SPOOL)
+        if verifies(settings):
+            self._user(VERIFIER, "--no-user-group", "--gid", USER, "--home-dir", "/nonexistent")
         for folder, mode, owner in FOLDERS:
             hold_folder(Path(folder), mode, _owner(owner))
         for path, (_text, mode, owner) in files.items():
@@ -188,12 +192,11 @@ class Node:
             if not self.check:
                 os.unlink(link)
 
-    def _user(self) -> None:
+    def _user(self, name: str, *options: str) -> None:
         try:
-            pwd.getpwnam(USER)
+            pwd.getpwnam(name)
         except KeyError:
-            self._must(["useradd", "--system", "--user-group", "--home-dir", SPOOL, "--no-create-home",
-                        "--shell", "/usr/sbin/nologin", USER])
+            self._must(["useradd", "--system", *options, "--no-create-home", "--shell", "/usr/sbin/nologin", name])
 
     def _rights(self, wanted: t.Iterable[tuple[str, int, str]]) -> None:
         """Tell whose owner or mode is another: secrets that others may read, which the program then refuses."""

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which services of the program run on a server, and whether what Postfix asks answers."""
+"""Which services of the program run on a server, and whether those that are asked answer."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ import os
 import socket
 import typing as t
 
+from ansible_collections.mailfleet.sending.plugins.module_utils import milter_client
 from ansible_collections.mailfleet.sending.plugins.module_utils.agent_node import DEAD, Failed, restart, state_of
 from ansible_collections.mailfleet.sending.plugins.module_utils.agent_settings import QUEUE, SOCKET
-from ansible_collections.mailfleet.sending.plugins.module_utils.agent_units import SERVICES
+from ansible_collections.mailfleet.sending.plugins.module_utils.agent_units import SERVICES, VERIFYING
 from ansible_collections.mailfleet.sending.plugins.module_utils.programs import Programs
 
 # What nobody's list has: the answer must let it pass, whatever the list says (SMTPD_POLICY_README).
 QUESTION = (b"request=smtpd_access_policy\nprotocol_state=RCPT\nprotocol_name=ESMTP\nsender=probe@proof.invalid\n"
             b"recipient=nobody@proof.invalid\nclient_address=127.0.0.1\n\n")
+# What nobody signed: OpenDKIM must say so.
+UNSIGNED = milter_client.Message((("From", "probe@proof.invalid"),), b"", "", ("nobody@proof.invalid",), "192.0.2.1")
 PATIENCE = 10.0  # seconds
 
 
@@ -63,6 +66,8 @@ def keep(programs: Programs, role: str, names: t.Sequence[str], check: bool = Fa
         restart(programs, ours[name].unit)
     if "policy" in done.after and (wrong := unanswered(f"{QUEUE}/{SOCKET}")):
         raise Failed(f"{ours['policy'].unit}: {wrong}; see journalctl -u {ours['policy'].unit}")
+    if "verify" in done.after and (wrong := unverified(VERIFYING)):
+        raise Failed(f"{ours['verify'].unit}: {wrong}; see journalctl -u opendkim -u {ours['verify'].unit}")
     return done
 
 
@@ -81,6 +86,19 @@ def unanswered(place: str) -> str:
     # A list that is not known yet may have mail wait: that is an answer.
     known = answer.startswith((b"action=DUNNO", b"action=450"))
     return "" if known else f"{place} answered {os.fsdecode(answer)[:80]!r}, expected action=DUNNO"
+
+
+def unverified(place: str) -> str:
+    """What is wrong with what the verifying OpenDKIM says of a message without signature; empty where it is right."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asked:
+            asked.settimeout(PATIENCE)
+            asked.connect(place)
+            outcome = milter_client.submit(asked, UNSIGNED)
+    except (OSError, milter_client.MilterError) as error:
+        return f"{place} does not answer: {getattr(error, 'strerror', '') or error}"
+    said = " ".join(value for name, value in outcome.headers if name.lower() == "authentication-results")
+    return "" if "dkim=none" in said else f"{place} answered {said or outcome.action!r}, expected dkim=none"
 
 
 def _runs(programs: Programs, unit: str, wanted: bool) -> bool:

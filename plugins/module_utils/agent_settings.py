@@ -11,6 +11,8 @@ import typing as t
 from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import Agent, Domain, Fleet, Server
 
 USER = "mailfleet"
+# Of the OpenDKIM that reads what strangers wrote, in the group of the above, and of no file.
+VERIFIER = "mailfleet-verify"
 # Of the program alone: what is in /var/lib/mailfleet is root's.
 STATE = "/var/lib/mailfleet-agent"
 SPOOL = "/var/spool/mailfleet"
@@ -64,6 +66,13 @@ def program_settings(agent: Agent, domains: t.Iterable[Domain], hostname: str, k
     }
 
 
+def verifies(settings: t.Mapping[str, t.Any]) -> bool:
+    """Whether the program's own OpenDKIM says who signed a complaint: where there are sources, and no filter of the
+    operator's own is named."""
+    feedback = settings.get("feedback")
+    return isinstance(feedback, dict) and bool(feedback.get("sources")) and not feedback.get("authserv_id")
+
+
 def services(agent: Agent) -> dict[str, list[str]]:
     """The resident commands of each server, by the roles ``agent``, ``bounces`` and ``maillog``.
 
@@ -73,7 +82,11 @@ def services(agent: Agent) -> dict[str, list[str]]:
     """
     return {
         "agent": ["policy", *(["events"] if agent.settings.get("webhooks") else [])],
-        "bounces": ["bounces", *(["fetch"] if agent.settings.get("mailboxes") else [])],
+        "bounces": [
+            "bounces",
+            *(["fetch"] if agent.settings.get("mailboxes") else []),
+            *(["verify"] if verifies(agent.settings) else []),
+        ],
         "maillog": ["log"] if "log" in agent.settings else [],
     }
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.agent_settings import (
     METRICS,
@@ -15,9 +16,11 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.agent_settings i
     SPOOL,
     STATE,
     USER,
+    VERIFIER,
 )
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_control import NO_LIMIT
 
+VERIFYING = "/run/mailfleet-verify/socket"
 PROGRAM = "/usr/local/lib/mailfleet-agent"
 COMMAND = "/usr/local/bin/mailfleet"
 CONFIGURATION = "/etc/mailfleet"
@@ -53,7 +56,7 @@ Restart=always
 RestartSec={pause}
 TimeoutStopSec=10
 UMask=0077
-ReadWritePaths={writes}
+{runtime}ReadWritePaths={writes}
 AmbientCapabilities=
 CapabilityBoundingSet=
 KeyringMode=private
@@ -94,7 +97,8 @@ class Service:
 
     ``memory`` is what it may have, ``pause`` the seconds after which it is started anew, ``groups`` those by which it
     may read what is not its own, ``proc`` what it sees of /proc, ``families``
-    of addresses are those that it needs besides.
+    of addresses are those that it needs besides. ``user`` it runs as; ``runtime`` is a folder in /run that it has while
+    it runs, into which the program's group may look.
     """
 
     name: str
@@ -107,6 +111,8 @@ class Service:
     groups: tuple[str, ...] = ()
     proc: str = "pid"
     families: tuple[str, ...] = ()
+    user: str = USER
+    runtime: str = ""
 
     @property
     def unit(self) -> str:
@@ -121,8 +127,9 @@ class Service:
     @property
     def text(self) -> str:
         """Its unit."""
+        runtime = f"RuntimeDirectory={self.runtime}\nRuntimeDirectoryMode=0750\n" if self.runtime else ""
         return _UNIT.format(
-            about=self.about, user=USER, group=USER, command=COMMAND, arguments=self.arguments,
+            about=self.about, user=self.user, group=USER, runtime=runtime, command=COMMAND, arguments=self.arguments,
             writes=" ".join(self.writes), memory=self.memory, pause=self.pause, groups=" ".join(self.groups),
             proc=self.proc, families="".join(f" {each}" for each in self.families),
         )
@@ -139,6 +146,9 @@ SERVICES = {
         Service("bounces", "bounces", "bounces work", "Takes in what came back", (SPOOL, STATE)),
         Service("fetch", "bounces", "bounces fetch", "Empties the mailboxes elsewhere that bounces come to",
                 (SPOOL, STATE)),
+        # It has no key and no secret, so it has a user of its own.
+        Service("verify", "bounces", "bounces verify", "Says who signed complaints", (), memory="256M", user=VERIFIER,
+                runtime=os.path.basename(os.path.dirname(VERIFYING))),
         # The journal, files of the log, and the socket by which Postfix tells what waits. journalctl asks /proc/sys
         # which boot it is, and postqueue the kernel which addresses there are.
         Service("log", "maillog", "log follow", "Counts what the mail log says", (STATE, METRICS),

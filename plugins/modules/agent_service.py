@@ -10,13 +10,15 @@ short_description: Run the services of the program that takes in bounces
 version_added: 1.0.0
 description:
   - Runs those services of a role that are wanted, now and after each boot, and ends those that are not.
-  - A service has started when it says that it is ready. What Postfix asks is asked once, and must answer.
+  - A service has started when it says that it is ready. What Postfix asks, and what says whether signatures hold, is
+    asked once, and must answer.
 options:
   role:
     description:
       - Whose services this is about. V(agent) has C(policy), which tells Postfix who is not to be mailed, and
         C(events), which tells applications what became of their mail. V(bounces) has C(bounces), which takes in what
-        came back, and C(fetch), which empties mailboxes elsewhere. V(maillog) has C(log), which counts what the mail
+        came back, C(fetch), which empties mailboxes elsewhere, and C(verify), by which OpenDKIM says who signed a
+        complaint. V(maillog) has C(log), which counts what the mail
         log says.
     type: str
     required: true
@@ -26,7 +28,7 @@ options:
     type: list
     elements: str
     default: []
-    choices: [policy, events, bounces, fetch, log]
+    choices: [policy, events, bounces, fetch, verify, log]
 attributes:
   check_mode:
     support: full
@@ -77,7 +79,7 @@ def main() -> None:
             "role": {"type": "str", "required": True, "choices": ["agent", "bounces", "maillog"]},
             "names": {
                 "type": "list", "elements": "str", "default": [],
-                "choices": ["policy", "events", "bounces", "fetch", "log"],
+                "choices": ["policy", "events", "bounces", "fetch", "verify", "log"],
             },
         },
         supports_check_mode=True,

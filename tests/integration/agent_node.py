@@ -28,6 +28,15 @@ with smtplib.SMTP(host, 25) as smtp:
     if text and answers[-1][0] == 250: answers.append(smtp.data(text.replace("\\n", "\\r\\n").encode("latin-1")))
 print(json.dumps([f"{code} {said.decode()}" for code, said in answers]))
 """
+# What a notice may be beside what we send ourselves, by a replacement in NOTICE.
+ODD_FORMS = {
+    "8-bit field": ("Subject: Undelivered", "Subject: Unzustellbar: Gr\xfc\xdfe"),
+    "8-bit text": ("be delivered.", "be delivered: Gr\xfc\xdfe."),
+    "long line": ("be delivered.", "be delivered." + "x" * 5000),
+    "NUL": ("be delivered.", "be delivered.\0"),
+    "long field": ("MIME-Version:", "X-Long:" + "\n ".join(["", *["x" * 97] * 700]) + "\nMIME-Version:"),
+    "8bit": ("text/plain\n", "text/plain\nContent-Transfer-Encoding: 8bit\n"),
+}
 
 
 def fleet(server: Server, more=None, **agent):

@@ -10,7 +10,7 @@ import smtplib
 import time
 
 import pytest
-from agent_node import CONFIG, SESSION, Agent, fleet
+from agent_node import CONFIG, ODD_FORMS, SESSION, Agent, fleet
 from mailbox_server import NOTICE, PASSWORD, MailboxServer
 from postfix_node import Node
 from servers import SUITES, Controller, Server
@@ -105,16 +105,6 @@ def test_a_dead_address_is_refused_once_its_bounce_came(agent):
 
 def test_no_message_is_left_over_and_none_twice(agent):
     assert agent.node.shell("ls /var/spool/mailfleet/bounces/new") == ""
-
-
-ODD_FORMS = {
-    "8-bit field": ("Subject: Undelivered", "Subject: Unzustellbar: Gr\xfc\xdfe"),
-    "8-bit text": ("be delivered.", "be delivered: Gr\xfc\xdfe."),
-    "long line": ("be delivered.", "be delivered." + "x" * 5000),
-    "NUL": ("be delivered.", "be delivered.\0"),
-    "long field": ("MIME-Version:", "X-Long:" + "\n ".join(["", *["x" * 97] * 700]) + "\nMIME-Version:"),
-    "8bit": ("text/plain\n", "text/plain\nContent-Transfer-Encoding: 8bit\n"),
-}
 
 
 @pytest.mark.parametrize("form", ODD_FORMS)

@@ -17,6 +17,7 @@ import time
 import uuid
 
 import breaking
+import dkim
 import lab_runs
 import lab_world as lab
 import pytest
@@ -28,7 +29,10 @@ from ansible_collections.mailfleet.sending.plugins.plugin_utils import agent_pro
 DATABASE = (f"host=db1.example.com hostaddr={lab.DATABASE} dbname=mailfleet user=mailfleet sslmode=verify-full"
             " sslrootcert=/usr/local/share/ca-certificates/mailfleet-lab.crt")
 MOST = 1 << 20  # octets of junk that a server keeps: the least that there is
-SETTINGS = {"store": {"postgresql": DATABASE}, "policy": {"refresh": 1}, "quarantine": {"bytes": MOST}, "log": {}}
+# A provider whose complaints need no token, as anybody's name server knows it.
+SOURCE = "complaints.example.com"
+SETTINGS = {"store": {"postgresql": DATABASE}, "policy": {"refresh": 1}, "quarantine": {"bytes": MOST}, "log": {},
+            "feedback_addresses": ["fbl"], "feedback": {"sources": [SOURCE]}}
 # A mailbox that applications had their bounces sent to before there were return paths of the fleet's own.
 ELSEWHERE = "bounces@wanadoo.fr"
 SETTINGS["mailboxes"] = {"old": {"protocol": "pop3", "host": "mx.orange.fr", "user": ELSEWHERE, "every": 2,
@@ -312,6 +316,22 @@ def test_what_its_token_does_not_prove_suppresses_nobody(fleet):
     # To who does not know that domain, its token is one with another MAC.
     for reason, many in (("wrong-mac", 2), ("expired", 2), ("other-recipient", 1), ("no-token", 1)):
         assert f"{reason}: {many} kept" in kept, kept
+
+
+def test_a_complaint_that_a_known_source_signed_suppresses_at_both_without_a_token(fleet, tmp_path):
+    key, recipient, other = tmp_path / "key.pem", *(f"{case}-{uuid.uuid4().hex[:8]}@gmail.com" for case in "so")
+    subprocess.run(["openssl", "genrsa", "-traditional", "-out", str(key), "2048"], check=True, capture_output=True)
+    public = subprocess.run(["openssl", "rsa", "-in", str(key), "-pubout"], check=True, capture_output=True, text=True)
+    record = "v=DKIM1; k=rsa; p=" + "".join(public.stdout.splitlines()[1:-1])
+    with lab.changed_for_a_while("example.com", f"s1._domainkey.{SOURCE}.", "TXT", lab.quote(record)):
+        for whom, selector in ((other, b"s2"), (recipient, b"s1")):
+            raw = COMPLAINT.format(recipient=whom).replace("\n", "\r\n").encode()
+            signed_raw = dkim.sign(raw, selector, SOURCE.encode(), key.read_bytes()) + raw
+            bring(f"fbl@{BOUNCES}", signed_raw.decode(), host=lab.SERVERS[SECOND])
+        for server in lab.SERVERS:
+            assert REFUSED in refused_within(server, recipient), server
+    assert "complaint" in lab.ssh(FIRST, "mailfleet", "suppress", "why", recipient)
+    assert other not in lab.ssh(FIRST, "mailfleet", "suppress", "list")
 
 
 def test_what_holds_of_the_store_holds_of_a_real_server():

@@ -86,6 +86,15 @@ class TestSettings:
         assert "password" not in str(found["settings"]) and "s" * 16 not in str(found["settings"])
 
 
+    @pytest.mark.parametrize(("feedback", "services"), [
+        ({"sources": ["feedback.example"]}, ["bounces", "verify"]), ({"sources": []}, ["bounces"]), ({}, ["bounces"]),
+        ({"sources": ["feedback.example"], "authserv_id": "filter.example.com"}, ["bounces"]),
+    ])
+    def test_sources_of_complaints_are_verified_unless_somebody_elses_filter_does(self, feedback, services):
+        made = fleet({"store": {"sqlite": True}, "feedback": feedback})
+        assert agent_of(made, made.servers[0])["services"]["bounces"] == services
+
+
 class TestLayers:
     def layers(self, **agent):
         made = fleet({"store": {"sqlite": True}, **agent},
@@ -218,6 +227,10 @@ class TestMistakes:
         streams = {"all": {"bounce_domains": ["e.example.us"], "senders": ["example.us"]}}
         (said,) = told({"store": {"sqlite": True}, "streams": streams}).items()
         assert said[0] == "sending_agent.streams" and "no stream with e.example.com" in str(said[1])
+
+    def test_a_source_of_complaints_that_is_a_domain_of_the_fleet(self):
+        (said,) = told({"store": {"sqlite": True}, "feedback": {"sources": ["example.com"]}}).items()
+        assert said[0] == "sending_agent.feedback.sources" and "a provider's domain" in str(said[1])
 
     @pytest.mark.parametrize("agent", [
         "on", ["x"], {"store": "sqlite"}, {"store": {"sqlite": "/x"}}, {"feedback_addresses": ["FBL@x"]},

@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import pytest
+from milter_filter import AGREED, GOES_ON, Filter, added
 
+from ansible_collections.mailfleet.sending.plugins.module_utils import agent_run
 from ansible_collections.mailfleet.sending.plugins.module_utils.agent_node import Failed
 from ansible_collections.mailfleet.sending.plugins.module_utils.agent_run import keep
 from ansible_collections.mailfleet.sending.plugins.module_utils.programs import Programs
@@ -75,5 +77,28 @@ def test_what_does_not_start_tells_why():
 
 
 def test_a_service_of_another_role_is_a_mistake():
-    with pytest.raises(ValueError, match="found policy, expected services of bounces: bounces, fetch"):
+    with pytest.raises(ValueError, match="found policy, expected services of bounces: bounces, fetch, verify"):
         kept(Systemd(), "policy")
+
+
+RESULT = "Authentication-Results", "verifier.mailfleet.invalid; {}"
+
+
+@pytest.mark.parametrize(("answers", "wrong"), [
+    ([AGREED, *[GOES_ON] * 7, added(RESULT[0], RESULT[1].format("dkim=none"))], ""),
+    ([AGREED, *[GOES_ON] * 7, added(RESULT[0], RESULT[1].format("dkim=pass header.d=x"))], "expected dkim=none"),
+    ([AGREED, *[GOES_ON] * 7, GOES_ON], "answered 'accept'"),
+    ([AGREED], "does not answer"), ([], "does not answer"),
+])
+def test_what_says_who_signed_a_complaint_has_to_say_that_nobody_signed_ours(tmp_path, monkeypatch, answers, wrong):
+    place = str(tmp_path / "socket")
+    monkeypatch.setattr(agent_run, "VERIFYING", place)
+    if answers:
+        Filter(answers, place)
+    systemd = Systemd(bounces=("active", True), verify=("active", True))
+    if not wrong:
+        assert kept(systemd, "bounces", "verify").started == []
+        return
+    with pytest.raises(Failed, match=wrong):
+        kept(systemd, "bounces", "verify")
+    assert not kept(systemd, "bounces", "verify", check=True).started

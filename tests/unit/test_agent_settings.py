@@ -56,7 +56,8 @@ def test_all_mistakes_are_told_at_once_with_their_places(tmp_path):
 
 @pytest.mark.parametrize(("changes", "told"), [
     ({"token": {"days": 91}}, "token.days: 91; expected at most the retention_days, 90"),
-    ({"feedback": {"sources": ["feedback.example"]}}, "feedback.authserv_id: not set; expected what this fleet's own"),
+    ({"feedback": {"sources": ["feedback.example", "example.com"]}},
+     "feedback.sources: 'example.com'; expected a provider's domain: whoever has a login of ours"),
     ({"streams": {"shop": {"bounce_domains": ["e.example.us", "e.example.com"]}}},
      "streams.shop: 'e.example.com'; expected a domain of one stream only; news has it too"),
     ({"streams": 1}, "streams: 1; expected a mapping of names to mappings"),

@@ -4,11 +4,10 @@
 """The mail server's side of the milter protocol, byte for byte against the other end of a socket."""
 from __future__ import annotations
 
-import socket
 import struct
-import threading
 
 import pytest
+from milter_filter import AGREED, GOES_ON, Filter, packet
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.milter_client import (
     Message,
@@ -19,35 +18,6 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.milter_client im
 
 MESSAGE = Message((("From", "a@example.com"), ("Subject", "two\n lines")), b"body\r\n", "s@example.com",
                   ("r@example.org",), "2001:db8::1", "app", {"{auth_authen}": "shop"})
-AGREED = b"O" + struct.pack("!III", 6, 0x1F, 0x100000)
-
-
-def packet(content: bytes) -> bytes:
-    return struct.pack("!I", len(content)) + content
-
-
-class Filter(threading.Thread):
-    """Answers with the given packets in turn, one for each command but macros, and keeps what it was told."""
-
-    def __init__(self, answers):
-        super().__init__(daemon=True)
-        self.client, self._own = socket.socketpair()
-        self.client.settimeout(5)
-        self.heard = []
-        self._answers = list(answers)
-        self.start()
-
-    def run(self):
-        with self._own, self._own.makefile("rb") as stream:
-            while size := stream.read(4):
-                content = stream.read(struct.unpack("!I", size)[0])
-                self.heard.append(content)
-                if content[:1] == b"Q":
-                    return
-                if content[:1] != b"D":
-                    if not self._answers:
-                        return
-                    self._own.sendall(self._answers.pop(0))
 
 
 def talk(*answers):
@@ -58,11 +28,11 @@ def talk(*answers):
     return outcome, milter.heard
 
 
-CONTINUE = [packet(b"c")] * 9
+CONTINUE = [GOES_ON] * 9
 
 
 def test_everything_is_said_in_order_with_macros_before_connect_and_sender():
-    outcome, heard = talk(packet(AGREED), *CONTINUE, packet(b"a"))
+    outcome, heard = talk(AGREED, *CONTINUE, packet(b"a"))
     assert outcome == Outcome("accept")
     assert [content[:1] for content in heard] == [bytes([letter]) for letter in b"ODCHDMRTLLNBEQ"]
     assert heard[0] == b"O" + struct.pack("!III", 6, 0x1FF, 0x100000)
@@ -78,7 +48,7 @@ def test_header_values_go_without_the_space_where_the_filter_did_not_ask_for_it(
 
 
 def test_added_headers_are_kept_in_order_and_progress_is_passed_over():
-    outcome, _heard = talk(packet(AGREED), *CONTINUE, packet(b"p") + packet(b"hX-One\0 1\0")
+    outcome, _heard = talk(AGREED, *CONTINUE, packet(b"p") + packet(b"hX-One\0 1\0")
                            + packet(b"i" + struct.pack("!I", 1) + b"DKIM-Signature\0 v=1;\n\tb=x\0") + packet(b"c"))
     assert outcome == Outcome("accept", "", (("X-One", "1"), ("DKIM-Signature", "v=1;\n\tb=x")))
 
@@ -92,18 +62,18 @@ def test_added_headers_are_kept_in_order_and_progress_is_passed_over():
 ])
 @pytest.mark.parametrize("step", [0, 2, 7, 9])
 def test_a_refusal_at_any_step_is_the_outcome(step, answer, outcome):
-    assert talk(packet(AGREED), *CONTINUE[:step], packet(answer))[0] == outcome
+    assert talk(AGREED, *CONTINUE[:step], packet(answer))[0] == outcome
 
 
 @pytest.mark.parametrize("answers, said", [
     ([packet(b"c")], "expected the answer to the negotiation"),
     ([packet(b"O\0\0")], "expected the answer to the negotiation"),
     ([packet(b"O" + struct.pack("!III", 6, 0, 0x80))], "liberties"),
-    ([packet(AGREED)], "closed the connection"),
-    ([packet(AGREED), packet(b"z")], "expected a verdict"),
-    ([packet(AGREED), struct.pack("!I", 0)], "a packet says that it has 0 bytes"),
-    ([packet(AGREED), struct.pack("!I", 1 << 30)], "a packet says"),
-    ([packet(AGREED), *CONTINUE, packet(b"hX-One")], "a header without a value"),
+    ([AGREED], "closed the connection"),
+    ([AGREED, packet(b"z")], "expected a verdict"),
+    ([AGREED, struct.pack("!I", 0)], "a packet says that it has 0 bytes"),
+    ([AGREED, struct.pack("!I", 1 << 30)], "a packet says"),
+    ([AGREED, *CONTINUE, packet(b"hX-One")], "a header without a value"),
 ])
 def test_a_filter_that_breaks_the_protocol(answers, said):
     with pytest.raises(MilterError, match=said):
@@ -111,7 +81,7 @@ def test_a_filter_that_breaks_the_protocol(answers, said):
 
 
 def test_a_long_body_goes_in_pieces():
-    milter = Filter([packet(AGREED), *CONTINUE, packet(b"c"), packet(b"a")])
+    milter = Filter([AGREED, *CONTINUE, packet(b"c"), packet(b"a")])
     with milter.client:
         submit(milter.client, Message(MESSAGE.headers, b"x" * 70000, "s", ("r",)))
     assert [len(content) for content in milter.heard if content[:1] == b"B"] == [65536, 4466]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The resident commands: ``mailfleet bounces work`` and ``fetch``, ``events send``, ``policy serve``."""
+"""The resident commands: ``mailfleet bounces work``, ``fetch`` and ``verify``, ``events send``, ``policy serve``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import threading
 import time
 import typing as t
 
-from . import upkeep
+from . import upkeep, verifying
 from .cli_settings import settings_of
 from .errors import Status, Unavailable
 from .fetching import Fetcher, fetch
@@ -35,6 +35,8 @@ def add(commands: t.Any, groups: t.Mapping[str, t.Any]) -> None:
     """Add the commands."""
     _resident(groups["bounces"], "work", "take in what came to the spool", _work)
     _resident(groups["bounces"], "fetch", "empty mailboxes elsewhere into the spool", _fetch)
+    verify = groups["bounces"].add_parser("verify", help="run OpenDKIM, which verifies signatures, until told to stop")
+    verify.set_defaults(run=_verify)
     _resident(groups["events"], "send", "deliver events to the webhooks", _send)
     serve = groups["policy"].add_parser("serve", help="answer whether a recipient is suppressed, until told to stop")
     serve.set_defaults(run=_serve)
@@ -64,6 +66,9 @@ def _work(asked: argparse.Namespace) -> int:
             pass
         if worker.waiting:
             raise Unavailable(store.name, f"{worker.waiting} messages wait for it", "an answer", "Run this again later")
+        if worker.unverified:
+            raise Unavailable("mailfleet-verify.service", f"{worker.unverified} complaints wait for it", "an answer",
+                              "Run this again later")
         if worker.left:
             raise Unavailable(spool.new, f"{worker.left} messages were left there", "none", "The line before says why")
         return Status.DONE
@@ -99,6 +104,11 @@ def _fetch(asked: argparse.Namespace) -> int:
         return Status.DONE
     stop, fetcher = Stop(), Fetcher(settings.remotes, spool, say)
     _beside(stop, [fetcher.round], "mailboxes")
+    return Status.DONE
+
+
+def _verify(_asked: argparse.Namespace) -> int:
+    verifying.serve(Stop(), ready, say)
     return Status.DONE
 
 

@@ -18,7 +18,6 @@ import typing as t
 
 from . import event as events
 from .event import Event
-from .feedback import source
 from .finding import Finding, Kind, Mention, Notice
 from .recipients import domain_of, fold
 from .rules import ALL
@@ -28,6 +27,8 @@ from .unsigned import SOURCE as UNSIGNED
 from .unsigned import recipient_of
 
 Read = t.Callable[[bytes], Notice]
+# The known feedback source that signed a message, an empty text where none did; None where that cannot be told yet.
+Source = t.Callable[[bytes], str | None]
 
 _RETURN_PATH = re.compile(rb"\bb\+[a-z2-7]{26}@[a-z0-9.-]{1,253}", re.IGNORECASE)
 
@@ -41,7 +42,8 @@ class Judged:
     """The outcome: ``event``, or, where it is None, ``reason`` for the quarantine.
 
     ``unresolved`` is a finding of a notice that names nobody at all, while its token is valid: an earlier event of that
-    token may tell. ``checked`` is a valid token of the message, if any; ``failure`` where the reader failed.
+    token may tell. ``unverified``: it is a complaint, and who signed it cannot be told yet. ``checked`` is a valid
+    token of the message, if any; ``failure`` where the reader failed.
     """
 
     event: Event | None = None
@@ -49,22 +51,24 @@ class Judged:
     checked: Checked | None = None
     unresolved: Finding | None = None
     failure: str = ""
+    unverified: bool = False
 
 
-def judge(raw: bytes, read: Read, settings: Settings, now: int) -> Judged:
+def judge(raw: bytes, read: Read, settings: Settings, now: int, source: Source = lambda _raw: "") -> Judged:
     """Judge one message.
 
     :arg raw: the message, or the beginning of a very large one.
     :arg read: the reader of notices; what it raises is a message that cannot be read.
     :arg now: when it came, in seconds of UTC: while it waited for the store, its token did not grow older.
+    :arg source: is asked about a complaint without a valid token.
     """
     try:
-        return _judge(raw, read(raw), settings, now)
+        return _judge(raw, read(raw), settings, now, source)
     except Exception as error:  # whatever it is: one message never stops the others
         return Judged(reason="unreadable", checked=_anywhere(raw, settings, now), failure=_place(error))
 
 
-def _judge(raw: bytes, notice: Notice, settings: Settings, now: int) -> Judged:
+def _judge(raw: bytes, notice: Notice, settings: Settings, now: int, source: Source) -> Judged:
     today = _day(now)
     addresses = _addresses(notice)
     checks = [settings.keys.check(mention.address, today) for mention in notice.mentions[:50]]
@@ -74,7 +78,7 @@ def _judge(raw: bytes, notice: Notice, settings: Settings, now: int) -> Judged:
             first.setdefault(checked.token, checked)
     valid = list(first.values())
     if not valid:
-        return _without(raw, notice, checks, settings, now)
+        return _without(raw, notice, checks, settings, now, source)
     for checked in valid:
         if recipient := settings.keys.recipient(checked, addresses):
             break
@@ -96,13 +100,17 @@ def make(raw: bytes, finding: Finding, recipient: str, checked: Checked, setting
     return _event(raw, finding, recipient, stream, settings.host, now, token=checked.token, day=checked.day)
 
 
-def _without(raw: bytes, notice: Notice, checks: t.Sequence[Checked], settings: Settings, now: int) -> Judged:
+def _without(raw: bytes, notice: Notice, checks: t.Sequence[Checked], settings: Settings, now: int,
+             source: Source) -> Judged:
     """Judge a message without a valid token: a complaint of a known source counts, and what nobody signed may be noted.
     """
     complaints = [finding for finding in notice.findings if finding.kind == Kind.COMPLAINT]
-    if complaints and source(raw, settings.authserv_id, settings.sources):
-        finding = next((each for each in complaints if each.recipient or each.original), None)
-        if finding:
+    finding = next((each for each in complaints if each.recipient or each.original), None)
+    if finding:
+        signer = source(raw)
+        if signer is None:
+            return Judged(reason="unverified", checked=_anywhere(raw, settings, now), unverified=True)
+        if signer:
             recipient = fold(finding.original or finding.recipient)
             stream = _stream(notice.mentions, settings)
             return Judged(_event(raw, finding, recipient, stream, settings.host, now, from_="feedback"))

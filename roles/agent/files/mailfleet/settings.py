@@ -172,8 +172,8 @@ def read(top: Reader, secrets: Reader) -> Settings:
         authserv_id=feedback.text("authserv_id", ""), sources=frozenset(feedback.domains("sources", ())),
         policy=_policy(top.part("policy")), log=settings_log.read(top), retention_days=retention,
     )
-    if settings.sources and not settings.authserv_id:
-        feedback.note("authserv_id", "<not set>", "what this fleet's own Authentication-Results fields begin with")
+    for source in settings.sources & streams.keys():
+        feedback.note("sources", source, "a provider's domain: whoever has a login of ours is signed for as this one")
     for part in (store, intake, quarantine, feedback, secrets, top):
         part.done()
     return settings

@@ -20,18 +20,21 @@ import dataclasses
 import time
 import typing as t
 
-from . import events
+from . import events, feedback
 from .errors import Unavailable
 from .event import Event
-from .intake import Judged, Read, judge, make
+from .intake import Judged, Read, Source, judge, make
 from .quarantine import Quarantine
 from .settings import Settings
 from .spool import Spool, is_fetched
 from .store import Store
+from .verifier import Verifier
 
 LOOK = 0.5  # seconds between two looks at an empty folder
 MOST_TOLD = 20  # places at which the reader failed
 PATIENCE = (5, 60)  # seconds until a store that did not answer is asked again, at first and at most
+# Complaints of which nobody could say yet who signed them: how many wait, for how many seconds since they came.
+MOST_UNVERIFIED, UNVERIFIED = 1000, 86400
 
 
 @dataclasses.dataclass
@@ -50,17 +53,17 @@ class Worker:
     :arg read: the reader of notices.
     :arg say: tells a line to the log.
     :arg steps: is called with the name of each step when it is done; tests cut the worker off in it.
+    :arg ask: says whether a DKIM signature holds.
     """
 
     def __init__(
         self, settings: Settings, store: Store, spool: Spool, quarantine: Quarantine, read: Read,
         say: t.Callable[[str], None] = lambda _line: None, steps: t.Callable[[str], None] = lambda _name: None,
-        clock: t.Callable[[], float] = time.time,
+        clock: t.Callable[[], float] = time.time, ask: feedback.Ask | None = None,
     ) -> None:
         self.settings, self.store, self.spool, self.quarantine = settings, store, spool, quarantine
         self.read, self.say, self.steps, self.clock = read, say, steps, clock
-        # What is fetched from elsewhere never passed the filter of this host, whose word makes a source known.
-        self._elsewhere = dataclasses.replace(settings, sources=frozenset())
+        self._ask_signed = ask or Verifier()
         self.counts = Counts()
         self._waiting: set[str] = set()  # messages with events, until the store answers again
         self._failures: set[str] = set()
@@ -68,6 +71,9 @@ class Worker:
         self._ask_again = 0.0
         self._left: set[str] = set()  # messages that the disk refused something of, until they are looked at again
         self._look_again = 0.0
+        self._unverified: set[str] = set()  # complaints, until it is asked again who signed them
+        self._verify_again = 0.0
+        self._told = False  # that there are some
 
     @property
     def waiting(self) -> int:
@@ -78,6 +84,11 @@ class Worker:
     def left(self) -> int:
         """How many messages the disk refused something of."""
         return len(self._left)
+
+    @property
+    def unverified(self) -> int:
+        """How many complaints wait until it can be told who signed them."""
+        return len(self._unverified)
 
     def work(self, stopped: t.Callable[[float], bool]) -> None:
         """Work until told to stop; ``stopped`` waits some seconds, and tells whether to."""
@@ -90,10 +101,15 @@ class Worker:
             self._ask()
         if self._left and not self._early(self._look_again):
             self._left.clear()
-        names = self.spool.names(self._waiting | self._left)
+        if again := bool(self._unverified) and not self._early(self._verify_again):
+            self._unverified.clear()
+        names = self.spool.names(self._waiting | self._left | self._unverified)
         for start in range(0, len(names), self.settings.batch):
             self._batch(names[start:start + self.settings.batch])
             self.quarantine.save()
+        if again and not self._unverified:
+            self.say("no complaint waits any more for who signed it")
+            self._told = False
         return len(names)
 
     def _batch(self, names: t.Sequence[str]) -> None:
@@ -109,7 +125,9 @@ class Worker:
             if found is None:
                 continue
             raw, came = found[0], max(0, min(now, found[1]))
-            judged = judge(raw, self.read, self._elsewhere if is_fetched(name) else self.settings, came)
+            judged = judge(raw, self.read, self.settings, came, self._source(name))
+            if judged.unverified and self._may_wait(name, now - came):
+                continue
             if judged.event:
                 events_of[name] = judged.event
             elif judged.unresolved:
@@ -144,6 +162,28 @@ class Worker:
             self.spool.remove(name)
             self.counts.messages += 1
             self.steps("removed")
+
+    def _source(self, name: str) -> Source:
+        """Who says which known source signed a message."""
+        settings = self.settings
+        if not settings.authserv_id:
+            return lambda raw: feedback.verified(raw, settings.sources, self._ask_signed)
+        if is_fetched(name):  # it never passed the operator's filter: whoever wrote it wrote its header
+            return lambda _raw: ""
+        return lambda raw: feedback.named(raw, settings.authserv_id, settings.sources)
+
+    def _may_wait(self, name: str, age: float) -> bool:
+        """Leave a complaint where it is until it can be told who signed it, for a day at most."""
+        if age >= UNVERIFIED or len(self._unverified) >= MOST_UNVERIFIED:
+            return False
+        if not self._unverified:
+            self._verify_again = self.clock() + PATIENCE[1]
+        if not self._told:
+            self._told = True
+            self.say(f"complaints wait in {self.spool.new}: mailfleet-verify.service, or a name server behind it, does"
+                     " not say whether their signatures hold; it is asked again every minute")
+        self._unverified.add(name)
+        return True
 
     def _resolve(self, unresolved: dict[str, tuple[int, Judged]], events_of: dict[str, Event]) -> None:
         """Find whose the tokens are that came without their recipient, by other events; the rest is put aside."""
