@@ -97,7 +97,7 @@ with smtplib.SMTP("127.0.0.1", 25) as smtp:
 @pytest.fixture(scope="module", params=SUITES.values())
 def followed(request, tmp_path_factory):
     """A server whose log was followed while mail flowed: how its log was rotated and the service killed meanwhile."""
-    release = next(release for release, suite in SUITES.items() if suite == request.param)
+    release = {suite: release for release, suite in SUITES.items()}[request.param]
     server = Server(f"logfile{release}", release)
     try:
         agent = Agent(Node(server, Controller(tmp_path_factory.mktemp("controller"))), release)

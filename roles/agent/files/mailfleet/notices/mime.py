@@ -129,7 +129,6 @@ class Part:
             text = html.unescape(TAG.sub(lambda tag: "\n" if tag[2] else " ", text))
         return text
 
-
     @cached_property
     def inside(self) -> bytes:
         """Return the message that it holds. RFC 2046 section 5.2.1 has none encoded, and some are."""
