@@ -68,7 +68,7 @@ PARTS = (
     linter("role-readmes", sys.executable, "tools/role_readmes.py", "--check"),
     linter("changelog", "antsibull-changelog", "lint"),
     Part("unit", (*PYTEST, *TWO_TESTS_AT_ONCE, "tests/unit"), limit=600),
-    Part("ansible", (*PYTEST, "tests/ansible"), limit=900, beside=True),
+    Part("ansible", (*PYTEST, "tests/ansible"), limit=900),
     # Those with a name server of their own take it from the container, so that this host gets no such daemon.
     Part("dns", (sys.executable, "tools/newest.py", "python", *PYTEST[1:], "-o", DNS_FILES, "tests/integration"),
          limit=900, group="integration", beside=True),
