@@ -121,21 +121,25 @@ def _udp(
 ) -> Answer:
     connection, uses = sockets.take(server)
     try:
-        answer = _ask(connection, wire, parse, end, timeout)
+        answer, sendings = _ask(connection, wire, parse, end, timeout)
     except BaseException:
         # Whatever still comes for it is for nobody.
         connection.close()
         raise
-    sockets.give(server, connection, uses + 1)
+    if sendings == 1:
+        sockets.give(server, connection, uses + 1)
+    else:
+        connection.close()  # the other answers may still come, and are to none of the next questions
     return answer
 
 
 def _ask(
     connection: socket.socket, wire: bytes, parse: Callable[[bytes], Answer], end: float, timeout: float
-) -> Answer:
+) -> tuple[Answer, int]:
+    """Return the answer, and how often the question was sent for it."""
     heard = ""
     until = end - timeout
-    for share in SENDINGS:
+    for sendings, share in enumerate(SENDINGS, 1):
         until += timeout * share / sum(SENDINGS)
         connection.send(wire)
         for data in _datagrams(connection, until):
@@ -146,7 +150,7 @@ def _ask(
             if data[2] & 0x02:
                 raise _Truncated
             try:
-                return parse(data)
+                return parse(data), sendings
             except ValueError as error:
                 heard = str(error)  # perhaps forged: the real answer may still come
     raise Silence(heard or f"no answer within {timeout:g} s", waited=True, heard=bool(heard))

@@ -220,6 +220,22 @@ def test_what_comes_late_answers_no_later_question():
         assert not sockets._kept.get(server.server)
 
 
+def test_what_answers_another_sending_is_not_taken_for_damage_to_a_later_answer():
+    """Of a question that was sent twice two answers may come; a socket with one of them is not used again."""
+    seen = set()
+
+    def slow(query, answer):
+        first = answer.id not in seen
+        seen.add(answer.id)
+        return [] if first else [answer, answer]
+
+    sockets = dns_transport.Sockets()
+    with Nameserver(ZONES, {"*": slow}) as server:
+        query = dns_wire.Query(NAME, "A", True)
+        assert dns_transport.exchange(server.server, query.wire, query.parse, 1.4, sockets).answer
+        assert not sockets._kept.get(server.server)
+
+
 def test_an_answer_to_a_question_in_another_type_or_class_is_none():
     def other(query, answer):
         answer.question = [dns.rrset.RRset(query.question[0].name, 3, query.question[0].rdtype)]
