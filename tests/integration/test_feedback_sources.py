@@ -158,7 +158,7 @@ def test_while_nobody_verifies_complaints_wait_and_bounces_do_not(bounces):
         assert "waits@" not in bounces.node.shell("mailfleet suppress list")
         assert bounces.node.shell("ls /var/spool/mailfleet/bounces/new").count("\n") == 1
     finally:
-        assert bounces.services("bounces", "bounces", "verify")["started"] == ["verify"]
+        bounces.node.shell(f"systemctl start {VERIFY}")
     bounces.node.shell("systemctl restart mailfleet-bounces")  # else it asks again in a minute
     bounces.suppressed("waits@example.net")
 
@@ -174,14 +174,14 @@ def test_while_the_name_server_is_silent_they_wait_too(bounces):
 
 
 def test_bounces_in_whatever_form_come_in_as_before(bounces):
-    for number, change in enumerate(ODD_FORMS.values()):
-        recipient = f"odd{number}@example.net"
-        path = bounces.path(recipient)
+    recipients = [f"odd{number}@example.net" for number in range(len(ODD_FORMS))]
+    made = "; ".join(f"mailfleet token new --recipient {recipient} --domain e.example.com" for recipient in recipients)
+    for path, recipient, change in zip(bounces.node.shell(made).split(), recipients, ODD_FORMS.values(), strict=True):
         text = NOTICE.format(path=path, recipient=recipient).replace(*change)
         answers = bounces.session("", path, text, bounces.node.server.address)
         assert answers[-1].startswith("250 2.0.0"), answers
-    for number in range(len(ODD_FORMS)):
-        bounces.wait(f"mailfleet suppress why odd{number}@example.net", "hard")
+    for recipient in recipients:
+        bounces.wait(f"mailfleet suppress why {recipient}", "hard")
 
 
 @pytest.mark.long
@@ -237,7 +237,6 @@ def test_without_sources_or_with_a_filter_of_the_operators_it_goes(bounces, feed
         assert bounces.config(made=made)["changed"]
         assert bounces.services("bounces", "bounces", options=["--check"])["stopped"] == ["verify"]
         assert bounces.services("bounces", "bounces")["stopped"] == ["verify"]
-        assert not bounces.services("bounces", "bounces")["changed"]
         said = bounces.node.shell(f"systemctl is-enabled {VERIFY} || :; ls -d /run/mailfleet-verify 2>&1 || :")
         assert said.startswith("disabled\n") and "No such file" in said, said
         bounces.take(bounces.complain("unknown@example.net"))
