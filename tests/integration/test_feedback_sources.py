@@ -121,7 +121,7 @@ TYPE = COMPLAINT[COMPLAINT.index("Content-Type: "):].partition("\n")[0] + "\n"
 
 def appended(message: str, report: str) -> str:
     """A message with a report behind what its signature covers, and the type of one."""
-    assert " l=6;" in message.replace("\n", " ") and "content-type" not in message.lower()
+    assert "l=7;" in message and "content-type" not in message.lower()
     return message.replace("\nSubject:", f"\n{TYPE}Subject:", 1) + report.partition("\n\n")[2]
 
 
