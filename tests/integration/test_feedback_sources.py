@@ -116,6 +116,15 @@ CLAIMS = "\n".join((
     f"Authentication-Results : mta2.example.com; {CLAIM}", ""))
 
 
+TYPE = COMPLAINT[COMPLAINT.index("Content-Type: "):].partition("\n")[0] + "\n"
+
+
+def appended(message: str, report: str) -> str:
+    """A message with a report behind what its signature covers, and the type of one."""
+    assert "l=7;" in message and "content-type" not in message.lower()
+    return message.replace("\nSubject:", f"\n{TYPE}Subject:", 1) + report.partition("\n\n")[2]
+
+
 @pytest.mark.parametrize("case", [
     "unsigned", "stranger", "claimed", "claimed-and-failed", "body", "from", "length", "identity", "no-key",
     "second-type", "truncated",
@@ -131,10 +140,11 @@ def test_what_no_source_signed_suppresses_nobody_and_is_kept(bounces, case):
         "body": lambda: signed.replace("A complaint", "Another complaint"),
         "from": lambda: f"From: feedback@{STRANGER}\n{signed}",
         # Anybody appends to what is signed up to some octet.
-        "length": lambda: bounces.provider.sign("From: a@x\nSubject: x\n\nhello\n", SOURCE, length=True) + text,
+        "length": lambda: appended(bounces.provider.sign(
+            f"From: feedback@{SOURCE}\nSubject: hello\n\nhello\n", SOURCE, length=True), text),
         "identity": lambda: bounces.complain(recipient, STRANGER, identity=HEADER_I),
         "no-key": lambda: bounces.complain(recipient, selector="none"),
-        "second-type": lambda: f"Content-Type: text/plain\n{signed}",
+        "second-type": lambda: TYPE + bounces.provider.sign(text.replace(TYPE, "Content-Type: text/plain\n"), SOURCE),
         "truncated": lambda: signed.replace("s=s1", "s=s2", 1),
     }[case]())
     bounces.kept(recipient)
@@ -168,6 +178,7 @@ def test_while_the_name_server_is_silent_they_wait_too(bounces):
     bounces.wait("grep -l silent@ /var/spool/mailfleet/bounces/new/*", "/new/")
     bounces.bounce(bounces.path("gone@example.net"), "gone@example.net")
     bounces.wait("mailfleet suppress why gone@example.net", "hard")
+    assert bounces.node.shell("grep -l silent@ /var/spool/mailfleet/bounces/new/*").count("\n") == 1
     assert "silent@" not in bounces.node.shell("mailfleet suppress list")
     # It was waited for in vain, so that nobody asks for a while.
     bounces.node.shell("rm -f /var/spool/mailfleet/bounces/new/*; systemctl restart mailfleet-bounces")
