@@ -85,7 +85,6 @@ class TestSettings:
         assert all(SERVICES[name].role == role for role, names in found["services"].items() for name in names)
         assert "password" not in str(found["settings"]) and "s" * 16 not in str(found["settings"])
 
-
     @pytest.mark.parametrize(("feedback", "services"), [
         ({"sources": ["feedback.example"]}, ["bounces", "verify"]), ({"sources": []}, ["bounces"]), ({}, ["bounces"]),
         ({"sources": ["feedback.example"], "authserv_id": "filter.example.com"}, ["bounces"]),
