@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.agent_settings import (
     METRICS,
@@ -20,7 +19,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.agent_settings i
 )
 from ansible_collections.mailfleet.sending.plugins.module_utils.postfix_control import NO_LIMIT
 
-VERIFYING = "/run/mailfleet-verify/socket"
+VERIFYING = f"/run/{VERIFIER}/socket"
 PROGRAM = "/usr/local/lib/mailfleet-agent"
 COMMAND = "/usr/local/bin/mailfleet"
 CONFIGURATION = "/etc/mailfleet"
@@ -148,7 +147,7 @@ SERVICES = {
                 (SPOOL, STATE)),
         # It has no key and no secret, so it has a user of its own.
         Service("verify", "bounces", "bounces verify", "Says who signed complaints", (), memory="256M", user=VERIFIER,
-                runtime=os.path.basename(os.path.dirname(VERIFYING))),
+                runtime=VERIFIER),
         # The journal, files of the log, and the socket by which Postfix tells what waits. journalctl asks /proc/sys
         # which boot it is, and postqueue the kernel which addresses there are.
         Service("log", "maillog", "log follow", "Counts what the mail log says", (STATE, METRICS),

@@ -5,9 +5,16 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 from postfix_node import Node
 from servers import SUITES, Controller, Server
+
+# The program of the node is a package of its own; logs and reports are made as its unit tests make them.
+ROOT = Path(__file__).resolve().parents[2]
+sys.path += [str(ROOT / "roles/agent/files"), str(ROOT / "tests/unit")]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from agent_node import Agent, fleet
+from mailfleet.maillog.totals import Totals
 from postfix_node import Node
 from servers import SUITES, Controller, Server
 
@@ -20,11 +19,6 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.agent_settings i
 from ansible_collections.mailfleet.sending.plugins.module_utils.agent_units import SERVICES
 from ansible_collections.mailfleet.sending.plugins.module_utils.layer_postfix import postfix_layer
 from ansible_collections.mailfleet.sending.plugins.module_utils.log_view import with_log
-
-# The program of the node is a package of its own.
-sys.path.append(str(Path(__file__).resolve().parents[2] / "roles/agent/files"))
-
-from mailfleet.maillog.totals import Totals
 
 UNIT = SERVICES["log"].unit
 DOMAIN = "acme.test"

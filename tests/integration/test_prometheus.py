@@ -11,25 +11,19 @@ from __future__ import annotations
 import json
 import math
 import re
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import pytest
 import yaml
-from prometheus_programs import NODE_EXPORTER, Program, Prometheus, promtool
-
-# The program of the node is a package of its own; its log is made as its unit tests make it.
-sys.path.append(str(Path(__file__).resolve().parents[2] / "roles/agent/files"))
-sys.path.append(str(Path(__file__).resolve().parents[2] / "tests/unit"))
-
 from log_world import VIEW, LogWorld
 from mailfleet.maillog import metrics
 from mailfleet.maillog.counts import Counts
 from mailfleet.maillog.queues import Depth
 from mailfleet.maillog.reader import LogReader
 from mailfleet.maillog.view import View
+from prometheus_programs import NODE_EXPORTER, Program, Prometheus, promtool
 
 MONITORING = Path(__file__).resolve().parents[2] / "docs" / "monitoring"
 ALERTS = MONITORING / "alerts.yml"

@@ -6,16 +6,9 @@
 from __future__ import annotations
 
 import re
-import sys
-from pathlib import Path
 
 import pytest
 from browser import Browser
-
-# The program of the node is a package of its own; reports are made as its unit tests make them.
-sys.path.append(str(Path(__file__).resolve().parents[2] / "roles/agent/files"))
-sys.path.append(str(Path(__file__).resolve().parents[2] / "tests/unit"))
-
 from mailfleet.maillog import page
 from mailfleet.maillog.totals import Totals
 from report_world import TEXT, evil_report, reported

@@ -139,7 +139,7 @@ def settle(*zones: str) -> None:
     def spread() -> bool:
         return all(serial(zone, lab.SECONDARY) == serial(zone) for zone in zones)
 
-    until(spread, f"the secondary has {', '.join(zones)}", pause=0.1)
+    until(spread, f"the secondary has {', '.join(zones)}")
     forget()
 
 
@@ -149,12 +149,12 @@ def forget() -> None:
     inside("resolver", "unbound-control", "flush_infra", "all")
 
 
-def until(true, what: str, seconds: float = 30, pause: float = 0.3) -> None:
+def until(true, what: str, seconds: float = 30) -> None:
     """Wait until something holds."""
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, f"still not after {seconds:g} s: {what}"
-        time.sleep(pause)
+        time.sleep(0.3)
 
 
 def zone_contents(zone: str) -> dict[tuple[str, str], set[str]]:

@@ -18,7 +18,7 @@ from .cli_settings import moment, settings_of
 from .errors import Status, Unavailable
 from .event import Event
 from .maillog.counts import Counts
-from .quarantine import FOLDERS, Quarantine
+from .quarantine import Quarantine
 from .recipients import wanted
 from .spool import Spool
 from .store import open_store
@@ -98,8 +98,7 @@ def _quarantine(asked: argparse.Namespace) -> int:
     settings = settings_of(asked)
     quarantine = Quarantine.of(settings)
     if asked.list:
-        found = (each for place in FOLDERS for each in quarantine.kept(place))
-        for kept in sorted(found, key=lambda each: -each.since):
+        for kept in sorted(quarantine.messages(), key=lambda each: -each.since):
             print(f"{moment(int(kept.since))}  {kept.reason}  {kept.path}")
         return Status.DONE
     counts = quarantine.counts()

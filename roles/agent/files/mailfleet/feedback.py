@@ -62,8 +62,8 @@ def verified(raw: bytes, sources: t.Collection[str], ask: Ask) -> str | None:
     :arg sources: domains (d=), in lower case.
     :returns: None where it cannot be told yet: OpenDKIM, or a name server, did not answer.
     """
-    message = _parted(raw)
-    if not sources or not message:
+    message = _parted(raw) if sources else None
+    if not message:
         return ""
     plain = {index: _plain_domain(field.partition(b":")[2])
              for index, (name, field) in enumerate(message.fields) if name == _SIGNATURE}
@@ -84,8 +84,8 @@ def named(raw: bytes, authserv_id: str, sources: t.Collection[str]) -> str:
     :arg authserv_id: the name that our own filter writes.
     :arg sources: domains (d=), in lower case.
     """
-    message = _parted(raw)
-    if not sources or not message or not all(map(_plain_domain, message.of(_SIGNATURE))):
+    message = _parted(raw) if sources else None
+    if not message or not all(map(_plain_domain, message.of(_SIGNATURE))):
         return ""
     for field in message.of(_CLAIMS):
         name, *results = _without_comments(field.decode("utf-8", "replace")).split(";")

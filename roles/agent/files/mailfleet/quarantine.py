@@ -114,6 +114,10 @@ class Quarantine:
             parts = sorted(each.path for each in found if each.is_dir(follow_symlinks=False))
         return (each for part in parts for each in _kept(part))
 
+    def messages(self) -> t.Iterator[Kept]:
+        """The messages of both folders."""
+        return (each for place in FOLDERS for each in self.kept(place))
+
     def release(self, reasons: t.Collection[str], spool: Spool) -> int:
         """Give the messages that are here for some reasons back to the spool, to be judged anew; how many.
 
@@ -121,7 +125,7 @@ class Quarantine:
         """
         self.check(spool.folder)
         released = 0
-        for kept in [each for place in FOLDERS for each in self.kept(place) if each.reason in reasons]:
+        for kept in [each for each in self.messages() if each.reason in reasons]:
             name = f"{int(kept.since)}.Q{kept.digest}{FETCHED if kept.fetched else ''}"
             with contextlib.suppress(FileNotFoundError):
                 os.rename(kept.path, spool.path(name))
@@ -131,7 +135,7 @@ class Quarantine:
     def counts(self) -> dict[str, dict[str, int]]:
         """How many messages there are for each reason, how many went for lack of room or by age, and how many came that
         were there already."""
-        there = collections.Counter(kept.reason for place in FOLDERS for kept in self.kept(place))
+        there = collections.Counter(kept.reason for kept in self.messages())
         told = self._told()
         return {reason: {"kept": there[reason], **{name: told[name][reason] for name in told}}
                 for reason in sorted({*there, *told["gone"], *told["again"]})}
@@ -151,7 +155,7 @@ class Quarantine:
         :arg whose: whether a token is that of the address.
         """
         wanted, removed = address.lower().encode("utf-8", "replace"), 0
-        for kept in (each for place in FOLDERS for each in self.kept(place)):
+        for kept in self.messages():
             try:
                 with open(kept.path, "rb") as file:
                     names = kept.token and whose(kept.token) or wanted in file.read().lower()

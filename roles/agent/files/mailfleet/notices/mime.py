@@ -160,12 +160,12 @@ class Message(Part):
             return
         boundary = part.parameters.get("boundary", "")
         body = b"\n" + part.data
-        mark = b"\n--" + boundary.encode("utf-8", "replace")
-        if not boundary or mark not in body:
+        mark = b"\n--" + boundary.encode("utf-8", "replace") if boundary else b""
+        if not mark or mark not in body:
             # A gateway changed or lost one of the two: what looks like a boundary before a header is taken for it.
             seen = BOUNDARY.search(body, 0, LONGEST_TEXT)
-            boundary, mark = ("seen", seen[1]) if seen else ("", mark)
-        if not boundary or depth >= DEEPEST:
+            mark = seen[1] if seen else b""
+        if not mark or depth >= DEEPEST:
             part.type = "text/plain"
             self.parts.append(part)
             return

@@ -59,10 +59,9 @@ def report_of(message: Message, parts: list[Part]) -> Report:
             fields = Headers(block.strip("\n").encode())
             ids += fields.all("original-envelope-id")
             if any(name in fields for name in OF_ONE):
-                several = several_in(block)
                 said_of_all = "reporting-mta" in fields and not any(name in fields for name in RECIPIENTS)
-                unnamed += [group for group in [group_of(fields)] if group and said_of_all]
-                groups += [group for each in several or [fields] if not said_of_all and (group := group_of(each))]
+                found = [group for each in several_in(block) or [fields] if (group := group_of(each))]
+                (unnamed if said_of_all else groups).extend(found)
                 previous = fields
             elif previous is not None and groups and "diagnostic-code" in fields and not groups[-1].diagnostic:
                 # A blank line in the midst of a group.
