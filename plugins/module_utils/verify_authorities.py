@@ -23,7 +23,8 @@ NAMED = 8  # name servers in words: a zone may have hundreds
 
 def verify_authorities(lookup: Lookup) -> list[Verdict]:
     """Return the verdicts on what the lookup met while others asked it, none where all was well. It asks nothing."""
-    return [*_cut_off(lookup), *(verdict for each in lookup.delegations for verdict in _of_zone(each))]
+    cut_off = bool(lookup.why_cut_off)
+    return [*_cut_off(lookup), *(verdict for each in lookup.delegations for verdict in _of_zone(each, cut_off))]
 
 
 def _cut_off(lookup: Lookup) -> list[Verdict]:
@@ -36,8 +37,12 @@ def _cut_off(lookup: Lookup) -> list[Verdict]:
                     f"questions to authoritative servers, port {lookup.authority_port}")]
 
 
-def _of_zone(found: Delegation) -> Iterator[Verdict]:
-    """Yield the verdicts on whom a zone names, and whom the zone above it leads receivers to."""
+def _of_zone(found: Delegation, cut_off: bool) -> Iterator[Verdict]:
+    """Yield the verdicts on whom a zone names, and whom the zone above it leads receivers to.
+
+    Arguments: C(cut_off) says that no authoritative server was heard, which was told of all of them: that the zone
+    above was silent, too, whether asked before that was known or not asked any more, is nothing new.
+    """
     zone, own = found.own.zone, some(found.own.names, NAMED)
     for host, target in found.own.aliases:
         yield Verdict(CHECK, (zone,), Status.WARN, f"NS {host}, an alias of {target}", "NS with the name of a host",
@@ -49,7 +54,7 @@ def _of_zone(found: Delegation) -> Iterator[Verdict]:
                       f"{'; '.join(causes)} (RFC 1034, 4.2.2)",
                       f"have the registrar, or whoever keeps {found.parent}, delegate {zone} to {own} and to no others",
                       found.said.source)
-    elif not found.names and found.said and not found.said.said and found.said.cause != CUT_OFF:
+    elif not found.names and found.said and not found.said.said and not cut_off:
         yield Verdict(CHECK, (zone,), Status.WARN, "no answer of the zone above", f"a delegation to {own}",
                       f"whether it leads receivers to others too is not known: {found.said}",
                       f"make {found.said.server} answer, then check again", found.said.source)

@@ -26,9 +26,11 @@ LIVING = "127.0.0.2"
 
 
 def world(domains=DOMAINS, each=EACH):
-    """Return the zones of domains at different providers as a resolver knows them; one more lives."""
+    """Return the zones of domains at different providers as a resolver knows them; one more lives, and serves one below
+    the first."""
     zones = {"": {}, "living.example": {"living.example": {"NS": ["ns.living.example."], "TXT": ["lives"]},
-                                        "ns.living.example": {"A": [LIVING]}}}
+                                        "ns.living.example": {"A": [LIVING]}},
+             "below.d0.example": {"below.d0.example": {"NS": ["ns.living.example."]}}}
     for number in range(domains):
         hosts = {f"ns{at}.p{number}.example": {"A": [f"127.1.{number}.{at + 1}"]} for at in range(each)}
         zones[f"p{number}.example"] = hosts
@@ -151,6 +153,16 @@ def test_the_reason_is_not_said_with_every_answer(run):
     assert answer[1] == CUT_OFF
     agreed = agree(*answer)
     assert (agreed.statement, agreed.instead) == ("", "")
+
+
+def test_a_zone_above_that_was_silent_before_all_were_given_up_is_not_told_besides(run):
+    each = run(domains=2)
+    below = each.lookup.authorities("below.d0.example")
+    found = each.lookup.delegation(below, auto=True)
+    assert found.parent == "d0.example." and not found.said.said and found.said.cause != CUT_OFF
+    assert [verdict.subjects for verdict in verify_authorities(each.lookup)] == [("below.d0.example.",)]
+    assert each.lookup.ask_by("auto", "d1.example", "TXT")[1] == CUT_OFF and each.living.queries == 0
+    assert [verdict.subjects for verdict in verify_authorities(each.lookup)] == [(EVERY,)]
 
 
 def test_a_question_that_the_deadline_cut_short_is_no_sign_of_a_firewall(run):
