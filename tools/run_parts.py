@@ -95,6 +95,7 @@ class Result:
 
 
 SHOWN = 30  # failed tests that are named once more at the end
+WIDTH = 300  # letters of why each of them failed
 STOPPED = threading.Event()
 
 
@@ -226,9 +227,11 @@ def count(name: str, reports: Path) -> Result:
             result.failures.append(f"{path.name}: not a whole JUnit file: {error}")
             continue
         for case in cases:
-            if case.find("failure") is not None or case.find("error") is not None:
+            wrong = [*case.iterfind("failure"), *case.iterfind("error")]
+            if wrong:
                 result.failed += 1
-                result.failures.append(f"{case.get('classname', '')} {case.get('name', '')}".strip())
+                why = " ".join(wrong[0].get("message", "").split())[:WIDTH]
+                result.failures.append(f"{case.get('classname', '')} {case.get('name', '')}: {why}".strip(" :"))
             elif case.find("skipped") is not None:
                 result.skipped += 1
             else:

@@ -274,6 +274,14 @@ def deliveries(server: str, sender: str) -> list[str]:
     return [line for line in log.splitlines() if any(f"]: {each}: to=<" in line for each in ids)]
 
 
+def bounces_to_read(server: str, domain: str) -> list[str]:
+    """What came to a bounce domain and was not read yet: the recipients in Postfix' queue, the files of the spool."""
+    queue = [json.loads(line) for line in lab.ssh(server, "postqueue", "-j").splitlines()]
+    addresses = [recipient["address"] for message in queue for recipient in message["recipients"]]
+    files = lab.ssh(server, "find", "/var/spool/mailfleet/bounces", "-type", "f").splitlines()
+    return [address for address in addresses if address.endswith(f"@{domain}")] + files
+
+
 def empty_queues() -> None:
     """Drop what waits on the servers, so that nothing of a test is left in their queues."""
     for server in lab.SERVERS:

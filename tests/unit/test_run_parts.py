@@ -37,7 +37,7 @@ time.sleep(float(seconds))
 sys.exit(int(status))
 """
 PASSES = '<testcase classname="a" name="passes"/>'
-FAILS = '<testcase classname="a" name="fails"><failure>no</failure></testcase>'
+FAILS = '<testcase classname="a" name="fails"><failure message="it was&#10;  no">no</failure></testcase>'
 BREAKS = '<testcase name="breaks"><error>no</error></testcase>'
 SKIPPED = '<testcase name="skipped"><skipped/></testcase>'
 
@@ -89,7 +89,7 @@ def test_all_that_passed_is_counted_over_all_parts(runs):
 def test_a_part_that_fails_is_named_and_stops_no_other(runs):
     last = runs.run(runs.part("one", junit(PASSES, FAILS, BREAKS), status=1), runs.part("two", junit(PASSES)))
     assert (last, runs.status) == ("2 passed, 2 failed", 1), runs.output
-    assert "\nFAILED one: a fails\nFAILED one: breaks\n" in runs.output
+    assert "\nFAILED one: a fails: it was no\nFAILED one: breaks\n" in runs.output
     assert runs.row("two") == "two 1 passed 0 failed 0 skipped"
 
 
@@ -166,4 +166,4 @@ def test_nothing_that_ran_is_no_success(runs):
 
 def test_inside_another_part_the_closing_line_is_the_outer_runs_to_say(runs):
     last = runs.run(runs.part("one", junit(FAILS), status=1), MAILFLEET_PART="newest")
-    assert (last, runs.status) == ("FAILED one: a fails", 1)
+    assert (last, runs.status) == ("FAILED one: a fails: it was no", 1)
