@@ -83,16 +83,16 @@ class Why:
         return known, (host or b"").decode("ascii", "replace").lower()
 
     def _masked_words(self, said: bytes) -> bytes:
-        """The same as ``masked``; most words have nothing to hide, and are known."""
+        """The same as ``masked``; most words were met before, with or without something to hide."""
         known = self._words.get
         return b" ".join([known(word) or self._word(word) for word in said.split()])
 
     def _word(self, word: bytes) -> bytes:
         found = masked(word)
-        if found == word:
+        if len(word) <= _GIST:
             if len(self._words) >= _MOST:
                 self._words.clear()
-            self._words[word] = word
+            self._words[word] = found
         return found
 
     def provider(self, host: str, domain: bytes) -> str:
