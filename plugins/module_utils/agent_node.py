@@ -36,10 +36,15 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.agent_settings i
 from ansible_collections.mailfleet.sending.plugins.module_utils.agent_units import (
     COMMAND,
     CONFIGURATION,
+    EXPORTED,
+    EXPORTER,
     POSTFIX,
     POSTFIX_TEXT,
     PROGRAM,
+    SECRETS,
     SERVICES,
+    SETTINGS,
+    laid_down,
 )
 from ansible_collections.mailfleet.sending.plugins.module_utils.owned_files import (
     Owner,
@@ -51,13 +56,10 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.programs import 
 
 ROOT = Owner(0, 0)
 CURRENT = f"{PROGRAM}/current"
-SETTINGS, SECRETS = f"{CONFIGURATION}/agent.json", f"{CONFIGURATION}/secrets.json"
 START = "from mailfleet.cli import main\n\nraise SystemExit(main())\n"
 SCRIPT = f"#!/bin/sh\n# Written by mailfleet.\nexec /usr/bin/python3 -I {CURRENT} \"$@\"\n"
 HIDDEN = "(secrets are not shown)\n"
 DEAD = ("inactive", "failed")
-# Where Debian's node_exporter looks for files of metrics; a link there leads to ours.
-EXPORTER = "/var/lib/prometheus/node-exporter"
 # Who binds the socket is the agent, who connects is Postfix: the folder's group is the socket's.
 FOLDERS = (
     (PROGRAM, 0o755, "root"), (CONFIGURATION, 0o755, "root"), (STATE, 0o700, USER), (SPOOL, 0o700, USER),
@@ -145,8 +147,7 @@ class Node:
 
     def remove(self) -> None:
         """Take the program away; what it took in and knows stays, with its user."""
-        units = (*(service.file for service in SERVICES.values()), *POSTFIX)
-        there = [path for path in (*units, COMMAND, SETTINGS, SECRETS) if os.path.exists(path)]
+        there = [path for path in laid_down() if path not in (EXPORTED, PROGRAM)]
         for path in there:
             self._differs(path, _read(path), None)
         self._exported(wanted=False)
@@ -180,7 +181,7 @@ class Node:
 
     def _exported(self, wanted: bool) -> None:
         """Have the metrics found by Debian's node_exporter, where it is there and they are wanted."""
-        link, target = f"{EXPORTER}/{os.path.basename(METRICS_FILE)}", METRICS_FILE
+        link, target = EXPORTED, METRICS_FILE
         there = os.readlink(link) if os.path.islink(link) else ""
         # What somebody else has put there is left alone.
         if wanted and os.path.isdir(EXPORTER) and not os.path.lexists(link):

@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.agent_settings import (
     METRICS,
+    METRICS_FILE,
     QUEUE,
     SOCKET,
     SPOOL,
@@ -23,6 +25,10 @@ VERIFYING = f"/run/{VERIFIER}/socket"
 PROGRAM = "/usr/local/lib/mailfleet-agent"
 COMMAND = "/usr/local/bin/mailfleet"
 CONFIGURATION = "/etc/mailfleet"
+SETTINGS, SECRETS = f"{CONFIGURATION}/agent.json", f"{CONFIGURATION}/secrets.json"
+# Where Debian's node_exporter looks for files of metrics; a link there leads to ours.
+EXPORTER = "/var/lib/prometheus/node-exporter"
+EXPORTED = f"{EXPORTER}/{os.path.basename(METRICS_FILE)}"
 UNITS = "/etc/systemd/system"
 # Where there is an agent, Postfix listens at the server's addresses one by one (layer ``bounces``), and does not start
 # at all before they are there. Debian 13 starts it earlier. And of its log every line counts: journald drops those of a
@@ -155,3 +161,13 @@ SERVICES = {
                 families=("AF_NETLINK",)),
     )
 }
+
+
+def laid_down() -> list[str]:
+    """Return what is there of the program on this server, by its paths: units, command, configuration, the link for
+    node_exporter, and the program itself, last of all."""
+    units = (*(service.file for service in SERVICES.values()), *POSTFIX)
+    there = [path for path in (*units, COMMAND, SETTINGS, SECRETS) if os.path.exists(path)]
+    # What somebody else has put there is left alone.
+    there += [EXPORTED] if os.path.islink(EXPORTED) and os.readlink(EXPORTED) == METRICS_FILE else []
+    return [*there, PROGRAM] if os.path.isdir(PROGRAM) else there

@@ -66,6 +66,7 @@ REGISTERED = (
     "sending_ptr",
     "sending_published",
     "sending_removed",
+    "sending_server",
     "sending_server_keys",
     "sending_signing",
     "sending_spf",

@@ -49,10 +49,16 @@ release:
   returned: success
   type: str
   sample: "13"
+agent:
+  description: Whether anything of the program of the role P(mailfleet.sending.agent#role) is there.
+  returned: success
+  type: bool
+  sample: false
 """
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.mailfleet.sending.plugins.module_utils.agent_units import laid_down
 from ansible_collections.mailfleet.sending.plugins.module_utils.mistakes import Mistakes
 from ansible_collections.mailfleet.sending.plugins.module_utils.server_checks import address_mistakes, debian_release
 
@@ -74,7 +80,7 @@ def main() -> None:
             raise Mistakes(mistakes)
     except (Mistakes, OSError) as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=False, release=release)
+    module.exit_json(changed=False, release=release, agent=bool(laid_down()))
 
 
 if __name__ == "__main__":

@@ -370,13 +370,23 @@ class TestKeysOfReturnPaths:
         assert warning.startswith("the key c makes tokens from now on")
 
 
+def is_there(agent) -> bool:
+    """Whether a check of the server finds anything that is to be taken away."""
+    return agent.play({"mailfleet.sending.server_check": {"server": "mta1.example.com", "addresses": []}})["agent"]
+
+
 def test_it_goes_and_leaves_what_it_knows(agent):
     node = agent.node
     agent.play({"mailfleet.sending.postfix_config": {"layers": {"bounces": {}}}})
     assert agent.node.shell("postconf -M smtp/inet").split()[-1] == "smtpd"
+    assert is_there(agent)
     assert agent.play({CONFIG: {}})["changed"] and not agent.play({CONFIG: {}})["changed"]
+    assert not is_there(agent)
     left = node.shell("ls -d /etc/systemd/system/mailfleet-* /usr/local/bin/mailfleet /usr/local/lib/mailfleet-agent"
                       " /etc/mailfleet /var/spool/postfix/mailfleet 2>/dev/null || :")
     assert left == "" and node.shell("ls /var/lib/mailfleet-agent/mailfleet.db")
     assert "mailfleet" not in node.shell("systemctl list-units --all --plain --no-legend 'mailfleet-*'")
     assert "network-online.target" not in node.shell("systemctl show -P Wants postfix.service")
+    # As a run that was cut off leaves it: the program goes last.
+    node.shell("mkdir /usr/local/lib/mailfleet-agent")
+    assert is_there(agent) and agent.play({CONFIG: {}})["changed"] and not is_there(agent)

@@ -51,6 +51,8 @@ def test_a_second_run_changes_nothing(second):
     for host, counts in second.run.recap.items():
         assert counts["changed"] == counts["failed"] == counts["unreachable"] == 0, (host, counts)
     assert not [task.task for task in second.run.tasks if task.result.get("changed")]
+    # Nor is it seen to that nothing is there of what nobody wants, where a look at the server found nothing.
+    assert second.run.of("server_check") and not second.run.of("agent_config")
 
 
 def test_check_mode_on_a_finished_fleet_says_that_nothing_would_change(second):
