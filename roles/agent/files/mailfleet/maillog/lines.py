@@ -21,9 +21,11 @@ _FIELDS = re.compile(
     rb"relay=([^,]*), (?:conn_use=\d+, )?delay=([^,]*), delays=([^,]*), (?:(?!dsn=)[^,=]+=[^,]*, ){0,4}dsn=([^,]*), "
     rb"status=([\w-]+) ?(?:\((.*)\)\Z|(.*)\Z)", re.DOTALL)
 _QUOTED = re.compile(rb'"(?:[^"\\]|\\.){0,1000}"(?:@[^\s<>,]{0,255})?', re.DOTALL)
-# From `from=<` to the end; a reply may quote as much, so the first that is whole counts.
-_ENVELOPE = re.compile(rb"; (?:from=<([^<>]*)>,? ?)?(?:to=<([^<>]*)>,? ?)?(?:proto=\w+,? ?)?(?:helo=<.*>)?(?:: .*)?\Z",
-                       re.DOTALL)
+# From `from=<` to the end; a reply may quote as much, so the first that is whole counts. Newer ones (3.10 does) also say
+# who had logged in.
+_ENVELOPE = re.compile(
+    rb"; (?:from=<([^<>]*)>,? ?)?(?:to=<([^<>]*)>,? ?)?(?:proto=\w+,? ?)?(?:helo=<.*>)?(?: ?sasl_\w+=.*|: .*)?\Z",
+    re.DOTALL)
 _REFUSED = re.compile(
     rb"(?:milter-reject|proxy-reject|reject): [\w-]+(?: [\w-]+)?(?: from [^\s\[]*\[[^\]]*\](?::\d+)?)?: ", re.DOTALL)
 _HEADER = re.compile(rb"reject: (?:mime header|nested header|header|body) .*? from [^\s;]+(?=; )", re.DOTALL)
