@@ -10,6 +10,7 @@ import typing as t
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.fleet import Fleet, Server
 from ansible_collections.mailfleet.sending.plugins.module_utils.layer_lane import instance
+from ansible_collections.mailfleet.sending.plugins.module_utils.profiles import PROFILES
 from ansible_collections.mailfleet.sending.plugins.module_utils.shaping import Lane
 
 
@@ -25,7 +26,8 @@ def with_log(settings: dict[str, t.Any], fleet: Fleet, server: Server, lanes: t.
         return settings
     queues = ["/etc/postfix", *(f"/etc/{instance(lane.provider.name)}" for lane in lanes)]
     return {**settings, "log": {**settings["log"], "queues": queues},
-            "maillog": {"providers": _providers(fleet), "addresses": _addresses(server, lanes)}}
+            "maillog": {"providers": _providers(fleet), "profiles": _profiles(fleet),
+                        "addresses": _addresses(server, lanes)}}
 
 
 def _providers(fleet: Fleet) -> dict[str, t.Any]:
@@ -38,6 +40,13 @@ def _providers(fleet: Fleet) -> dict[str, t.Any]:
         }
         for provider in fleet.providers
     }
+
+
+def _profiles(fleet: Fleet) -> dict[str, t.Any]:
+    """Shipped providers that the inventory does not name: who has yet to shape mail to them wants to see why."""
+    named = {provider.name for provider in fleet.providers}
+    return {name: {"mx": list(profile.mx), "domains": list(profile.domains)}
+            for name, profile in PROFILES.items() if name not in named}
 
 
 def _addresses(server: Server, lanes: t.Sequence[Lane]) -> dict[str, str]:

@@ -7,6 +7,9 @@
 from __future__ import annotations
 
 import pytest
+import yaml
+from mailfleet.maillog import advise
+from mailfleet.maillog.reader import LogReader
 from mailfleet.maillog.view import View
 
 from ansible_collections.mailfleet.sending.plugins.module_utils.agent_settings import agent_of
@@ -57,6 +60,46 @@ def test_providers_and_addresses_are_those_that_mail_is_shaped_by():
     # A delivery service of a lane sends from both families, and says not from which.
     assert view.address("out-198-51-100-10") == "198.51.100.10 2001:db8::10"
     assert made["log"]["queues"] == ["/etc/postfix", "/etc/postfix-google", "/etc/postfix-slow"]
+
+
+def test_shipped_providers_are_known_where_the_inventory_has_nothing_to_say():
+    plain = View.of(settings(fleet({}))["maillog"])
+    assert plain.provider("aspmx.l.google.com", "hosted.test") == plain.of_host("aspmx.l.google.com") == "google"
+    assert plain.provider("", "gmail.com") == "google" and plain.provider("mx.slow.test", "slow.test") == "other"
+    assert {"google", "orange", "other"} <= plain.names and plain.limits == {}
+    # An entry of the operator's own comes first, by MX as by domains.
+    own = [{"name": "slow", "domains": ["orange.fr", "wanadoo.fr"], "connections": 1},
+           {"name": "hosted", "mx": ["google.com"], "domains": ["hosted.test"], "rate": "10/s"}]
+    view = View.of(settings(fleet({}, sending_providers=own))["maillog"])
+    assert view.provider("smtp-in.orange.fr", "wanadoo.fr") == "slow"
+    assert view.provider("smtp-in.orange.fr", "other.test") == "orange"
+    assert view.provider("aspmx.l.google.com", "gmail.com") == view.of_host("aspmx.l.google.com") == "hosted"
+    assert view.of_host("smtp-in.orange.fr") == "", "that is for the domain to say"
+
+
+def test_of_one_relay_each_domain_is_counted_at_its_own_provider():
+    made = fleet({}, sending_providers=[{"name": "slow", "domains": ["orange.fr"], "rate": "9/m"}])
+    found = LogReader(View.of(settings(made)["maillog"]), host="mta1")
+    for recipient in ("a@hosted.test", "a@orange.fr", "b@hosted.test"):
+        found.feed(b"Nov 28 13:03:15 mta1 postfix/smtp[1]: A1: to=<%b>, relay=smtp-in.orange.fr[192.0.2.1]:25, "
+                   b"delay=1, delays=0/0/0/1, dsn=2.0.0, status=sent (250 ok)\n" % recipient.encode())
+    rows = found.take()[0].rows
+    assert {row[0]: many for row, many in rows.items()} == {"orange": 2, "slow": 1}
+
+
+def test_a_throttle_is_advised_for_who_hosts_a_domain_and_the_inventory_takes_it():
+    view = View.of(settings(fleet({}))["maillog"])
+    listener = advise.Listener(view, host="mta1")
+    for number in range(50):
+        said = "250 ok" if number % 5 else "421-4.7.28 Our system has detected an unusual rate of unsolicited mail"
+        status = "dsn=2.0.0, status=sent" if number % 5 else "dsn=4.7.28, status=deferred"
+        listener.feed(b"Nov 28 13:03:15 mta1 postfix/smtp[1]: A%d: to=<a@hosted.test>, relay=aspmx.l.google.com"
+                      b"[192.0.2.1]:25, delay=1, delays=0/0/0/1, %b (%b)\n" % (number, status.encode(), said.encode()))
+    totals = listener.take()[0]
+    told = yaml.safe_load(advise.text(advise.advise(listener, totals, view), listener))
+    assert told == {"sending_providers": [{"name": "google", "rate": "32/h"}]}
+    (provider,) = fleet({}, **told).providers
+    assert (str(provider.rate), provider.connections) == ("32/h", 5) and "gmail.com" in provider.domains
 
 
 @pytest.mark.parametrize("log, path, found", [

@@ -21,8 +21,8 @@ _FIELDS = re.compile(
     rb"relay=([^,]*), (?:conn_use=\d+, )?delay=([^,]*), delays=([^,]*), (?:(?!dsn=)[^,=]+=[^,]*, ){0,4}dsn=([^,]*), "
     rb"status=([\w-]+) ?(?:\((.*)\)\Z|(.*)\Z)", re.DOTALL)
 _QUOTED = re.compile(rb'"(?:[^"\\]|\\.){0,1000}"(?:@[^\s<>,]{0,255})?', re.DOTALL)
-# From `from=<` to the end; a reply may quote as much, so the first that is whole counts. Newer ones (3.10 does) also say
-# who had logged in.
+# From `from=<` to the end; a reply may quote as much, so the first that is whole counts. Postfix 3.10 also says who had
+# logged in.
 _ENVELOPE = re.compile(
     rb"; (?:from=<([^<>]*)>,? ?)?(?:to=<([^<>]*)>,? ?)?(?:proto=\w+,? ?)?(?:helo=<.*>)?(?: ?sasl_\w+=.*|: .*)?\Z",
     re.DOTALL)

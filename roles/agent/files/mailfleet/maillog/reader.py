@@ -214,13 +214,13 @@ class LogReader:
         if not local and relay.startswith(lines.LOOPBACK):
             return None
         host = relay.partition(b"[")[0].decode("utf-8", "replace")
-        by_host = LOCAL if local else self._why.provider(host, b"")
-        provider = by_host if by_host != OTHER else self._why.provider(host, domain)
+        by_host = LOCAL if local else self._why.of_host(host)
+        provider = by_host or self._why.provider(host, domain)
         address = LOCAL if local else self._address(source)
         row = self.counting.row((provider, address, DELIVERED, "", Kind.DELIVERED.value, ""))
         if len(source.sent) >= _MOST_RELAYS:
             source.sent.clear()
-        source.sent[relay if by_host != OTHER else (relay, domain)] = row
+        source.sent[relay if by_host else (relay, domain)] = row
         return row
 
     @staticmethod

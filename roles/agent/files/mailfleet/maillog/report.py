@@ -32,7 +32,7 @@ def as_json(reader: LogReader, totals: Totals, view: View | None, files: t.Seque
     :arg counted_at: when the service last counted a line, where the report is what it has counted; 0 for never.
     """
     waits, oldest = reader.waiting.by_provider(), reader.waiting.oldest()
-    known = bool(view and (view.mx or view.domains))
+    known = bool(view and len(view.names) > len(View().names))
     counted = {} if counted_at is None else {reader.host: counted_at}
     return _made([reader.host], counted, files, known, totals, waits, oldest and list(oldest))
 

@@ -25,13 +25,16 @@ _NAMED = re.compile(r"(?:ip|out)-(\d{1,3})-(\d{1,3})-(\d{1,3})-(\d{1,3})(?:-\d{1
 class View:
     """What of the inventory the log is read with.
 
-    ``mx`` and ``domains`` have the provider of each suffix of MX hosts and of each recipient domain; ``addresses`` the
-    sending address of services by their names in the log (of ``postfix/ip-192-0-2-1/smtp`` the middle part);
-    ``streams`` the stream of sender and bounce domains; ``limits`` what the inventory sets for each provider.
+    ``mx`` and ``domains`` have the provider of each suffix of MX hosts and of each recipient domain; ``known_mx`` and
+    ``known_domains`` those that are known besides, of mail that is none of theirs; ``addresses`` the sending address of
+    services by their names in the log (of ``postfix/ip-192-0-2-1/smtp`` the middle part); ``streams`` the stream of
+    sender and bounce domains; ``limits`` what the inventory sets for each provider.
     """
 
     mx: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     domains: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    known_mx: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    known_domains: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     addresses: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     streams: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     limits: t.Mapping[str, t.Mapping[str, t.Any]] = dataclasses.field(default_factory=dict)
@@ -49,22 +52,30 @@ class View:
 
     @classmethod
     def read(cls, reader: Reader) -> View:
-        """Read a view: ``providers`` by name with ``mx``, ``domains`` and limits, ``addresses``, ``streams``."""
-        mx: dict[str, str] = {}
-        domains: dict[str, str] = {}
+        """Read a view: ``providers`` by name with ``mx``, ``domains`` and limits, ``profiles`` by name with the first
+        two, ``addresses``, ``streams``."""
         limits: dict[str, dict[str, t.Any]] = {}
-        for name, each in reader.keyed("providers"):
-            for known, found in ((mx, each.domains("mx", ())), (domains, each.domains("domains", ()))):
-                for domain in found:
-                    if known.setdefault(domain, name) != name:
-                        each.note("", domain, f"a name of one provider only; {known[domain]} has it too")
-            numbers = {limit: each.number(limit, 0, 0, 1_000_000) for limit in ("connections", "messages")}
-            numbers["rate"] = each.text("rate", "")
-            limits[name] = {limit: value for limit, value in numbers.items() if value}
-            each.done()
+        tables = []
+        for part in ("providers", "profiles"):
+            mx: dict[str, str] = {}
+            domains: dict[str, str] = {}
+            for name, each in reader.keyed(part):
+                for known, found in ((mx, each.domains("mx", ())), (domains, each.domains("domains", ()))):
+                    for domain in found:
+                        if known.setdefault(domain, name) != name:
+                            each.note("", domain, f"a name of one provider only; {known[domain]} has it too")
+                if part == "providers":
+                    limits[name] = cls._limits(each)
+                each.done()
+            tables += [mx, domains]
         addresses, streams = (cls._texts(reader, name) for name in ("addresses", "streams"))
         reader.done()
-        return cls(mx, domains, addresses, streams, limits)
+        return cls(*tables, addresses, streams, limits)
+
+    @staticmethod
+    def _limits(reader: Reader) -> dict[str, t.Any]:
+        numbers = {limit: reader.number(limit, 0, 0, 1_000_000) for limit in ("connections", "messages")}
+        return {limit: value for limit, value in (*numbers.items(), ("rate", reader.text("rate", ""))) if value}
 
     @staticmethod
     def _texts(reader: Reader, name: str) -> dict[str, str]:
@@ -77,7 +88,8 @@ class View:
     @property
     def names(self) -> frozenset[str]:
         """What outcomes may be counted as."""
-        return frozenset((*self.mx.values(), *self.domains.values(), LOCAL, OTHER))
+        tables = (self.mx, self.domains, self.known_mx, self.known_domains)
+        return frozenset((LOCAL, OTHER, *(name for table in tables for name in table.values())))
 
     def address(self, part: str) -> str:
         """The sending address of a service, by its name in the log; ``default`` where it has none of its own."""
@@ -89,14 +101,19 @@ class View:
 
     def provider(self, host: str, domain: str) -> str:
         """The provider of an MX host, empty where that is not known, and a recipient domain, both in lower case."""
-        for table, name in ((self.mx, host), (self.domains, domain)):
-            while name:
-                if name in table:
-                    return table[name]
-                if table is self.domains:
-                    break
-                name = name.partition(".")[2]
-        return OTHER
+        return (_above(self.mx, host) or self.domains.get(domain)
+                or _above(self.known_mx, host) or self.known_domains.get(domain) or OTHER)
+
+    def of_host(self, host: str) -> str:
+        """The provider of an MX host for whatever domain, in lower case; empty where the domain has a say."""
+        return _above(self.mx, host) or ("" if self.domains else _above(self.known_mx, host))
+
+
+def _above(table: t.Mapping[str, str], name: str) -> str:
+    """What a table has of the name, or of the nearest above it; empty for nothing."""
+    while name and name not in table:
+        name = name.partition(".")[2]
+    return table.get(name, "")
 
 
 class Known(t.NamedTuple):

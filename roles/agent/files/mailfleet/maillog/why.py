@@ -95,6 +95,10 @@ class Why:
             self._words[word] = found
         return found
 
+    def of_host(self, host: str) -> str:
+        """The provider of an MX host, as the log has it, for whatever domain; empty where the domain has a say."""
+        return self.view.of_host(host.lower().rstrip("."))
+
     def provider(self, host: str, domain: bytes) -> str:
         """The provider of an MX host, empty where none is known, and a recipient domain, as the log has it."""
         found = self._providers.get((host, domain))
