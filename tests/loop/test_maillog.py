@@ -28,6 +28,7 @@ NOBODY = {server: f"nobody-{RUN}-{number}@gmail.com" for number, server in enume
 WITHIN = 60.0  # seconds that it may take until what was sent is told of, beside all else that runs
 # The recipe in the main Postfix, and a lane, which is a Postfix of its own.
 PROVIDERS = [{"name": "throttle", "domains": ["orange.fr", "wanadoo.fr"], "connections": 1, "delay": "1s"}, "google"]
+METRICS = "/var/lib/mailfleet-metrics/mailfleet.prom"
 PLAYBOOK = lab.ROOT / "playbooks/report.yml"
 
 
@@ -171,8 +172,11 @@ def test_who_is_refused_at_submission_is_counted_at_its_domain_and_no_dead_addre
 
 
 def test_metrics_can_be_read_by_everybody_and_name_nobody(fleet):
-    shown = lab.ssh(FIRST, "sh", "-c", "sleep 16; runuser -u nobody -- cat /var/lib/mailfleet-metrics/mailfleet.prom")
-    assert re.search(r'^mailfleet_log_outcomes_total\{provider="google",.*outcome="delivered".*\} \d+$', shown, re.M)
+    counted = re.compile(r'^mailfleet_log_outcomes_total\{provider="google",.*outcome="delivered".*\} \d+$', re.M)
+    end = time.monotonic() + WITHIN
+    while not counted.search(shown := lab.ssh(FIRST, "runuser", "-u", "nobody", "--", "cat", METRICS)):
+        assert time.monotonic() < end, shown
+        time.sleep(1)
     assert re.search(r'^mailfleet_\w*queue\w*\{.*\} \d+$', shown, re.M), shown
     assert RUN not in shown and "@" not in shown and "b+" not in shown
 
