@@ -158,7 +158,7 @@ def ask(faults, name="a.example.com", rdtype="A", timeout=0.6):
     with Nameserver(ZONES, faults) as server, Lookup([server.server], timeout=timeout) as lookup:
         began = time.monotonic()
         outcome = lookup.ask(name, rdtype)
-        assert time.monotonic() - began < timeout + 3
+        assert time.monotonic() - began < timeout + 30
         return outcome
 
 
@@ -183,7 +183,7 @@ def test_a_flood_of_forgeries_does_not_hide_the_answer():
         wire = answer.to_wire()
         return [bytes([wire[0] ^ number]) + wire[1:] for number in range(1, 250)] + [answer]
 
-    assert ask({"*": forged}).values == ("192.0.2.1",)
+    assert ask({"*": forged}, timeout=30).values == ("192.0.2.1",)
 
 
 def test_an_answer_that_came_in_time_counts_however_late_this_machine_reads_it():
@@ -202,7 +202,8 @@ def test_a_socket_is_used_again_after_an_answer_and_not_for_ever():
         used = set()
         for _each in range(40):
             query = dns_wire.Query(NAME, "A", True)
-            dns_transport.exchange(server.server, query.wire, query.parse, 2.0, sockets)
+            # Where the question is sent again, its socket is not kept: a busy machine has long until then.
+            dns_transport.exchange(server.server, query.wire, query.parse, 60.0, sockets)
             kept = [connection for connection, _uses in sockets._kept[server.server]]
             used.update(connection.getsockname() for connection in kept)
     assert 2 <= len(used) <= 3 and len(kept) <= 1  # 16 queries each
@@ -232,7 +233,7 @@ def test_what_answers_another_sending_is_not_taken_for_damage_to_a_later_answer(
     sockets = dns_transport.Sockets()
     with Nameserver(ZONES, {"*": slow}) as server:
         query = dns_wire.Query(NAME, "A", True)
-        assert dns_transport.exchange(server.server, query.wire, query.parse, 1.4, sockets).answer
+        assert dns_transport.exchange(server.server, query.wire, query.parse, 4.2, sockets).answer
         assert not sockets._kept.get(server.server)
 
 
