@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import socket
 import struct
 import time
+from types import SimpleNamespace
 
 import dns.edns
 import dns.flags
@@ -194,6 +196,42 @@ def test_an_answer_that_came_in_time_counts_however_late_this_machine_reads_it()
     query = dns_wire.Query(NAME, "A", True)
     with Nameserver(ZONES, {"*": lambda _query, answer: [answer.to_wire()[:2] + b"\x80" * 20, answer]}) as server:
         assert dns_transport.exchange(server.server, query.wire, parse, 0.2, dns_transport.Sockets()).answer
+
+
+class LateReader:
+    """A connection behind whose question nothing is done until all of the answer is there, and its time is over."""
+
+    def __init__(self, connection, clock):
+        self.connection, self.clock = connection, clock
+
+    def __getattr__(self, name):
+        return getattr(self.connection, name)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_error):
+        self.connection.close()
+
+    def sendall(self, data):
+        self.connection.sendall(data)
+        there = self.connection.recv(2, socket.MSG_PEEK | socket.MSG_WAITALL)
+        self.connection.recv(2 + int.from_bytes(there, "big"), socket.MSG_PEEK | socket.MSG_WAITALL)
+        self.clock[0] += 1000
+
+
+def test_over_tcp_too_what_came_in_time_counts_however_late_it_is_read(monkeypatch):
+    clock, connect = [0], dns_transport._connect
+
+    def connected(server, kind, timeout):
+        connection = connect(server, kind, timeout)
+        return LateReader(connection, clock) if kind == socket.SOCK_STREAM else connection
+
+    monkeypatch.setattr(dns_transport, "_connect", connected)
+    monkeypatch.setattr(dns_transport, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + clock[0]))
+    with Nameserver(ZONES, {"*": "truncated"}) as server:
+        query, sockets = dns_wire.Query(NAME, "A", True), dns_transport.Sockets()
+        assert dns_transport.exchange(server.server, query.wire, query.parse, 60, sockets).answer
 
 
 def test_a_socket_is_used_again_after_an_answer_and_not_for_ever():
