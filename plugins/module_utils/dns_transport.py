@@ -186,8 +186,12 @@ def _tcp(server: Server, wire: bytes, parse: Callable[[bytes], Answer], end: flo
 def _receive(connection: socket.socket, length: int, end: float) -> bytes:
     data = bytearray()
     while len(data) < length:
-        connection.settimeout(_left(end))
-        piece = connection.recv(length - len(data))
+        # Without time it does not block: what came in time while a busy machine let this thread wait is there.
+        connection.settimeout(max(end - time.monotonic(), 0))
+        try:
+            piece = connection.recv(length - len(data))
+        except BlockingIOError as error:
+            raise TimeoutError from error
         if not piece:
             raise Silence("it closed the TCP connection before its answer ended", heard=True)
         data += piece

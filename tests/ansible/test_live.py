@@ -69,11 +69,13 @@ def test_each_try_is_shown_while_the_task_waits(start, name):
         process = start(server, name)
         first = next(line for line in process.stdout if line.startswith(f"{name} "))
         server.change(zone, owner, **{rdtype: [value]})  # and not before
-        rest, _none = process.communicate(timeout=60)
+        rest, _none = process.communicate(timeout=180)
     assert first.startswith(f"{name} after ") and f"1 of 1 not yet ({owner}.)" in first
     assert f"{server.server} holds 'no such name' of {owner}. {rdtype} until " in first
     assert f", {NEGATIVE_TTL} s; next try in 1 s" in first
-    assert "all are as they should be\nok: [one]" in rest and "tries: 2" in rest
+    assert "all are as they should be\nok: [one]" in rest
+    # A busy machine may have made the change later than the next try.
+    assert f"tries: {2 + rest.count('1 of 1 not yet')}" in rest
     assert process.returncode == 0
 
 
@@ -83,7 +85,7 @@ def test_what_is_there_at_once_and_what_is_secret_is_not_shown(start, name):
     there = zones()
     there[zone][owner] = {rdtype: [value]}
     with Nameserver(there) as server:
-        shown, _none = start(server, name).communicate(timeout=60)
+        shown, _none = start(server, name).communicate(timeout=180)
         assert "tries: 1" in shown and f"\n{name} " not in shown
         server.change(zone, owner, A=["192.0.2.1"])
         process = start(server, name, no_log=True)
@@ -91,5 +93,5 @@ def test_what_is_there_at_once_and_what_is_secret_is_not_shown(start, name):
             assert process.poll() is None
             time.sleep(0.05)
         server.change(zone, owner, **{rdtype: [value]})
-        shown, _none = process.communicate(timeout=60)
+        shown, _none = process.communicate(timeout=180)
         assert process.returncode == 0 and "tries: " in shown and f"\n{name} " not in shown

@@ -114,7 +114,7 @@ def probe(folder: Path) -> tuple[Run, dict]:
 
 def read(owner: str, kind: str, server: str = lab.PRIMARY) -> list[str]:
     """The values at a name as a zone file has them: TXT values with the borders of their strings."""
-    reply = dns.query.tcp(dns.message.make_query(owner, kind), server, timeout=5)
+    reply = dns.query.tcp(dns.message.make_query(owner, kind), server, timeout=lab.PATIENCE)
     wanted = dns.rdatatype.from_text(kind)
     return sorted(value.to_text() for rrset in reply.answer for value in rrset if rrset.rdtype == wanted)
 
@@ -170,7 +170,7 @@ def passes(values: list[str], address: str) -> bool:
 
 @contextlib.contextmanager
 def sampled(*owners: str) -> Iterator[list[tuple[float, str, list[str]]]]:
-    """Ask the primary for the TXT values of names again and again meanwhile: (time, owner, values)."""
+    """Ask the primary for the TXT values of names again and again meanwhile: (time of the answer, owner, values)."""
     samples: list[tuple[float, str, list[str]]] = []
     over = threading.Event()
     broken: list[Exception] = []
@@ -178,7 +178,9 @@ def sampled(*owners: str) -> Iterator[list[tuple[float, str, list[str]]]]:
     def sample() -> None:
         try:
             while not over.wait(0.1):
-                samples.extend((time.time(), owner, lab.answer(owner, "TXT")) for owner in owners)
+                for owner in owners:
+                    values = lab.answer(owner, "TXT")  # which may take long, and is of any moment of it
+                    samples.append((time.time(), owner, values))
         except Exception as error:  # shown by the thread that waits
             broken.append(error)
 

@@ -54,6 +54,7 @@ RECEIVERS = {
 PRIMARY, SECONDARY, RESOLVER = "198.51.100.2", "198.51.100.3", "198.51.100.4"
 DATABASE = "198.51.100.31"
 CONTROLLER = ("198.51.100.1", "2001:db8:61::1")
+PATIENCE = 60  # seconds that a busy machine has for what takes a moment
 TTL = 5  # the inventory's sending_dns_ttl, so that a record put back is the one that was there
 
 
@@ -160,7 +161,7 @@ def ssh(server: str, *command: str, check: bool = True, stdin: bytes | None = No
 
 def answer(name: str, kind: str, server: str = PRIMARY) -> list[str]:
     """The values at a name, TXT joined, as one server has them now."""
-    reply = dns.query.tcp(dns.message.make_query(name, kind), server, timeout=5)
+    reply = dns.query.tcp(dns.message.make_query(name, kind), server, timeout=PATIENCE)
     return sorted(
         b"".join(value.strings).decode() if kind == "TXT" else value.to_text()
         for rrset in reply.answer
@@ -180,7 +181,7 @@ def change(zone: str, *changes: tuple) -> None:
             update.replace(owner, TTL, kind, *values)
         else:
             update.add(owner, TTL, kind, *values)
-    reply = dns.query.tcp(update, PRIMARY, timeout=5)
+    reply = dns.query.tcp(update, PRIMARY, timeout=PATIENCE)
     assert reply.rcode() == 0, reply
 
 
@@ -197,7 +198,7 @@ def authority() -> ssl.SSLContext:
 @contextlib.contextmanager
 def submission(server: str, login: str = "app", password: str | None = None) -> Iterator[smtplib.SMTP]:
     """A session on port 587, logged in."""
-    with smtplib.SMTP(SERVERS[server], 587, local_hostname="app.example.com", timeout=30) as session:
+    with smtplib.SMTP(SERVERS[server], 587, local_hostname="app.example.com", timeout=PATIENCE) as session:
         session._host = server  # the name that the certificate must bear
         session.starttls(context=authority())
         session.login(login, password or (RUN / f"{login}.secret").read_text().strip())
@@ -225,7 +226,7 @@ def nonce(made: EmailMessage) -> str:
 def mailbox(address: str) -> Iterator[imaplib.IMAP4_SSL]:
     """A receiver's mailbox, opened by IMAP."""
     domain = address.partition("@")[2]
-    session = imaplib.IMAP4_SSL(RECEIVERS[domain], 993, ssl_context=_unnamed(), timeout=20)
+    session = imaplib.IMAP4_SSL(RECEIVERS[domain], 993, ssl_context=_unnamed(), timeout=PATIENCE)
     try:
         session.login(address, (RUN / "mailbox.secret").read_text().strip())
         yield session
@@ -240,7 +241,7 @@ def _unnamed() -> ssl.SSLContext:
     return context
 
 
-def received(address: str, text: str, timeout: float = 60) -> email.message.Message | None:
+def received(address: str, text: str, timeout: float = PATIENCE) -> email.message.Message | None:
     """The message that holds a text, from INBOX or Junk, as soon as it has arrived; None where it does not."""
     end = time.monotonic() + timeout
     while True:

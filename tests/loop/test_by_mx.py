@@ -92,7 +92,7 @@ def arrivals(fleet) -> list[float]:
             session.send_message(made, "b@e.example.com")
     times = []
     for made in sent:
-        arrived = lab.received(made["To"], lab.nonce(made), 40)
+        arrived = lab.received(made["To"], lab.nonce(made))
         assert arrived is not None, made["To"]
         own = next(line for line in arrived.get_all("Received") if "by mx.orange.fr" in line)
         times.append(time.mktime(time.strptime(own.rpartition(";")[2].strip()[5:25], "%d %b %Y %H:%M:%S")))

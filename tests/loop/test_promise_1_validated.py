@@ -120,7 +120,7 @@ def test_what_does_not_come_up_is_undone(before, server):
         "smtpd_tls_auth_only": "no",
     }
     layer = {"services": {"127.0.0.1:2526/inet": {"private": "n", "command": "smtpd", "options": options}}}
-    said = failure(apply(server, layer, loop_prove={"timeout": 2}), server)
+    said = failure(apply(server, layer, loop_prove={"timeout": 8}), server)
     assert "no 220 banner on 127.0.0.1:2526" in said and "stands again and is up" in said
 
 
@@ -137,11 +137,12 @@ def test_with_a_dead_milter_nothing_new_stays_and_the_next_run_puts_the_old_back
 
 def test_a_run_that_is_cut_off_is_taken_up_by_the_next_one(before):
     layer = {"parameters": {"smtp_connect_timeout": "29s"}}
-    prove = {"listeners": [{"address": "127.0.0.1", "port": 2526}], "timeout": 60}
+    prove = {"listeners": [{"address": "127.0.0.1", "port": 2526}], "timeout": 120}
     with concurrent.futures.ThreadPoolExecutor() as pool:
         running = pool.submit(apply, ONE, layer, loop_prove=prove)
         try:
-            breaking.until(lambda: '"prove"' in lab.ssh(ONE, "cat", JOURNAL, check=False), "the proof is under way")
+            breaking.until(lambda: '"prove"' in lab.ssh(ONE, "cat", JOURNAL, check=False), "the proof is under way",
+                           120)  # a run has to begin
         finally:
             assert "killed" in lab.ssh(ONE, "python3", "-c", KILL)
         assert running.result().status != 0

@@ -111,7 +111,7 @@ def test_a_rebooted_server_sends_as_before(untouched):
     node = f"mailfleet-lab-{ONE.partition('.')[0]}"
     subprocess.run(["podman", "--runtime", "runc", "restart", node], check=True, stdout=subprocess.DEVNULL, timeout=120)
     breaking.until(lambda: lab.ssh(ONE, "systemctl", "is-active", *UNITS, check=False).split() == ["active"] * 3,
-                   "all services have come up by themselves", 60)
+                   "all services have come up by themselves", 180)
     breaking.assert_up(ONE)
     run = lab.play().ok()
     assert run.changed == 0 and "\nPROVED: " in run.output, run.output[-12000:]

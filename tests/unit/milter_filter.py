@@ -41,7 +41,7 @@ class Filter(threading.Thread):
             self._own = None
         else:
             self.client, self._own = socket.socketpair()
-            self.client.settimeout(5)
+            self.client.settimeout(60)
         self.start()
 
     def run(self):

@@ -21,6 +21,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 
+import busy
 import dns.flags
 import dns.message
 import dns.name
@@ -86,8 +87,11 @@ class Nameserver:
 
     C(latency) is seconds before each answer; C(remember) has answers written once, so that who asks is measured and not
     this server: ask everything once before the clock runs. C(asked) counts questions by (name, type), C(tcp) those over
-    TCP, and C(again) those that were sent again, which a busy machine makes more of.
+    TCP, and C(again) those that were sent again, which a busy machine makes more of. C(most_at_once) is how many
+    datagrams waited for their answers at the same time.
     """
+
+    running: dict[tuple[str, int], Nameserver] = {}
 
     def __init__(
         self,
@@ -109,7 +113,9 @@ class Nameserver:
         self.asked: Counter[tuple[str, str]] = Counter()
         self.tcp: Counter[tuple[str, str]] = Counter()
         self.again: Counter[tuple[str, str]] = Counter()
+        self.most_at_once = 0
         self._heard: set[tuple[bytes, bool]] = set()
+        self._unanswered: set[bytes] = set()
         self.remember = remember
         self._known: dict[tuple[bytes, bool], tuple[tuple[str, str], bytes]] = {}
         self._names: dict[dns.name.Name, set[dns.name.Name]] = {}
@@ -134,13 +140,15 @@ class Nameserver:
 
     def __enter__(self) -> Nameserver:
         self._thread.start()
-        if not self._ready.wait(5):
+        if not self._ready.wait(busy.PATIENCE):
             raise RuntimeError("the name server did not start")
+        self.running[self.address, self.port] = self
         return self
 
     def __exit__(self, *_error: object) -> None:
+        self.running.pop((self.address, self.port), None)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5)
+        self._thread.join(busy.PATIENCE)
 
     @staticmethod
     def _name(text: str) -> dns.name.Name:
@@ -155,17 +163,7 @@ class Nameserver:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
-        for _attempt in range(20):
-            # The port that UDP was given may be taken over TCP: then another.
-            stream = socket.create_server((self.address, self.port), family=family, backlog=64)
-            datagrams = socket.socket(family, socket.SOCK_DGRAM)
-            try:
-                datagrams.bind((self.address, stream.getsockname()[1]))
-                break
-            except OSError:
-                stream.close()
-                datagrams.close()
+        stream, datagrams = busy.bound(self.address, self.port)
         self.port = stream.getsockname()[1]
         datagrams.setblocking(False)
         server = self._loop.run_until_complete(asyncio.start_server(self._connected, sock=stream))
@@ -225,8 +223,12 @@ class Nameserver:
         fault = self.fault(query)
         if callable(fault):
             sent = fault(query, self._answer(query, None))
+            if not sent:
+                self._unanswered.add(wire)
             return [item if isinstance(item, bytes) else item.to_wire(max_size=65535) for item in sent]
         if fault == "timeout" or (fault == "first lost" and is_first):
+            if fault == "timeout":
+                self._unanswered.add(wire)
             return []
         answer = self._answer(query, fault)
         if fault == "other question":
@@ -250,6 +252,12 @@ class Nameserver:
             "garbage first": [whole[:3] + b"\xc0" * 20, b"", whole],
             "cut": [whole[: len(whole) // 2 + 6]],
         }.get(fault, [whole])
+
+    def leaves_unanswered(self, wire: bytes) -> bool:
+        """Return whether it is by a fault where no answer, or no whole one, comes to a query."""
+        fault = self.fault(dns.message.from_wire(wire))
+        everywhere = {"other address", "tcp never ends"} & {each for each in self.faults.values() if not callable(each)}
+        return fault == "timeout" or wire in self._unanswered or bool(everywhere)
 
     def _count(self, key: tuple[str, str], wire: bytes, over_tcp: bool) -> bool:
         """Count a question and return whether it came for the first time: one that is sent again has its identifier."""
@@ -350,6 +358,7 @@ class Nameserver:
 class _Datagrams(asyncio.DatagramProtocol):
     def __init__(self, nameserver: Nameserver) -> None:
         self.nameserver = nameserver
+        self.waiting = 0
 
     def connection_made(self, transport: asyncio.DatagramTransport) -> None:
         self.transport = transport
@@ -358,9 +367,12 @@ class _Datagrams(asyncio.DatagramProtocol):
         elsewhere = "other address" in self.nameserver.faults.values()
         for answer in self.nameserver.answers(data, over_tcp=False):
             send = self._from_elsewhere if elsewhere else self.transport.sendto
+            self.waiting += 1
+            self.nameserver.most_at_once = max(self.nameserver.most_at_once, self.waiting)
             asyncio.get_running_loop().call_later(self.nameserver.latency, self._send, send, answer, addr)
 
     def _send(self, send: Callable, answer: bytes, addr: tuple) -> None:
+        self.waiting -= 1
         if not self.transport.is_closing():
             send(answer, addr)
 

@@ -6,10 +6,10 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
+import busy
 import pytest
 
 from ansible_collections.mailfleet.sending.plugins.module_utils import dns_transport
@@ -23,9 +23,8 @@ class Silent:
         self.port = port
         self._sockets = []
         for address in addresses:
-            self._sockets.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            self._sockets.append(busy.bound(address, self.port, streams=False)[1])
             self._sockets[-1].setblocking(False)
-            self._sockets[-1].bind((address, self.port))
             self.port = self._sockets[-1].getsockname()[1]
         self._heard: set[tuple[int, bytes]] = set()
 

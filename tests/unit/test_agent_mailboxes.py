@@ -160,7 +160,7 @@ def serve(tmp_path):
         running.append((server, thread))
         wanted = {"name": "seed", "protocol": protocol, "host": "localhost", "port": server.server_address[1],
                   "user": "u", "password": "secret", "tls": tls, "ca_file": str(tmp_path / "ca.pem"),
-                  "folder": 'IN "BOX', "timeout": 5}
+                  "folder": 'IN "BOX', "timeout": 60}
         return server, Remote(**wanted | changes)
 
     yield make

@@ -250,7 +250,7 @@ def receiver():
 
 
 def hook(server, scheme="http", path="/bounces?x=1") -> Hook:
-    return Hook("app", f"{scheme}://127.0.0.1:{server.server_address[1]}{path}", SECRET, timeout=5)
+    return Hook("app", f"{scheme}://127.0.0.1:{server.server_address[1]}{path}", SECRET, timeout=60)
 
 
 def test_what_is_posted_can_be_verified(receiver):
@@ -292,7 +292,7 @@ def test_an_answer_that_never_comes_to_its_end_is_given_up(receiver):
     receiver.RequestHandlerClass = type("Drip", (Receiver,), {"do_POST": drip})
     begun = time.monotonic()
     found = post(dataclasses.replace(hook(receiver), timeout=1), [event("a")], NOW)
-    assert found == Delivery(False, False, "no answer within 1 s") and time.monotonic() - begun < 4
+    assert found == Delivery(False, False, "no answer within 1 s") and time.monotonic() - begun < 8
 
 
 def test_nobody_there_and_no_tls_are_failures(receiver):

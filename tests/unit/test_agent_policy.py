@@ -253,12 +253,15 @@ def test_what_is_no_question_of_ours_passes(changes):
     assert question(Requests().feed(request(**changes))[0]) is None
 
 
+PATIENCE = 60  # seconds that a busy machine has for what takes a moment
+
+
 async def exchange(place: str, octets: bytes) -> bytes:
     reader, writer = await asyncio.open_unix_connection(place)
     writer.write(octets)
     try:
         writer.write_eof()
-        return await asyncio.wait_for(reader.read(), 5)
+        return await asyncio.wait_for(reader.read(), PATIENCE)
     except ConnectionError:  # closed before all was read
         return b""
     finally:
@@ -270,12 +273,12 @@ def serving(one: Service, test) -> None:
     async def both() -> None:
         stop, ready = asyncio.Event(), asyncio.Event()
         running = asyncio.create_task(one.serve(stop, ready.set))
-        await asyncio.wait_for(ready.wait(), 5)
+        await asyncio.wait_for(ready.wait(), PATIENCE)
         try:
             await test()
         finally:
             stop.set()
-            await asyncio.wait_for(running, 5)
+            await asyncio.wait_for(running, PATIENCE)
     asyncio.run(both())
 
 
@@ -299,7 +302,7 @@ def test_it_answers_many_over_its_socket(tmp_path, store):
         put(store, entry("v@x.test"))
         begun = asyncio.get_running_loop().time()
         while await exchange(place, request(recipient="v@x.test")) != refused:
-            assert asyncio.get_running_loop().time() - begun < 3
+            assert asyncio.get_running_loop().time() - begun < PATIENCE
             await asyncio.sleep(0.05)
 
     serving(one, test)
@@ -310,13 +313,18 @@ def test_connections_are_bounded_and_come_back(tmp_path, store):
     one = service(tmp_path, store, connections=2)
     place = str(tmp_path / "policy")
 
+    async def are(many: int) -> None:
+        begun = asyncio.get_running_loop().time()
+        while one.connections != many and asyncio.get_running_loop().time() - begun < PATIENCE:
+            await asyncio.sleep(0.01)
+
     async def test() -> None:
         held = [await asyncio.open_unix_connection(place) for _each in range(2)]
-        await asyncio.sleep(0.05)
+        await are(2)
         assert await exchange(place, request()) == b"" and one.connections == 2
         for _reader, writer in held:
             writer.close()
-        await asyncio.sleep(0.05)
+        await are(0)
         assert await exchange(place, request()) == b"action=DUNNO\n\n"
 
     serving(one, test)
@@ -330,7 +338,7 @@ def test_it_listens_on_an_address_too(tmp_path, store):
         host, port = server.sockets[0].getsockname()
         reader, writer = await asyncio.open_connection(host, port)
         writer.write(request())
-        assert await asyncio.wait_for(reader.readuntil(b"\n\n"), 5) == b"action=DUNNO\n\n"
+        assert await asyncio.wait_for(reader.readuntil(b"\n\n"), PATIENCE) == b"action=DUNNO\n\n"
         writer.close()
         server.close()
 
@@ -345,7 +353,7 @@ def test_a_copy_that_nobody_keeps_any_more_ends_the_service(tmp_path, store):
 
     async def run() -> None:
         running = asyncio.create_task(one.serve(asyncio.Event(), lambda: setattr(one, "refresh", broken)))
-        assert await asyncio.wait((running,), timeout=5) == ({running}, set())
+        assert await asyncio.wait((running,), timeout=PATIENCE) == ({running}, set())
         await running
 
     with pytest.raises(AssertionError, match="broken"):
@@ -358,7 +366,7 @@ def test_an_idle_connection_is_let_go(tmp_path, store, monkeypatch):
 
     async def test() -> None:
         reader, writer = await asyncio.open_unix_connection(str(tmp_path / "policy"))
-        assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert await asyncio.wait_for(reader.read(), PATIENCE) == b""
         writer.close()
 
     serving(one, test)

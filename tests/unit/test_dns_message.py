@@ -194,10 +194,10 @@ def test_a_chain_of_pointers_takes_no_time():
     chain = b"".join(struct.pack("!H", 0xC000 | place) for place in places)
     holder = b"\xc0\x0c" + struct.pack("!HHIH", 42, 255, 0, len(chain)) + chain  # of a type and class that is not read
     alias = struct.pack("!H", 0xC000 | first + 2 * (count - 1)) + ALIAS + b"\xc0\x0c"
-    began = time.monotonic()
+    began = time.thread_time()  # others may have the processor meanwhile
     with pytest.raises(FormatError):
         dns_message.parse(header(1 + 3000) + holder + alias * 3000)
-    assert time.monotonic() - began < 1
+    assert time.thread_time() - began < 1
     # As many as a name may need are followed.
     near = struct.pack("!H", 0xC000 | first + 2 * 125) + ALIAS + b"\xc0\x0c"
     assert len(dns_message.parse(header(1 + 3000) + holder + near * 3000).answer) == 3000

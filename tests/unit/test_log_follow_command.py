@@ -95,14 +95,14 @@ def test_the_service_follows_and_ends_in_order_when_it_is_told_to(place, tmp_pat
     try:
         for number in range(3):
             log.write(message(f"A{number:07}", "u@acme.test", "deferred"))
-            end = time.monotonic() + 20
+            end = time.monotonic() + 60
             while known(tmp_path)[0] <= number and time.monotonic() < end:
                 time.sleep(0.05)
             log.write(outcome(f"A{number:07}", "u@acme.test", "deferred"))
             log.rotate()
     finally:
         service.send_signal(signal.SIGTERM)
-        told = service.communicate(timeout=20)[1]
+        told = service.communicate(timeout=60)[1]
     assert (service.returncode, told) == (0, b"")
     assert known(tmp_path)[0] == 3
     assert main(["--config", place, "log", "follow", "--once"]) == 0

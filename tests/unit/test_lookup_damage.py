@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import socket
 import struct
 import time
+from types import SimpleNamespace
 
 import dns.edns
 import dns.flags
@@ -158,7 +160,7 @@ def ask(faults, name="a.example.com", rdtype="A", timeout=0.6):
     with Nameserver(ZONES, faults) as server, Lookup([server.server], timeout=timeout) as lookup:
         began = time.monotonic()
         outcome = lookup.ask(name, rdtype)
-        assert time.monotonic() - began < timeout + 3
+        assert time.monotonic() - began < timeout + 30
         return outcome
 
 
@@ -183,7 +185,7 @@ def test_a_flood_of_forgeries_does_not_hide_the_answer():
         wire = answer.to_wire()
         return [bytes([wire[0] ^ number]) + wire[1:] for number in range(1, 250)] + [answer]
 
-    assert ask({"*": forged}).values == ("192.0.2.1",)
+    assert ask({"*": forged}, timeout=30).values == ("192.0.2.1",)
 
 
 def test_an_answer_that_came_in_time_counts_however_late_this_machine_reads_it():
@@ -196,13 +198,50 @@ def test_an_answer_that_came_in_time_counts_however_late_this_machine_reads_it()
         assert dns_transport.exchange(server.server, query.wire, parse, 0.2, dns_transport.Sockets()).answer
 
 
+class LateReader:
+    """A connection behind whose question nothing is done until all of the answer is there, and its time is over."""
+
+    def __init__(self, connection, clock):
+        self.connection, self.clock = connection, clock
+
+    def __getattr__(self, name):
+        return getattr(self.connection, name)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_error):
+        self.connection.close()
+
+    def sendall(self, data):
+        self.connection.sendall(data)
+        there = self.connection.recv(2, socket.MSG_PEEK | socket.MSG_WAITALL)
+        self.connection.recv(2 + int.from_bytes(there, "big"), socket.MSG_PEEK | socket.MSG_WAITALL)
+        self.clock[0] += 1000
+
+
+def test_over_tcp_too_what_came_in_time_counts_however_late_it_is_read(monkeypatch):
+    clock, connect = [0], dns_transport._connect
+
+    def connected(server, kind, timeout):
+        connection = connect(server, kind, timeout)
+        return LateReader(connection, clock) if kind == socket.SOCK_STREAM else connection
+
+    monkeypatch.setattr(dns_transport, "_connect", connected)
+    monkeypatch.setattr(dns_transport, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + clock[0]))
+    with Nameserver(ZONES, {"*": "truncated"}) as server:
+        query, sockets = dns_wire.Query(NAME, "A", True), dns_transport.Sockets()
+        assert dns_transport.exchange(server.server, query.wire, query.parse, 60, sockets).answer
+
+
 def test_a_socket_is_used_again_after_an_answer_and_not_for_ever():
     sockets = dns_transport.Sockets()
     with Nameserver(ZONES) as server:
         used = set()
         for _each in range(40):
             query = dns_wire.Query(NAME, "A", True)
-            dns_transport.exchange(server.server, query.wire, query.parse, 2.0, sockets)
+            # Where the question is sent again, its socket is not kept: a busy machine has long until then.
+            dns_transport.exchange(server.server, query.wire, query.parse, 60.0, sockets)
             kept = [connection for connection, _uses in sockets._kept[server.server]]
             used.update(connection.getsockname() for connection in kept)
     assert 2 <= len(used) <= 3 and len(kept) <= 1  # 16 queries each
@@ -232,7 +271,7 @@ def test_what_answers_another_sending_is_not_taken_for_damage_to_a_later_answer(
     sockets = dns_transport.Sockets()
     with Nameserver(ZONES, {"*": slow}) as server:
         query = dns_wire.Query(NAME, "A", True)
-        assert dns_transport.exchange(server.server, query.wire, query.parse, 1.4, sockets).answer
+        assert dns_transport.exchange(server.server, query.wire, query.parse, 4.2, sockets).answer
         assert not sockets._kept.get(server.server)
 
 

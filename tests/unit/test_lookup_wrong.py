@@ -130,9 +130,11 @@ class OverUdpOnly:
     """A server that cuts every answer, and does not listen for TCP."""
 
     def __init__(self):
+        self._stream = socket.socket()  # nobody else listens there either
+        self._stream.bind(("127.0.0.1", 0))
+        self.server = Server(*self._stream.getsockname())
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind(("127.0.0.1", 0))
-        self.server = Server(*self._socket.getsockname())
+        self._socket.bind(self._stream.getsockname())
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self):
@@ -150,6 +152,7 @@ class OverUdpOnly:
 
     def __exit__(self, *_error):
         self._socket.close()
+        self._stream.close()
 
 
 def test_a_truncated_answer_without_tcp_is_silence():

@@ -287,14 +287,14 @@ class Shower(threading.Thread):
                     client.sendall(b"250-mta1\r\n250 STARTTLS\r\n")
 
 
-def proved(tmp_path, wrapped: bool, *pairs: certificates.Pair | None) -> str:
+def proved(tmp_path, wrapped: bool, *pairs: certificates.Pair | None, timeout: float = 60) -> str:
     """The fingerprint that proves a server to show GOOD; the first of the pairs greets only."""
     file = tmp_path / "installed"
     file.write_text(GOOD.key + GOOD.certificate + AUTHORITY.certificate)
     server = Shower(tmp_path, wrapped, *pairs)
     place = Listener("127.0.0.1", server.listening.getsockname()[1], wrapped, (str(file),))
     try:
-        (fingerprint,) = prove(None, Plan((place,), False, 0.5), "")["certificates"].values()
+        (fingerprint,) = prove(None, Plan((place,), False, timeout), "")["certificates"].values()
         return fingerprint
     finally:
         server.listening.close()
@@ -312,5 +312,5 @@ def test_a_process_of_before_the_reload_may_show_the_former_certificate_once(tmp
 @pytest.mark.parametrize("shown", ["another", "none"])
 def test_another_certificate_or_none_is_no_proof(tmp_path, shown) -> None:
     with pytest.raises(ProofError, match="no TLS with the certificate of .*/installed on 127.0.0.1") as raised:
-        proved(tmp_path, False, GOOD, *[OTHER if shown == "another" else None] * 9)
+        proved(tmp_path, False, GOOD, *[OTHER if shown == "another" else None] * 9, timeout=1)
     assert (OTHER.fingerprint if shown == "another" else "TLS not available due to local problem") in str(raised.value)

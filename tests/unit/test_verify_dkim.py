@@ -7,8 +7,8 @@
 from __future__ import annotations
 
 import base64
-import time
 from contextlib import ExitStack
+from types import SimpleNamespace
 
 import dkim
 import pytest
@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from nameserver import Nameserver
 
+from ansible_collections.mailfleet.sending.plugins.module_utils import waiting as waiting_module
 from ansible_collections.mailfleet.sending.plugins.module_utils.dkim_record import format_record
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup import Lookup
 from ansible_collections.mailfleet.sending.plugins.module_utils.lookup_silence import NOBODY_AFTER
@@ -263,13 +264,25 @@ def test_waiting_ends_when_the_last_server_serves_the_key(servers):
     assert [item["waiting"] for item in waiting.told] == [[f"{OWNER}."]] * 3 + [[]]
 
 
-def test_waiting_ends_with_the_time(servers):
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock of the waiting's own, and a pause that moves it: how long a question takes does not count."""
+    now = [100.0]
+    monkeypatch.setattr(waiting_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    def sleep(seconds):
+        now[0] += seconds
+
+    return now, sleep
+
+
+def test_waiting_ends_with_the_time(servers, clock):
     run = servers({OWNER: {"TXT": ["v=DKIM1; p="]}})
     keys = [Key("example.com", "m1", PUBLIC), Key("example.com", "m2", PUBLIC), Key("example.com", "m1", PUBLIC)]
-    began = time.monotonic()
-    waiting = Waiting(0.9)  # enough for a first try on a busy machine, and less than the pause behind it
+    now, sleep = clock
+    waiting = Waiting(0.5, sleep=sleep)  # less than the pause behind the first try
     found = verify_dkim(run.lookup, keys, "yes", waiting)
-    assert 0.9 < time.monotonic() - began < 1.5
+    assert now == [100.5]
     assert [verdict.status for verdict in found.verdicts] == [Status.FAIL, Status.ABSENT]
     assert [item["asked"] for item in waiting.told] == [2, 2] and waiting.told[-1]["waiting"] == [
         f"{OWNER}.",
@@ -277,9 +290,10 @@ def test_waiting_ends_with_the_time(servers):
     ]
 
 
-def test_only_what_is_missing_is_asked_again(servers):
+def test_only_what_is_missing_is_asked_again(servers, clock):
     run = servers([RECORD])
-    verify_dkim(run.lookup, [Key("example.com", "m1", PUBLIC), Key("example.com", "m2", PUBLIC)], "yes", Waiting(0.1))
+    keys = [Key("example.com", "m1", PUBLIC), Key("example.com", "m2", PUBLIC)]
+    verify_dkim(run.lookup, keys, "yes", Waiting(0.5, sleep=clock[1]))
     assert run.second.asked[OWNER, "TXT"] == 1
     assert run.second.asked["m2._domainkey.example.com", "TXT"] == 2
 

@@ -125,7 +125,7 @@ class TestProgram:
         monkeypatch.setattr(warmup_node, "HURRY", 0.2)
         begun = time.monotonic()
         assert warmup_node.main(["shut"], str(home)) == 1
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 40
 
     @pytest.mark.parametrize("name, signalled", [("master", True), ("sleep", False)])
     def test_a_lane_is_reloaded_by_its_masters_signal_and_nobody_elses(self, tmp_path, name, signalled):
@@ -139,7 +139,7 @@ class TestProgram:
             warmup_node.reload_lane("acme", str(tmp_path / "spool"), str(tmp_path / "proc"))
             if not signalled:
                 process.kill()
-            assert process.wait(10) == (-signal.SIGHUP if signalled else -signal.SIGKILL)
+            assert process.wait(50) == (-signal.SIGHUP if signalled else -signal.SIGKILL)
         warmup_node.reload_lane("other", str(tmp_path / "spool"))
 
     @pytest.mark.parametrize("content", [b"garbage\n", b"12 13", b"\xff", b"1" * 5000])
