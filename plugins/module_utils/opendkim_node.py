@@ -270,7 +270,7 @@ def _read_keys(run: Programs, keys: Sequence[KeyFile], report: Report, *, dry: b
 def _prove(run: Programs, policy: Policy, publics: dict[str, Public], report: Report) -> None:
     """Raise NodeFault where the running milter does not do what the policy says."""
     probes = opendkim_probe.probes(policy)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30  # a busy machine takes its time to start it
     while True:
         try:
             faults = opendkim_probe.send(run, probes, publics, opendkim_conf.SOCKET)

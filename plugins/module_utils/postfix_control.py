@@ -18,6 +18,10 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.programs import 
 # What master(8) reads when it starts and never again; of the first two postconf(5) says so.
 RESTART = ("inet_interfaces", "inet_protocols", "queue_directory", "data_directory", "mail_owner", "setgid_group")
 MAIN_UNIT = "postfix.service"
+SYSTEMD = "/run/systemd/system"  # is there where systemd runs
+# Who locks the file of a message, and the master process, which starts them.
+AGENTS = ("master", "smtp", "lmtp", "local", "virtual", "pipe", "error", "discard")
+BEGUN, RELOADED = 5, 30  # seconds that a busy machine has to begin a delivery, and to read the files again
 # For units whose log is counted: journald drops what a unit writes beyond some thousands of lines in half a minute. An
 # interval of 0 would not lift that, since systemd then tells journald of none, and its own holds.
 NO_LIMIT = "LogRateLimitIntervalSec=1s\nLogRateLimitBurst=1000000\n"
@@ -63,7 +67,10 @@ class Control:
         done = self.run(["postfix", "-c", self.directory, "reload"])
         if done.status:
             raise ControlError(f"postfix reload: {done.err.strip() or done.out.strip()}")
-        self._wait(lambda: bool(self.log(began, "reload -- version")), 3)
+        # What is proved behind it would else be what runs still. A log of Postfix's own does not say.
+        elsewhere = self.run(["postconf", "-c", self.directory, "-hx", "maillog_file"]).out.strip()
+        patience = 3 if elsewhere or not os.path.isdir(SYSTEMD) else RELOADED
+        self._wait(lambda: bool(self.log(began, "reload -- version")), patience)
 
     def restart(self, wait: float) -> None:
         """Start Postfix, or stop and start it once open deliveries have ended.
@@ -106,6 +113,11 @@ class Control:
         found = {int(entry): _status(int(entry)) for entry in os.listdir("/proc") if entry.isdigit()}
         return [pid for pid, status in found.items() if status.get("PPid") == master and name in ("", status["Name"])]
 
+    def _beginning(self) -> bool:
+        """Return whether somebody who may begin a delivery waits for the processor or the disk."""
+        found = (_status(pid) for pid in (self.master() or 0, *self._children()))
+        return any(each.get("Name") in AGENTS and each.get("State", "")[:1] in ("R", "D") for each in found)
+
     @contextlib.contextmanager
     def _quiet(self, wait: float) -> t.Iterator[None]:
         """Wait for a moment without open deliveries, and keep the queue manager from handing out mail from then on."""
@@ -113,8 +125,9 @@ class Control:
         while self.master() is not None:
             if not self.open_deliveries():
                 with _stopped(self._children("qmgr")):
-                    # What was handed out right before shows by then.
+                    # What was handed out right before shows by then, or once who has it gets the processor.
                     time.sleep(0.1)
+                    self._wait(lambda: not self._beginning() or self.open_deliveries() > 0, BEGUN)
                     if not self.open_deliveries():
                         yield
                         return
@@ -126,7 +139,7 @@ class Control:
         yield
 
     def _service(self, verb: str) -> None:
-        if os.path.isdir("/run/systemd/system"):
+        if os.path.isdir(SYSTEMD):
             done = self.run(["systemctl", verb, self.unit])
             if done.status:
                 raise ControlError(f"systemctl {verb} {self.unit}: {done.err.strip()}")

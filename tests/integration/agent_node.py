@@ -90,12 +90,20 @@ class Agent:
         answers = self.session("", path, NOTICE.format(path=path, recipient=recipient), self.node.server.address)
         assert answers[-1].startswith("250 2.0.0"), answers
 
-    def wait(self, script: str, expected: str, seconds: float = 15) -> str:
+    def wait(self, script: str, expected: str, seconds: float = 60) -> str:
         end = time.monotonic() + seconds
         while expected not in (found := self.node.shell(f"{script} 2>&1 || :")) and time.monotonic() < end:
             time.sleep(0.3)
         assert expected in found, f"{found}\n{self.log()}"
         return found
+
+    def answered(self, expected: str, sender: str, recipient: str, seconds: float = 60) -> str:
+        """Wait until Postfix answers a session with what begins so: what it goes by may be of before for a moment."""
+        end = time.monotonic() + seconds
+        while not (said := self.session(sender, recipient)[-1]).startswith(expected) and time.monotonic() < end:
+            time.sleep(0.3)
+        assert said.startswith(expected), f"{said}\n{self.log()}"
+        return said
 
     def log(self) -> str:
         return self.node.shell("journalctl -q -o cat -n 60 -u 'mailfleet-*' -u 'postfix*'; postqueue -p")

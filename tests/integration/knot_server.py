@@ -73,7 +73,7 @@ class Knot:
         self.process = subprocess.Popen(
             [knotd, "-c", str(self.folder / "knot.conf")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while time.monotonic() < until:
             try:
                 if all(self.query(name, "SOA").flags & dns.flags.AA for name in self.zones):

@@ -41,7 +41,7 @@ POSTFIX = {
 # What SMTP says to one message: its code and text, 250 where it was taken.
 SEND = """
 import smtplib, sys
-smtp = smtplib.SMTP("127.0.0.1", 25, timeout=30)
+smtp = smtplib.SMTP("127.0.0.1", 25, timeout=60)
 try:
     smtp.sendmail("return@sink.test", ["to@sink.test"], sys.stdin.buffer.read())
     print("250 taken")
@@ -89,7 +89,7 @@ def ask(server: Server, value: str | None, login: str = "", client: str = "127.0
     macros = {"i": "TEST", SENDER_MACRO: SENDER, "{mail_addr}": sender} | ({"{auth_authen}": login} if login else {})
     (about,) = json.loads(run("podman", "inspect", server.name).stdout)
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(10)
+        connection.settimeout(60)
         connection.connect(f"/proc/{about['State']['Pid']}/root{opendkim_conf.SOCKET}")
         return milter_client.submit(connection, milter_client.Message(
             tuple(headers), b"body\r\n", sender, ("b@example.org",), client, macros=macros))
@@ -103,13 +103,13 @@ def signed_by(outcome: milter_client.Outcome) -> str | None:
 
 def send(server: Server, message: str) -> str:
     done = subprocess.run(["podman", "exec", "-i", server.name, "python3", "/root/send.py"], input=message.encode(),
-                          capture_output=True, check=True, timeout=60)
+                          capture_output=True, check=True, timeout=120)
     return done.stdout.decode().strip()
 
 
 def received(server: Server, subject: str) -> bytes:
     """Return the message with a subject as it was delivered, with CRLF."""
-    wait = f"for i in $(seq 50); do grep -q '^Subject: {subject}' /var/mail/sink && break; sleep 0.1; done"
+    wait = f"for i in $(seq 600); do grep -q '^Subject: {subject}' /var/mail/sink && break; sleep 0.1; done"
     script = f"{wait}; cat /var/mail/sink"
     box = subprocess.run(["podman", "exec", server.name, "sh", "-c", script], capture_output=True, check=True).stdout
     (message,) = [part for part in box.split(b"\n\nFrom ") if f"\nSubject: {subject}\n".encode() in part]

@@ -26,7 +26,7 @@ THROTTLE = {
 }
 # A receiver that takes `delay` seconds over the end of each message, and counts them.
 RECEIVER = """
-import socketserver, sys, time
+import os, socketserver, sys, time
 class Slow(socketserver.StreamRequestHandler):
     def handle(self):
         say = lambda text: self.wfile.write(text.encode() + b"\\r\\n")
@@ -36,6 +36,7 @@ class Slow(socketserver.StreamRequestHandler):
             word = line[:4].upper().strip()
             if data and line == b".\\r\\n":
                 time.sleep(float(sys.argv[1]))
+                while os.path.exists("/root/hold"): time.sleep(0.1)
                 open("/root/received", "a").write("one\\n")
                 data = False
                 say("250 taken")
@@ -114,7 +115,7 @@ class Node:
         self.shell(
             f"rm -rf {STATE} /etc/postfix/mailfleet; cp -p /root/stock/* /etc/postfix/; sleep 1.1; "
             "touch -d '-10 seconds' /etc/postfix/main.cf; systemctl restart postfix; postsuper -d ALL >/dev/null 2>&1; "
-            "rm -f /root/received /root/open"
+            "rm -f /root/received /root/open /root/hold"
         )
         self.up()
 
@@ -122,7 +123,7 @@ class Node:
         """Assert that Postfix answers and that a message passes; returns the banner."""
         script = (
             "import socket, time\n"
-            "for i in range(50):\n"
+            "for i in range(300):\n"
             "  try: s = socket.create_connection(('127.0.0.1', 25), 5); break\n"
             "  except OSError: time.sleep(0.2)\n"
             "print(s.makefile().readline())"
@@ -130,7 +131,7 @@ class Node:
         banner = self.shell(f'python3 -c "{script}"')
         assert banner.startswith("220 ")
         nonce = f"up-{time.monotonic_ns()}"
-        self.shell(f"sendmail -f '<>' -bv postmaster+{nonce}@[127.0.0.1]; for i in $(seq 50); do "
+        self.shell(f"sendmail -f '<>' -bv postmaster+{nonce}@[127.0.0.1]; for i in $(seq 300); do "
                    f"journalctl -q -g {nonce} | grep -q status= && exit; sleep 0.2; done; exit 1")
         return banner.strip()
 
@@ -157,10 +158,10 @@ class Node:
         assert done.returncode == 137, f"{step} was not come by: {done.stdout}{done.stderr}"
 
     def receive(self, delay: float) -> None:
-        """Start the slow receiver."""
+        """Start the slow receiver: it takes so many seconds for a message, and as long as there is /root/hold."""
         self.server.write("/root/receiver.py", RECEIVER)
         self.shell(f"systemctl reset-failed; systemd-run --quiet --unit=receiver python3 /root/receiver.py {delay}; "
-                   "for i in $(seq 50); do ss -lnt | grep -q :2525 && exit; sleep 0.1; done; exit 1")
+                   "for i in $(seq 600); do ss -lnt | grep -q :2525 && exit; sleep 0.1; done; exit 1")
 
     def lines(self, path: str) -> int:
         """Return how many lines a file has, 0 where there is none."""

@@ -20,7 +20,7 @@ UNPACKED = Path(__file__).resolve().parents[2] / ".cache" / "debian"
 PROMETHEUS = UNPACKED / "prometheus" / "usr/bin/prometheus"
 PROMTOOL = UNPACKED / "prometheus" / "usr/bin/promtool"
 NODE_EXPORTER = UNPACKED / "prometheus-node-exporter" / "usr/bin/prometheus-node-exporter"
-PATIENCE = 30  # seconds until a program answers
+PATIENCE = 90  # seconds until a program answers
 NOBODY = 65534
 
 

@@ -71,7 +71,8 @@ class Server:
         (about,) = json.loads(run("podman", "inspect", self.name).stdout)
         self.address = about["NetworkSettings"]["IPAddress"]
         # The state `degraded` is as good: units that a container cannot have failed.
-        for _attempt in range(100):
+        end = time.monotonic() + 120
+        while time.monotonic() < end:
             if self.shell("systemctl is-system-running", check=False).stdout.strip() in ("running", "degraded"):
                 # In a container on cgroup v1 nobody tells systemd that the last process of a service has ended: having
                 # missed it, it waits for nothing at all, 90 s by default. Servers have cgroup v2, and no such wait.

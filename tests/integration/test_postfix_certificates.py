@@ -167,7 +167,7 @@ def test_what_cannot_be_proved_by_a_handshake_is_undone(node, files):
     node.apply({"postfix": BASE, "tls": files(GOOD)})
     before, pem = node.files(), folder(node)
     silent = {"parameters": {"smtpd_discard_ehlo_keywords": "starttls"}}
-    message = node.refused({"tls": files(RENEWED), "more": silent}, prove={"timeout": 2})
+    message = node.refused({"tls": files(RENEWED), "more": silent}, prove={"timeout": 8})
     assert "no TLS with the certificate of /etc/postfix/mailfleet/mail." in message
     assert "stands again and is up" in message
     assert node.files() == before and folder(node) == pem and shown(node) == GOOD.der

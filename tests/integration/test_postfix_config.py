@@ -133,7 +133,7 @@ def test_what_does_not_come_up_is_undone(node):
     before, banner = node.files(), node.up()
     options = {"smtpd_sasl_auth_enable": "yes", "smtpd_sasl_type": "dovecot", "smtpd_sasl_path": "private/none"}
     service = {"services": {"127.0.0.1:2600/inet": {"private": "n", "command": "smtpd", "options": options}}}
-    message = node.refused({"extra": service}, prove={"timeout": 2})
+    message = node.refused({"extra": service}, prove={"timeout": 8})
     assert "no 220 banner on 127.0.0.1:2600" in message and "stands again and is up" in message
     assert node.files() == before
     assert node.up() == banner
@@ -143,7 +143,8 @@ def test_what_does_not_come_up_is_undone(node):
 def test_port_that_another_program_holds_is_refused(node):
     """master(8) would end over it, and with it all of Postfix."""
     node.shell('systemd-run --quiet --unit=taken python3 -c "import socket, time; '
-               "s = socket.create_server(('127.0.0.1', 2600)); time.sleep(60)\"; sleep 0.5")
+               "s = socket.create_server(('127.0.0.1', 2600)); time.sleep(600)\"; "
+               "for i in $(seq 600); do ss -lnt | grep -q :2600 && exit; sleep 0.1; done; exit 1")
     service = {"services": {"127.0.0.1:2600/inet": {"private": "n", "command": "smtpd"}}}
     message = node.refused({"extra": service})
     node.shell("systemctl stop taken")
@@ -235,7 +236,9 @@ def test_going_back_to_a_log_of_its_own_waits_for_no_message(filing):
     assert "milter does not answer" in message and "stands again and is up" in message
     assert filing.files() == before
     lines = filing.lines("/var/log/postfix.log")
-    assert filed(filing) > lines
+    filed(filing)
+    filing.shell(f"for i in $(seq 600); do [ $(wc -l < /var/log/postfix.log) -gt {lines} ] && exit; sleep 0.1; done; "
+                 "exit 1")
 
 
 def test_milter_that_is_dead_fails_the_proof(node):

@@ -55,7 +55,7 @@ def slow_delivery(node, delay: float) -> None:
     table = {"type": "hash", "entries": [["slow.test", "smtp:[127.0.0.1]:2525"]]}
     node.apply({"postfix": {**BASE, "tables": {"transport": table}}})
     node.shell("echo body | sendmail -f '<>' someone@slow.test; "
-               "for i in $(seq 100); do [ -e /root/open ] && exit; sleep 0.1; done; exit 1")
+               "for i in $(seq 600); do [ -e /root/open ] && exit; sleep 0.1; done; exit 1")
 
 
 @pytest.fixture
@@ -77,13 +77,15 @@ def test_restart_waits_for_open_deliveries(receiving):
 
 def test_restart_that_cannot_wait_is_undone(receiving):
     node = receiving
-    slow_delivery(node, 15)  # longer than a busy machine takes to get to the restart
+    node.shell("touch /root/hold")  # however long a busy machine takes to get to the restart
+    slow_delivery(node, 0)
     before = node.files()
     message = node.refused({"interfaces": {"parameters": {"inet_interfaces": "127.0.0.1"}}}, prove={"restart_wait": 1})
     assert "1 deliveries were still open" in message
     assert node.files() == before
     node.up()
-    for _attempt in range(100):
+    node.shell("rm /root/hold")
+    for _attempt in range(300):
         if node.lines("/root/received"):
             break
         time.sleep(0.2)

@@ -21,7 +21,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.layer_throttle i
 from ansible_collections.mailfleet.sending.plugins.module_utils.shaping import shape
 
 # Seconds. Postfix looks every 10 s whether a table changed, and some messages have to leave behind that.
-DAY = 14
+DAY = 20
 UNIT = "mailfleet-warmup.service"
 HOME = "/var/lib/mailfleet/warmup"
 # The last day is what the number of services is made for: three, as many as the provider takes connections.
