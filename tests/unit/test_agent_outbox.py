@@ -282,11 +282,14 @@ def test_an_endless_answer_is_not_read_to_its_end(receiver):
     assert post(hook(receiver), [event("a")], NOW).taken
 
 
-def test_an_answer_that_never_comes_to_its_end_is_given_up(receiver):
+@pytest.mark.parametrize(("first", "more"), [
+    (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"), (b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n", b"x"),
+    (b"HTTP/1.0 200 OK\r\n\r\n", b"x")])
+def test_an_answer_that_never_comes_to_its_end_is_given_up(receiver, first, more):
     def drip(self) -> None:
         with contextlib.suppress(OSError):
             for _each in range(200):
-                self.wfile.write(b"HTTP/1.1 200 OK\r\n" if not _each else b"X: y\r\n")
+                self.wfile.write(more if _each else first)
                 time.sleep(0.05)
 
     receiver.RequestHandlerClass = type("Drip", (Receiver,), {"do_POST": drip})
