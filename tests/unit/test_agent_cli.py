@@ -75,6 +75,12 @@ def test_tokens_are_made_and_checked(run):
     (["token", "new", "--recipient", "u@acme.test", "--domain", "x.example"], "--domain: 'x.example'; expected one of"),
     (["suppress", "add", "a b@acme.test"], "ADDRESS: 'a b@acme.test'; expected an address"),
     (["suppress", "add", "u@acme.test", "--days", "-1"], "--days: -1; expected a number of days"),
+    (["suppress", "add", "u@acme.test", "--days", "10000000"], "--days: 10000000; expected a number of days, 36500"),
+    (["suppress", "add", "u\udcff@acme.test"], "ADDRESS: 'u\\udcff@acme.test'; expected an address"),
+    (["suppress", "why", "u@acme\udcff.test"], "ADDRESS: 'u@acme\\udcff.test'; expected an address"),
+    (["forget", '"\udcff"@acme.test'], "ADDRESS: '\"\\udcff\"@acme.test'; expected an address"),
+    (["suppress", "add", "\x9b31m@acme.test"], "ADDRESS: '\\x9b31m@acme.test'; expected an address"),
+    (["suppress", "add", "u@acme.test", "--stream", "\udcff.x"], "--stream: '\\udcff.x'; expected one of"),
     (["forget", "@"], "ADDRESS: '@'; expected an address"),
 ])
 def test_what_cannot_be_used_is_told(run, arguments, told):
@@ -142,6 +148,16 @@ def test_the_list_is_changed_by_hand_with_a_trail(run):
     assert run("suppress", "remove", "u@acme.test", status=1) == "u@acme.test was not on the list\n"
 
 
+def test_what_is_said_of_an_address_is_a_text_of_one_line(run, tmp_path):
+    run("suppress", "add", "u@acme.test", "--detail", "by\udcff\x1b[31m\nphone")
+    rows = 'recipient,stream,detail\nv@acme.test,News,"by\0\x9b31m\nphone"\n'
+    (tmp_path / "list").write_text(rows, encoding="utf-8")
+    run("suppress", "import", str(tmp_path / "list"))
+    assert [line.partition("for ever  ")[2] for line in run("suppress", "list").splitlines()] == [
+        "by\ufffd\ufffd[31m phone", "by\ufffd\ufffd31m phone"]
+    assert "v@acme.test  news  import" in run("suppress", "list", "--stream", "news")
+
+
 @pytest.mark.parametrize("stream", ["nwes", "example.com", "e.example.us"])
 def test_a_stream_that_mail_of_none_would_meet_is_refused(run, tmp_path, stream):
     (tmp_path / "plain").write_text("u@acme.test\n")
@@ -184,6 +200,11 @@ def test_plain_addresses_are_imported_and_what_ended_is_not(run, tmp_path):
     ('{"recipient": "u@acme.test"}\n{"recipient": 1}\n{"rec\n[1]\n{"recipient": "v@acme.test", "detail": []}\n',
      ["list:2: recipient: '1'", "list:3: no JSON", "list:4: '[1]'; expected a JSON object", "list:5: detail: []"]),
     ("address,why\nu@acme.test,\n", ["list:1: the columns address, why; expected recipient among them"]),
+    ("recipient,detail\nu@acme.test,\"it\n" + "v@acme.test,x\n" * 20000, ["no CSV: field larger than", "quotation"]),
+    ('{"recipient": "u@acme.test"}\n' + "[" * 100000, ["list:2: no JSON"]),
+    ('{"recipient": "\\ud800@acme.test"}', ["list:1: recipient: '\\ud800@acme.test'; expected an address"]),
+    ("recipient,until\nu@acme.test,9999-12-31T23:59:59-14:00\n", ["list:2: until: '9999-12-31T23:59:59-14:00'"]),
+    ("recipient,stream\nu@acme.test,News\nv@acme.test,nwes\n", ["list:3: stream: 'nwes'; expected one of news, shop"]),
 ])
 def test_a_file_with_mistakes_imports_nothing(run, tmp_path, text, told):
     (tmp_path / "list").write_text(text)

@@ -12,10 +12,12 @@ from .errors import Trouble
 
 PROBE = "mailfleet-probe-"  # begins the addresses that the collection makes up (probe_bounces.nobody)
 _CAPITALS = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
-# What stands in SMTP between the angle brackets (RFC 5321 section 4.1.2, RFC 6531).
+# What stands in SMTP between the angle brackets (RFC 5321 section 4.1.2, RFC 6531): nothing in it steers a terminal, and
+# octets of a command line that are no UTF-8, which Python has as half a surrogate pair, are no text for any database.
+_NO_TEXT = r"\x00-\x1f\x7f-\x9f\ud800-\udfff"
 _FORM = re.compile(
-    r'(?:[^\s"@<>(),:;\\\x00-\x1f\x7f]{1,64}|"[^"\x00-\x1f\x7f]{0,62}")'
-    r"@(?:[A-Za-z0-9.\-\u0080-\U0010ffff]{1,255}|\[[^\]\s]{1,250}\])"
+    rf'(?:[^\s"@<>(),:;\\{_NO_TEXT}]{{1,64}}|"[^"{_NO_TEXT}]{{0,62}}")'
+    rf"@(?:(?:[A-Za-z0-9.-]|[^\s\x00-\x7f{_NO_TEXT}]){{1,255}}|\[[^\]\s{_NO_TEXT}]{{1,250}}\])"
 )
 
 
