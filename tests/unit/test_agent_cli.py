@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pytest
 from agent_world import CONFIG, config, message, read, settings_in
-from mailfleet import cli, cli_settings
+from mailfleet import cli, cli_settings, cli_suppress
 from mailfleet.cli import main
 from mailfleet.finding import Kind
 from mailfleet.spool import Spool
@@ -94,7 +94,8 @@ def test_a_configuration_is_checked(run, tmp_path, capsys):
 
 
 def test_a_wrong_command_line_ends_with_2(capsys):
-    for arguments in ([], ["suppress"], ["nothing"], ["suppress", "add"]):
+    for arguments in ([], ["suppress"], ["nothing"], ["suppress", "add"], ["events", "tail", "--after", "1" + "0" * 20],
+                      ["events", "tail", "--lines", "1" + "0" * 20]):
         with pytest.raises(SystemExit) as found:
             main(arguments)
         assert found.value.code == 2
@@ -105,8 +106,22 @@ def test_help_tells_the_exit_statuses(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     told = capsys.readouterr().out
-    for status in ("0 done", "1 the answer is no", "2 a wrong", "3 mistakes", "4 the database", "5 what was"):
+    for status in ("0 done", "1 the answer is no", "2 a wrong", "3 mistakes", "4 the database", "5 what was", "6 the"):
         assert status in " ".join(told.split())
+
+
+def test_a_program_that_fails_says_neither_yes_nor_no(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(cli_suppress.suppressions, "of", lambda *_given: 1 // 0)
+    assert main(["--config", config(tmp_path), "suppress", "why", "u@acme.test"]) == 6
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_what_is_printed_is_utf_8_whatever_the_locale(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE), "PYTHONIOENCODING": "latin-1"}
+    command = [sys.executable, "-m", "mailfleet", "--config", config(tmp_path), "suppress"]
+    for arguments in (["add", "用户@acme.test"], ["export", "--format", "jsonl"]):
+        found = subprocess.run([*command, *arguments], env=environment, capture_output=True, timeout=60, check=False)
+        assert found.returncode == 0 and "用户@acme.test" in found.stdout.decode("utf-8"), found.stderr
 
 
 def test_a_bounce_goes_all_the_way(run, tmp_path):

@@ -84,7 +84,7 @@ def _rows(text: str, where: str, wrong: list[str]) -> t.Iterator[tuple[int, dict
             for row in table:
                 yield table.line_num, row
         except csv.Error as error:
-            wrong.append(f"{where}:{table.line_num}: no CSV: {error}; a quotation mark before it may have no second one")
+            wrong.append(f"{where}:{table.line_num}: no CSV: {error}; perhaps a quotation mark before it has no second")
 
 
 def _entry(row: t.Mapping[str, t.Any], where: str, stream: str, now: int,
@@ -99,8 +99,9 @@ def _entry(row: t.Mapping[str, t.Any], where: str, stream: str, now: int,
     recipient = row.get("recipient")
     key = wanted(recipient if isinstance(recipient, str) else repr(recipient), f"{where}: recipient")
     own = text("stream")
-    return Entry(known(own, f"{where}: stream") if own else stream, key, text("cause") or "import", text("detail")[:300],
-                 "", _moment(text("since"), f"{where}: since") or now, _moment(text("until"), f"{where}: until"))
+    stream = known(own, f"{where}: stream") if own else stream
+    return Entry(stream, key, text("cause") or "import", text("detail")[:300], "",
+                 _moment(text("since"), f"{where}: since") or now, _moment(text("until"), f"{where}: until"))
 
 
 def _text(seconds: int) -> str:
