@@ -13,7 +13,7 @@ from .errors import Trouble
 PROBE = "mailfleet-probe-"  # begins the addresses that the collection makes up (probe_bounces.nobody)
 _CAPITALS = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 # What stands in SMTP between the angle brackets (RFC 5321 section 4.1.2, RFC 6531). Nothing in it steers a terminal.
-# And octets of a command line that are no UTF-8, which Python has as half a surrogate pair, are no text for any database.
+# And octets of a command line that are no UTF-8, half surrogate pairs in Python, are no text for any database.
 _NO_TEXT = r"\x00-\x1f\x7f-\x9f\ud800-\udfff"
 _FORM = re.compile(
     rf'(?:[^\s"@<>(),:;\\{_NO_TEXT}]{{1,64}}|"[^"{_NO_TEXT}]{{0,62}}")'
