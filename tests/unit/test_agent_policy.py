@@ -88,6 +88,17 @@ def test_the_list_is_asked_by_stream_and_recipient(tmp_path, store, asked, refus
     assert ask(one, **asked) == (TEXT if refused else "DUNNO")
 
 
+@pytest.mark.parametrize(("listed", "asked"), [
+    ('"a b"@acme.test', "a b@acme.test"), ('"a..b"@acme.test', "a..b@acme.test"), ("a..b@acme.test", "a..b@acme.test"),
+    ('"a."@acme.test', "A.@acme.test"), (r'"a\"b\\c"@acme.test', 'a"b\\c@acme.test'),
+    ('"a@b"@acme.test', "a@b@acme.test"), ("[1]@acme.test", "[1]@acme.test"), ("ü.u+s@acme.test", "ü.u+s@acme.test")])
+def test_postfix_asks_without_quotation_marks(tmp_path, store, listed, asked):
+    put(store, entry(listed))
+    one = service(tmp_path, store)
+    one.refresh()
+    assert (ask(one, asked), ask(one, f"x{asked}")) == (TEXT, "DUNNO")
+
+
 def test_a_change_is_followed_and_an_end_is_kept(tmp_path, store):
     now = [NOW]
     one = service(tmp_path, store, now)
