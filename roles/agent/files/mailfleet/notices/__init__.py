@@ -16,6 +16,9 @@ from .mime import LONGEST_HEAD, Headers, Message, Part
 from .verdicts import SHOWN, told, verdict_of
 
 REPORT = "delivery-status"
+# Of so many recipients of a report is looked for what its text says of them; a report on more says in its fields what
+# it has to say, or is there to keep somebody busy.
+MOST_IN_WORDS = 50
 
 
 def read(raw: bytes) -> Notice:
@@ -106,7 +109,10 @@ def failures(message: Message, report: status.Report, own: str, back: Headers) -
     in_text = [each for each in texts.said_in(own) if each.recipient.lower() not in authors]
     if report.groups:
         alone = len(report.groups) == 1
-        return [finding_of(group, message, own, in_text, failed, back, alone) for group in report.groups]
+        found = [finding_of(group, message, own, in_text, failed, back, alone)
+                 for group in report.groups[:MOST_IN_WORDS]]
+        return found + [finding_of(group, message, "", [], failed, back, alone)
+                        for group in report.groups[MOST_IN_WORDS:]]
     if not failed and origin.has_subject_of_answer(message):
         return []
     if in_text and failed and not texts.agree(in_text, failed):
