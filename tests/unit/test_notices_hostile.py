@@ -67,6 +67,16 @@ HOSTILE = {
         "\n".join(f"Final-Recipient: rfc822; u@d.example\nAction: failed\nDiagnostic-Code: {each}\n"
                   for each in range(1_000)),
         text="".join(f"<u@d.example>: odd words {each}\n" for each in range(2_000))),
+    "many recipients of one line": lambda: plain(DAEMON, "failure notice",
+                                                 " to ".join(f"u{each}@d.example" for each in range(3_000))),
+    "many recipients of a line each": lambda: plain(DAEMON, "failure notice",
+                                                    "".join(f"<u{each}@d.example>:\n" for each in range(3_000))),
+    "one recipient on one line": lambda: plain(DAEMON, "failure notice", "user unknown@" * 1_500),
+    "many recipients of a session": lambda: plain(DAEMON, "failure notice", "Transcript of session follows\n" + "".join(
+        f">>> RCPT TO:<u{each}@d.example>\n" for each in range(1_000))),
+    "many failed recipients": lambda: plain(
+        DAEMON, "failure notice", "odd words " * 1_000,
+        X_Failed_Recipients=",".join(f"u{each}@d.example" for each in range(5_000))),
     "words that are encoded": lambda: plain(DAEMON, "=?utf-8?q?" + "=?" * 30_000, "x"),
     "parameters": lambda: plain(DAEMON, "x", "x", Content_Type="multipart/mixed" + "; a=b" * 100_000),
     "a boundary of quotes": lambda: plain(DAEMON, "x", "x",
