@@ -317,6 +317,18 @@ def test_it_answers_many_over_its_socket(tmp_path, store):
     assert len(one.told) == 2 and all("the policy service was sent" in line for line in one.told)
 
 
+def test_what_is_open_when_it_ends_is_no_mistake(tmp_path, store):
+    told, held = [], []
+
+    async def test() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context))
+        held.extend([await asyncio.open_unix_connection(str(tmp_path / "policy")) for _each in range(3)])
+        await asyncio.sleep(0.05)
+
+    serving(service(tmp_path, store), test)
+    assert told == []
+
+
 def test_connections_are_bounded_and_come_back(tmp_path, store):
     one = service(tmp_path, store, connections=2)
     place = str(tmp_path / "policy")

@@ -109,7 +109,7 @@ class Service:
         try:
             if self.connections <= self.policy.connections:
                 await self._answer(reader, writer)
-        except OSError:  # TimeoutError is one
+        except (OSError, asyncio.CancelledError):  # a TimeoutError; or it is open when the service ends
             pass
         except Garbage as error:
             self.say(f"the policy service was sent {error}")
