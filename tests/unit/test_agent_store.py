@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import shutil
 import sqlite3
 import threading
 import time
@@ -334,6 +336,27 @@ def test_what_sqlite_was_told_to_forget_is_gone_from_its_files(tmp_path):
     assert b"v@acme.test" in left and b"u@acme.test" not in left
     for each in (one, reader):
         each.close()
+
+
+def test_a_file_that_was_replaced_is_the_store_from_then_on(tmp_path):
+    one, place = SqliteStore(str(tmp_path / "x.db")), tmp_path / "x.db"
+    record(one, event("k1"))
+    one.close()
+    shutil.copy(place, tmp_path / "copy")
+    record(one, event("k2"))
+    for name in ("x.db-wal", "x.db-shm"):
+        (tmp_path / name).unlink(missing_ok=True)
+    (tmp_path / "copy").rename(place)
+    record(one, event("k3"))
+    with contextlib.closing(SqliteStore(str(place))) as other:
+        assert [each.key for each in events.after(other, 0, 9)] == ["k1", "k3"]
+    place.unlink()
+    for name in ("x.db-wal", "x.db-shm"):
+        (tmp_path / name).unlink(missing_ok=True)
+    record(one, event("k4"))
+    with contextlib.closing(SqliteStore(str(place))) as other:
+        assert [each.key for each in events.after(other, 0, 9)] == ["k4"]
+    one.close()
 
 
 def test_a_damaged_file_and_a_folder_that_is_not_there_are_told(tmp_path):
