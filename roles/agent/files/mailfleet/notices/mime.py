@@ -145,10 +145,13 @@ class Part:
 
     @cached_property
     def inside(self) -> bytes:
-        """Return the message that it holds. RFC 2046 section 5.2.1 has none encoded, and some are."""
+        """Return the message that it holds. RFC 2046 section 5.2.1 has none encoded, and some are; RFC 6532 section 3.5
+        lets those of message/global be so."""
         encoding = self.headers.get("content-transfer-encoding").strip().lower()
         if encoding == "base64" and b":" not in self.data[:1000]:
             return plain(self.data, encoding).replace(b"\r\n", b"\n").lstrip(b"\n")
+        if encoding == "quoted-printable" and self.type == "message/global":
+            return plain(self.data, encoding).lstrip(b"\n")
         return self.data.lstrip(b"\n")
 
 
