@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pytest
 from agent_world import CONFIG, config, message, read, settings_in
-from mailfleet import cli, cli_settings
+from mailfleet import cli, cli_settings, cli_suppress
 from mailfleet.cli import main
 from mailfleet.finding import Kind
 from mailfleet.spool import Spool
@@ -75,6 +75,12 @@ def test_tokens_are_made_and_checked(run):
     (["token", "new", "--recipient", "u@acme.test", "--domain", "x.example"], "--domain: 'x.example'; expected one of"),
     (["suppress", "add", "a b@acme.test"], "ADDRESS: 'a b@acme.test'; expected an address"),
     (["suppress", "add", "u@acme.test", "--days", "-1"], "--days: -1; expected a number of days"),
+    (["suppress", "add", "u@acme.test", "--days", "10000000"], "--days: 10000000; expected a number of days, 36500"),
+    (["suppress", "add", "u\udcff@acme.test"], "ADDRESS: 'u\\udcff@acme.test'; expected an address"),
+    (["suppress", "why", "u@acme\udcff.test"], "ADDRESS: 'u@acme\\udcff.test'; expected an address"),
+    (["forget", '"\udcff"@acme.test'], "ADDRESS: '\"\\udcff\"@acme.test'; expected an address"),
+    (["suppress", "add", "\x9b31m@acme.test"], "ADDRESS: '\\x9b31m@acme.test'; expected an address"),
+    (["suppress", "add", "u@acme.test", "--stream", "\udcff.x"], "--stream: '\\udcff.x'; expected one of"),
     (["forget", "@"], "ADDRESS: '@'; expected an address"),
 ])
 def test_what_cannot_be_used_is_told(run, arguments, told):
@@ -88,7 +94,8 @@ def test_a_configuration_is_checked(run, tmp_path, capsys):
 
 
 def test_a_wrong_command_line_ends_with_2(capsys):
-    for arguments in ([], ["suppress"], ["nothing"], ["suppress", "add"]):
+    for arguments in ([], ["suppress"], ["nothing"], ["suppress", "add"], ["events", "tail", "--after", "1" + "0" * 20],
+                      ["events", "tail", "--lines", "1" + "0" * 20]):
         with pytest.raises(SystemExit) as found:
             main(arguments)
         assert found.value.code == 2
@@ -99,8 +106,22 @@ def test_help_tells_the_exit_statuses(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     told = capsys.readouterr().out
-    for status in ("0 done", "1 the answer is no", "2 a wrong", "3 mistakes", "4 the database", "5 what was"):
+    for status in ("0 done", "1 the answer is no", "2 a wrong", "3 mistakes", "4 the database", "5 what was", "6 the"):
         assert status in " ".join(told.split())
+
+
+def test_a_program_that_fails_says_neither_yes_nor_no(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(cli_suppress.suppressions, "of", lambda *_given: 1 // 0)
+    assert main(["--config", config(tmp_path), "suppress", "why", "u@acme.test"]) == 6
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_what_is_printed_is_utf_8_whatever_the_locale(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE), "PYTHONIOENCODING": "latin-1"}
+    command = [sys.executable, "-m", "mailfleet", "--config", config(tmp_path), "suppress"]
+    for arguments in (["add", "用户@acme.test"], ["export", "--format", "jsonl"]):
+        found = subprocess.run([*command, *arguments], env=environment, capture_output=True, timeout=60, check=False)
+        assert found.returncode == 0 and "用户@acme.test" in found.stdout.decode("utf-8"), found.stderr
 
 
 def test_a_bounce_goes_all_the_way(run, tmp_path):
@@ -140,6 +161,16 @@ def test_the_list_is_changed_by_hand_with_a_trail(run):
     assert "is not suppressed" in told and told.count("added by ") == 2 and told.count("removed by ") == 2
     assert "asked to" in told and "by phone" in told and "@mta1.example.com" in told
     assert run("suppress", "remove", "u@acme.test", status=1) == "u@acme.test was not on the list\n"
+
+
+def test_what_is_said_of_an_address_is_a_text_of_one_line(run, tmp_path):
+    run("suppress", "add", "u@acme.test", "--detail", "by\udcff\x1b[31m\nphone")
+    rows = 'recipient,stream,detail\nv@acme.test,News,"by\0\x9b31m\nphone"\n'
+    (tmp_path / "list").write_text(rows, encoding="utf-8")
+    run("suppress", "import", str(tmp_path / "list"))
+    assert [line.partition("for ever  ")[2] for line in run("suppress", "list").splitlines()] == [
+        "by\ufffd\ufffd[31m phone", "by\ufffd\ufffd31m phone"]
+    assert "v@acme.test  news  import" in run("suppress", "list", "--stream", "news")
 
 
 @pytest.mark.parametrize("stream", ["nwes", "example.com", "e.example.us"])
@@ -184,6 +215,11 @@ def test_plain_addresses_are_imported_and_what_ended_is_not(run, tmp_path):
     ('{"recipient": "u@acme.test"}\n{"recipient": 1}\n{"rec\n[1]\n{"recipient": "v@acme.test", "detail": []}\n',
      ["list:2: recipient: '1'", "list:3: no JSON", "list:4: '[1]'; expected a JSON object", "list:5: detail: []"]),
     ("address,why\nu@acme.test,\n", ["list:1: the columns address, why; expected recipient among them"]),
+    ("recipient,detail\nu@acme.test,\"it\n" + "v@acme.test,x\n" * 20000, ["no CSV: field larger than", "quotation"]),
+    ('{"recipient": "u@acme.test"}\n' + "[" * 100000, ["list:2: no JSON"]),
+    ('{"recipient": "\\ud800@acme.test"}', ["list:1: recipient: '\\ud800@acme.test'; expected an address"]),
+    ("recipient,until\nu@acme.test,9999-12-31T23:59:59-14:00\n", ["list:2: until: '9999-12-31T23:59:59-14:00'"]),
+    ("recipient,stream\nu@acme.test,News\nv@acme.test,nwes\n", ["list:3: stream: 'nwes'; expected one of news, shop"]),
 ])
 def test_a_file_with_mistakes_imports_nothing(run, tmp_path, text, told):
     (tmp_path / "list").write_text(text)

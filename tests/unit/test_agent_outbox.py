@@ -12,17 +12,21 @@ import hashlib
 import hmac
 import http.server
 import json
+import re
 import ssl
 import threading
 import time
+from pathlib import Path
 
 import certificates
 import pytest
 from agent_world import NOW, store, stores
-from mailfleet import events, outbox
-from mailfleet.event import Event
+from mailfleet import events, outbox, reasons
+from mailfleet.event import LOG, UNPROVED, Event
+from mailfleet.finding import Kind, Scope
 from mailfleet.outbox import MOST_REFUSALS, Sender
 from mailfleet.settings import Hook, Rules
+from mailfleet.unsigned import SOURCE as UNSIGNED
 from mailfleet.webhook import Delivery, body_of, post, signature
 
 __all__ = ["store", "stores"]
@@ -282,11 +286,14 @@ def test_an_endless_answer_is_not_read_to_its_end(receiver):
     assert post(hook(receiver), [event("a")], NOW).taken
 
 
-def test_an_answer_that_never_comes_to_its_end_is_given_up(receiver):
+@pytest.mark.parametrize(("first", "more"), [
+    (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"), (b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n", b"x"),
+    (b"HTTP/1.0 200 OK\r\n\r\n", b"x")])
+def test_an_answer_that_never_comes_to_its_end_is_given_up(receiver, first, more):
     def drip(self) -> None:
         with contextlib.suppress(OSError):
             for _each in range(200):
-                self.wfile.write(b"HTTP/1.1 200 OK\r\n" if not _each else b"X: y\r\n")
+                self.wfile.write(more if _each else first)
                 time.sleep(0.05)
 
     receiver.RequestHandlerClass = type("Drip", (Receiver,), {"do_POST": drip})
@@ -322,3 +329,35 @@ def test_the_signature_is_over_time_and_body():
     body = body_of([event("a")])
     assert len({signature(SECRET, NOW, body), signature(SECRET, NOW + 1, body), signature(SECRET, NOW, body + b" "),
                 signature("other", NOW, body)}) == 4
+
+
+class TestDocument:
+    """What docs/agent.md tells applications."""
+
+    text = (Path(__file__).resolve().parents[2] / "docs/agent.md").read_text(encoding="utf-8")
+    part = text.partition("## Events for applications")[2].partition("\n## ")[0]
+
+    def test_its_lines_verify_what_is_posted(self):
+        inside = {}
+        exec(re.search(r"```python\n(.*?)```", self.part, re.DOTALL)[1], inside)
+        body = body_of([event("a")])
+        good = signature(SECRET, NOW, body)
+        assert inside["is_ours"](SECRET, str(NOW), good, body)
+        assert not inside["is_ours"](SECRET, str(NOW + 1), good, body)
+        assert not inside["is_ours"](SECRET, str(NOW), "v1=\u00e9", body)
+
+    def test_its_example_has_the_signature_that_it_says(self):
+        stamp, body = re.search(r"time stamp `(\d+)`, the body `([^`]+)`", self.part).groups()
+        assert signature("0123456789abcdef", int(stamp), body.encode()) in self.part
+        assert body_of([]) == body.encode()
+
+    def test_it_tells_of_each_field_kind_source_scope_and_reason(self):
+        rows = {name: row for row in re.findall(r"^\|.*$", self.part, re.MULTILINE)
+                for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+        assert rows.keys() == event("a").as_json().keys()
+        wanted = {"kind": Kind, "scope": Scope, "source": ("bounce", "feedback", UNSIGNED, LOG, UNPROVED),
+                  "reason": ("complaint", "auto-reply", "delivered", "relayed", "expanded")}
+        for field, values in wanted.items():
+            assert {str(each) for each in values} - {*re.findall(r"`([\w-]+)`", rows[field].split("|")[2])} == set()
+        told = re.findall(r"`([\w-]+)`", self.part.partition("Reasons of failures:")[2].partition("(")[0])
+        assert told == [*sorted(each.name for each in reasons.ORDER), reasons.UNDETERMINED]

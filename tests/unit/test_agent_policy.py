@@ -88,6 +88,17 @@ def test_the_list_is_asked_by_stream_and_recipient(tmp_path, store, asked, refus
     assert ask(one, **asked) == (TEXT if refused else "DUNNO")
 
 
+@pytest.mark.parametrize(("listed", "asked"), [
+    ('"a b"@acme.test', "a b@acme.test"), ('"a..b"@acme.test', "a..b@acme.test"), ("a..b@acme.test", "a..b@acme.test"),
+    ('"a."@acme.test', "A.@acme.test"), (r'"a\"b\\c"@acme.test', 'a"b\\c@acme.test'),
+    ('"a@b"@acme.test', "a@b@acme.test"), ("[1]@acme.test", "[1]@acme.test"), ("ü.u+s@acme.test", "ü.u+s@acme.test")])
+def test_postfix_asks_without_quotation_marks(tmp_path, store, listed, asked):
+    put(store, entry(listed))
+    one = service(tmp_path, store)
+    one.refresh()
+    assert (ask(one, asked), ask(one, f"x{asked}")) == (TEXT, "DUNNO")
+
+
 def test_a_change_is_followed_and_an_end_is_kept(tmp_path, store):
     now = [NOW]
     one = service(tmp_path, store, now)
@@ -307,6 +318,18 @@ def test_it_answers_many_over_its_socket(tmp_path, store):
 
     serving(one, test)
     assert len(one.told) == 2 and all("the policy service was sent" in line for line in one.told)
+
+
+def test_what_is_open_when_it_ends_is_no_mistake(tmp_path, store):
+    told, held = [], []
+
+    async def test() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context))
+        held.extend([await asyncio.open_unix_connection(str(tmp_path / "policy")) for _each in range(3)])
+        await asyncio.sleep(0.05)
+
+    serving(service(tmp_path, store), test)
+    assert told == []
 
 
 def test_connections_are_bounded_and_come_back(tmp_path, store):

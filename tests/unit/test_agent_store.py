@@ -6,12 +6,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import shutil
 import sqlite3
 import threading
+import time
+import uuid
 
 import pytest
-from agent_world import DAY, NOW, store, stores
+from agent_world import DAY, NOW, postgresql_schema, store, stores
 from mailfleet import events, schema, suppressions
 from mailfleet.errors import Unavailable
 from mailfleet.event import Event
@@ -258,6 +262,60 @@ def test_a_connection_lost_within_a_transaction_commits_nothing(stores):
     assert one.counter("events") == 0
 
 
+@pytest.fixture
+def postgresql(monkeypatch):
+    """A maker of stores in a server that is soon waited for in vain, and the conninfo."""
+    conninfo, drop = postgresql_schema()
+    from mailfleet import store_postgresql
+    monkeypatch.setattr(store_postgresql, "PATIENCE", 0.6)
+    monkeypatch.setattr(store_postgresql, "LOOK", 0.1)
+    made = []
+
+    def make(conninfo=conninfo):
+        made.append(store_postgresql.PostgresqlStore(conninfo))
+        return made[-1]
+    yield make, conninfo
+    for each in made:
+        each.close()
+    drop()
+
+
+def test_a_server_that_hangs_is_given_up(postgresql):
+    one = postgresql[0]()
+    assert one.counter("events") == 0
+    for _time in range(2):
+        begun = time.monotonic()
+        with pytest.raises(Unavailable), one.transaction():
+            one.rows("SELECT pg_sleep(20)")
+        assert 0.5 < time.monotonic() - begun < 10
+        assert one.counter("events") == 0
+
+
+def test_what_goes_on_is_not_taken_for_hanging(postgresql, monkeypatch):
+    from mailfleet import store_postgresql
+    monkeypatch.setattr(store_postgresql, "ROWS_AT_ONCE", 2)
+    one = postgresql[0]()
+    with one.transaction():
+        rows = [(f"c{each}",) for each in range(9)]
+        one.many("INSERT INTO counters (name, value) SELECT ?, 1 FROM pg_sleep(0.1)", rows)
+    time.sleep(0.8)
+    assert one.counter("c8") == 1
+
+
+def test_a_database_that_refuses_texts_is_told_before_one_comes(postgresql):
+    from mailfleet.store_postgresql import psycopg
+    make, conninfo = postgresql
+    name = f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+        try:
+            with pytest.raises(Unavailable, match=r"its encoding is LATIN1; expected UTF8\. Make another") as found:
+                make(f"{conninfo} dbname={name}").counter("events")
+            assert found.value.status == 3
+        finally:
+            connection.execute(f"DROP DATABASE {name}")
+
+
 def test_sqlite_has_committed_what_it_says_it_has(tmp_path):
     one = SqliteStore(str(tmp_path / "x.db"))
     record(one, event("k1"))
@@ -278,6 +336,27 @@ def test_what_sqlite_was_told_to_forget_is_gone_from_its_files(tmp_path):
     assert b"v@acme.test" in left and b"u@acme.test" not in left
     for each in (one, reader):
         each.close()
+
+
+def test_a_file_that_was_replaced_is_the_store_from_then_on(tmp_path):
+    one, place = SqliteStore(str(tmp_path / "x.db")), tmp_path / "x.db"
+    record(one, event("k1"))
+    one.close()
+    shutil.copy(place, tmp_path / "copy")
+    record(one, event("k2"))
+    for name in ("x.db-wal", "x.db-shm"):
+        (tmp_path / name).unlink(missing_ok=True)
+    (tmp_path / "copy").rename(place)
+    record(one, event("k3"))
+    with contextlib.closing(SqliteStore(str(place))) as other:
+        assert [each.key for each in events.after(other, 0, 9)] == ["k1", "k3"]
+    place.unlink()
+    for name in ("x.db-wal", "x.db-shm"):
+        (tmp_path / name).unlink(missing_ok=True)
+    record(one, event("k4"))
+    with contextlib.closing(SqliteStore(str(place))) as other:
+        assert [each.key for each in events.after(other, 0, 9)] == ["k4"]
+    one.close()
 
 
 def test_a_damaged_file_and_a_folder_that_is_not_there_are_told(tmp_path):

@@ -116,6 +116,17 @@ def test_the_tokens_own_recipient_counts_among_many(host):
     assert held(host) == []
 
 
+@pytest.mark.parametrize(("sent", "named", "written"), [
+    ("a..b@acme.test", '"a..b"@acme.test', ()), ("a..b@acme.test", '"a..b"@acme.test', ('"a..b"@acme.test',)),
+    ("a..b@acme.test", '"A..b"@acme.test', ("a..b@acme.test",)), ("a..b@acme.test", "a..b@acme.test", ()),
+    ('"a b"@acme.test', '"a b"@acme.test', ('"a b"@acme.test',)),
+    ('"a..b"@acme.test', '"a..b"@acme.test', ("a..b@acme.test",))])
+def test_quotation_marks_that_postfix_sets_make_no_other_recipient(host, sent, named, written):
+    host.put(message(named, to=host.token(sent), written=written, addressed=written))
+    host.worker.round()
+    assert [(each.recipient, each.kind) for each in events.after(host.store, 0, 10)] == [(sent, "hard")]
+
+
 def test_a_forwarded_recipient_is_found_by_what_the_message_was_addressed_to(host):
     host.put(message("alias@elsewhere.test", to=host.token(), addressed=["U@acme.test"]))
     host.worker.round()

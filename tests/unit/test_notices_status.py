@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import base64
+import quopri
 
 import pytest
 from mailfleet.notices import read
@@ -108,6 +109,21 @@ def test_a_returned_message_in_base64_is_read():
     raw = parts("MAILER-DAEMON@x.example", "Undelivered Mail", ("text/plain", "The mailbox is full."),
                 ("message/rfc822\nContent-Transfer-Encoding: base64", returned))
     assert told(raw) == [("ann@example.net", "soft", "mailbox-full", "")]
+
+
+@pytest.mark.parametrize(("encoding", "encode"), [
+    ("8bit", bytes), ("base64", base64.encodebytes), ("quoted-printable", quopri.encodestring)])
+def test_a_returned_message_of_other_scripts_may_be_encoded(encoding, encode):
+    sender = "srs0=abcd=ef=e.example.com=b+abr2wmzn4k5tqxvd6e7jhiu2cp@forwarder.mail.example.org"
+    returned = f"Return-Path: <{sender}>\nSubject: \u00fc\nTo: \u7528\u6237@\u4f8b.example\n\nx\n"
+    raw = parts("MAILER-DAEMON@x.example", "Undelivered Mail",
+                ("message/global-delivery-status", "Final-Recipient: utf-8;\\x{7528}\\x{6237}@\u4f8b.example\n"
+                 "Action: failed\nStatus: 5.1.1\n"),
+                (f"message/global\nContent-Transfer-Encoding: {encoding}", encode(returned.encode()).decode()),
+                kind="report; report-type=delivery-status")
+    notice = read(raw)
+    assert [each.recipient for each in notice.findings] == ["\u7528\u6237@\u4f8b.example"] == list(notice.to)
+    assert sender in [each.address for each in notice.mentions]
 
 
 def test_groups_without_a_blank_line_between_them():

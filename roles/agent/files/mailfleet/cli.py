@@ -6,14 +6,16 @@
 
 Exit statuses: 0 done; 1 the answer is no (a token that is not valid, an address that is not suppressed); 2 a wrong
 command line; 3 mistakes in the configuration; 4 the database or another host did not answer, try again; 5 what was
-given cannot be used.
+given cannot be used; 6 the program failed. What is printed is UTF-8, whatever the locale.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
+import traceback
 import typing as t
 
 from . import cli_events, cli_log, cli_log_follow, cli_services, cli_suppress, cli_tokens
@@ -47,6 +49,9 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: t.Sequence[str] | None = None) -> int:
     """Run a command; the exit status."""
     try:
+        # JSON and lists are for programs, which expect no other, and texts are of every language.
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8")
         asked = parser().parse_args(arguments)
         status = asked.run(asked)
         sys.stdout.flush()
@@ -64,3 +69,6 @@ def main(arguments: t.Sequence[str] | None = None) -> int:
         return int(Status.UNAVAILABLE)
     except KeyboardInterrupt:
         return 130
+    except Exception:  # Python would end with 1, which a script takes for a no
+        traceback.print_exc()
+        return int(Status.FAILED)

@@ -28,11 +28,18 @@ UNCLASSIFIED = ("undetermined",)  # the reasons of what no rule knows
 _LOOK = 0.5  # seconds
 
 
+def number(text: str) -> int:
+    """A whole number as every database takes it; raises ValueError."""
+    if abs(found := int(text)) >= 1 << 63:
+        raise ValueError
+    return found
+
+
 def add(commands: t.Any, groups: t.Mapping[str, t.Any]) -> None:
     """Add the commands."""
     tail = groups["events"].add_parser("tail", help="show events, one JSON object a line, in the order of commits")
-    tail.add_argument("--lines", type=int, default=10, help="how many of the last ones (10)")
-    tail.add_argument("--after", type=int, metavar="NUMBER", help="all behind this one instead")
+    tail.add_argument("--lines", type=number, default=10, help="how many of the last ones (10)")
+    tail.add_argument("--after", type=number, metavar="NUMBER", help="all behind this one instead")
     tail.add_argument("--follow", action="store_true", help="go on with what comes")
     tail.set_defaults(run=_tail)
     forget = commands.add_parser("forget", help="drop all that is known of an address")
@@ -40,7 +47,7 @@ def add(commands: t.Any, groups: t.Mapping[str, t.Any]) -> None:
     forget.set_defaults(run=_forget)
     commands.add_parser("tidy", help="drop what is older than it is kept").set_defaults(run=_tidy)
     unclassified = groups["bounces"].add_parser("unclassified", help="notices that no rule knows, newest first")
-    unclassified.add_argument("--lines", type=int, default=50, help="how many at most (50)")
+    unclassified.add_argument("--lines", type=number, default=50, help="how many at most (50)")
     unclassified.add_argument("--json", action="store_true", help="one JSON object a line")
     unclassified.set_defaults(run=_unclassified)
     quarantine = groups["bounces"].add_parser("quarantine", help="how many messages changed nothing, and why")

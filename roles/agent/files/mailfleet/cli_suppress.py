@@ -15,10 +15,13 @@ import typing as t
 from . import events, list_files, suppressions
 from .cli_settings import actor, moment, settings_of
 from .errors import Status, Trouble
-from .recipients import fold, wanted
+from .event import clean
+from .recipients import fold, is_address, wanted
 from .rules import ALL, DAY, Entry
 from .settings import Settings
 from .store import Store, open_store
+
+MOST_DAYS = 36500  # a moment that is much later has no date
 
 
 def add(_commands: t.Any, groups: t.Mapping[str, t.Any]) -> None:
@@ -54,9 +57,9 @@ def add(_commands: t.Any, groups: t.Mapping[str, t.Any]) -> None:
 def _add(asked: argparse.Namespace) -> int:
     settings = settings_of(asked)
     address, now = wanted(asked.address, "ADDRESS"), int(time.time())
-    if asked.days < 0:
-        raise Trouble("--days", str(asked.days), "a number of days, 0 for ever")
-    entry = Entry(_known(asked.stream, settings), address, "manual", asked.detail[:300], "", now,
+    if not 0 <= asked.days <= MOST_DAYS:
+        raise Trouble("--days", str(asked.days), f"a number of days, {MOST_DAYS} at most, 0 for ever")
+    entry = Entry(_known(asked.stream, "--stream", settings), address, "manual", clean(asked.detail, 300), "", now,
                   now + asked.days * DAY if asked.days else 0)
     store = open_store(settings)
     with store.transaction():
@@ -72,7 +75,7 @@ def _remove(asked: argparse.Namespace) -> int:
     with store.transaction():
         there = [each for each in suppressions.of(store, address)
                  if each.removed < 0 and asked.stream in (None, each.stream)]
-        detail = asked.detail[:300]
+        detail = clean(asked.detail, 300)
         gone = [dataclasses.replace(each, removed=now // DAY, detail=detail or each.detail) for each in there]
         suppressions.put(store, gone, actor(settings), now)
     for each in gone:
@@ -127,7 +130,8 @@ def _import(asked: argparse.Namespace) -> int:
         raise Trouble(asked.file, f"octet {error.start} is no UTF-8", "UTF-8") from error
     settings = settings_of(asked)
     now = int(time.time())
-    entries = list_files.read(text, asked.file, _known(asked.stream, settings), now)
+    entries = list_files.read(text, asked.file, _known(asked.stream, "--stream", settings), now,
+                              lambda stream, where: _known(stream, where, settings))
     store = open_store(settings)
     with store.transaction():
         there = suppressions.get(store, {(each.stream, each.recipient) for each in entries})
@@ -137,12 +141,13 @@ def _import(asked: argparse.Namespace) -> int:
     return Status.DONE
 
 
-def _known(stream: str, settings: Settings) -> str:
+def _known(stream: str, where: str, settings: Settings) -> str:
     """A stream that somebody named; raises Trouble where mail of none would ever meet the entry."""
     stream, streams = fold(stream), sorted({*settings.streams.values()})
     # A sender domain that no stream has is a stream of its own.
-    if stream != ALL and stream not in streams and ("." not in stream or stream in settings.streams):
-        raise Trouble("--stream", repr(stream[:100]), f"one of {', '.join(streams)}, or a sender domain that none has")
+    if stream != ALL and stream not in streams and (
+            "." not in stream or not is_address(f"x@{stream}") or stream in settings.streams):
+        raise Trouble(where, repr(stream[:100]), f"one of {', '.join(streams)}, or a sender domain that none has")
     return stream
 
 

@@ -18,6 +18,7 @@ class Status(enum.IntEnum):
     SETTINGS = 3  # the configuration or a secret is wrong: nothing was done
     UNAVAILABLE = 4  # the store, or a host over the network, did not answer: try again
     REFUSED = 5  # what was given cannot be used: a file to import, an address
+    FAILED = 6  # the program has a mistake; its traceback says where
 
 
 class Trouble(Exception):

@@ -19,7 +19,7 @@ import typing as t
 from . import event as events
 from .event import Event
 from .finding import Finding, Kind, Mention, Notice
-from .recipients import domain_of, fold
+from .recipients import domain_of, fold, plain
 from .rules import ALL
 from .settings import Settings
 from .tokens import Checked, Result
@@ -161,12 +161,14 @@ def _stream(mentions: t.Sequence[Mention], settings: Settings) -> str:
 def _addresses(notice: Notice) -> list[str]:
     """The addresses that a notice names, each once."""
     named = [address for finding in notice.findings for address in (finding.recipient, finding.original)]
-    return list(dict.fromkeys(fold(address) for address in (*named, *notice.addressed) if address))[:1000]
+    found = dict.fromkeys(fold(address) for address in (*named, *notice.addressed) if address)
+    return list(found | dict.fromkeys(plain(address) for address in found if address[0] == '"'))[:1000]
 
 
 def _about(findings: t.Sequence[Finding], recipient: str) -> Finding:
     """The finding that is about a recipient: the one that names it, or the one that does the least harm."""
-    named = [each for each in findings if recipient and recipient in (fold(each.recipient), fold(each.original))]
+    key = plain(recipient)
+    named = [each for each in findings if key and key in (plain(each.recipient), plain(each.original))]
     return min(named or findings, key=lambda each: _HARM.index(each.kind))
 
 
@@ -175,8 +177,8 @@ def _beside(finding: Finding, recipient: str, notice: Notice) -> bool:
 
     An address that stands in no header is one that our recipient's mail is forwarded to.
     """
-    named = {fold(address) for address in (finding.recipient, finding.original) if address}
-    return bool(named) and recipient not in named and not named.isdisjoint(map(fold, notice.to))
+    named = {plain(address) for address in (finding.recipient, finding.original) if address}
+    return bool(named) and plain(recipient) not in named and not named.isdisjoint(map(plain, notice.to))
 
 
 def _event(raw: bytes, finding: Finding, recipient: str, stream: str, host: str, now: int, *, from_: str = "bounce",

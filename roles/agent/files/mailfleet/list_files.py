@@ -13,7 +13,8 @@ import json
 import typing as t
 
 from .errors import Trouble
-from .recipients import fold, wanted
+from .event import clean
+from .recipients import wanted
 from .rules import Entry
 
 COLUMNS = ("stream", "recipient", "cause", "detail", "since", "until")
@@ -34,18 +35,19 @@ def write(entries: t.Iterable[Entry], kind: str, out: t.TextIO) -> None:
             out.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
-def read(text: str, where: str, stream: str, now: int) -> list[Entry]:
+def read(text: str, where: str, stream: str, now: int, known: t.Callable[[str, str], str]) -> list[Entry]:
     """Read a list; raises Trouble with all that is wrong in it.
 
     Only ``recipient`` has to be there. What ended before now is left out.
 
     :arg stream: of what names none.
+    :arg known: gives the stream that is meant by a text, and where that stands; raises Trouble where it is none.
     """
     made: dict[tuple[str, str], Entry] = {}
     wrong: list[str] = []
     for number, row in _rows(text, where, wrong):
         try:
-            entry = _entry(row, f"{where}:{number}", stream, now)
+            entry = _entry(row, f"{where}:{number}", stream, now, known)
         except Trouble as error:
             wrong.append(str(error))
             continue
@@ -64,7 +66,7 @@ def _rows(text: str, where: str, wrong: list[str]) -> t.Iterator[tuple[int, dict
         for number, line in enumerate(lines, 1):
             try:
                 row = json.loads(line) if line.strip() else None
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 wrong.append(f"{where}:{number}: no JSON: {error}")
                 continue
             if isinstance(row, dict):
@@ -75,24 +77,30 @@ def _rows(text: str, where: str, wrong: list[str]) -> t.Iterator[tuple[int, dict
         yield from ((number, {"recipient": line}) for number, line in enumerate(lines, 1) if line.strip())
     elif first:
         table = csv.DictReader(io.StringIO("\n".join(lines)))
-        if "recipient" not in (table.fieldnames or ()):
-            wrong.append(f"{where}:1: the columns {', '.join(table.fieldnames or ())}; expected recipient among them")
-            return
-        for row in table:
-            yield table.line_num, row
+        try:
+            if "recipient" not in (names := table.fieldnames or ()):
+                wrong.append(f"{where}:1: the columns {', '.join(names)}; expected recipient among them")
+                return
+            for row in table:
+                yield table.line_num, row
+        except csv.Error as error:
+            wrong.append(f"{where}:{table.line_num}: no CSV: {error}; perhaps a quotation mark before it has no second")
 
 
-def _entry(row: t.Mapping[str, t.Any], where: str, stream: str, now: int) -> Entry:
+def _entry(row: t.Mapping[str, t.Any], where: str, stream: str, now: int,
+           known: t.Callable[[str, str], str]) -> Entry:
     def text(name: str) -> str:
         found = row.get(name)
         if found is not None and not isinstance(found, str):
             raise Trouble(f"{where}: {name}", repr(found)[:60], "a text")
-        return " ".join((found or "").split())
+        return clean(found or "")
 
     # White space within an address is a mistake of who wrote it, not of ours to mend.
     recipient = row.get("recipient")
     key = wanted(recipient if isinstance(recipient, str) else repr(recipient), f"{where}: recipient")
-    return Entry(fold(text("stream")) or stream, key, text("cause") or "import", text("detail")[:300], "",
+    own = text("stream")
+    stream = known(own, f"{where}: stream") if own else stream
+    return Entry(stream, key, text("cause") or "import", text("detail")[:300], "",
                  _moment(text("since"), f"{where}: since") or now, _moment(text("until"), f"{where}: until"))
 
 
@@ -105,6 +113,8 @@ def _moment(text: str, where: str) -> int:
         return 0
     try:
         found = datetime.datetime.fromisoformat(text)
-        return max(1, int((found if found.tzinfo else found.replace(tzinfo=datetime.UTC)).timestamp()))
+        # What is beyond the year 9999 in UTC could not be shown again.
+        found = found.astimezone(datetime.UTC) if found.tzinfo else found.replace(tzinfo=datetime.UTC)
+        return max(1, int(found.timestamp()))
     except (ValueError, OverflowError) as error:
         raise Trouble(where, repr(text[:60]), "a date or a time of RFC 3339, such as 2027-01-31T12:00:00Z") from error

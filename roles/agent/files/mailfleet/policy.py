@@ -17,8 +17,9 @@ import time
 import typing as t
 
 from .errors import Trouble
-from .policy_copy import Copy, key_of, stream_of
+from .policy_copy import Copy, stream_of
 from .policy_protocol import Garbage, Question, Requests, answer, question
+from .recipients import spellings
 from .refusal import TEXT, WAIT
 from .settings import Policy
 from .store import Store
@@ -50,8 +51,8 @@ class Service:
         """The action for a question."""
         if asked.login in self.policy.logins or asked.port in self.policy.ports:
             return PASS
-        stream, recipient = stream_of(asked.sender, self.streams), key_of(asked.recipient)
-        if self.copy.refuses(stream, recipient, self.clock()):
+        stream = stream_of(asked.sender, self.streams)
+        if any(self.copy.refuses(stream, each, self.clock()) for each in spellings(asked.recipient)):
             return TEXT
         return PASS if self.sure or self.policy.unsure == "open" else WAIT
 
@@ -108,7 +109,7 @@ class Service:
         try:
             if self.connections <= self.policy.connections:
                 await self._answer(reader, writer)
-        except OSError:  # TimeoutError is one
+        except (OSError, asyncio.CancelledError):  # a TimeoutError; or it is open when the service ends
             pass
         except Garbage as error:
             self.say(f"the policy service was sent {error}")

@@ -16,7 +16,7 @@ import os
 import typing as t
 
 from . import suppressions
-from .recipients import domain_of, fold
+from .recipients import domain_of
 from .rules import ALL
 from .spool import write_file
 from .store import Store
@@ -102,8 +102,3 @@ def stream_of(sender: str, streams: t.Mapping[str, str]) -> str:
     """The stream of a MAIL FROM: that of its domain; the null sender has none but those that hold for all."""
     domain = domain_of(sender)
     return streams.get(domain, domain) or ALL
-
-
-def key_of(recipient: str) -> str:
-    """How the list names a recipient."""
-    return fold(recipient)

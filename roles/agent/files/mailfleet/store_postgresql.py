@@ -6,9 +6,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import socket
+import threading
+import time
 import typing as t
 
-from .errors import Status, Trouble
+from .errors import Status, Trouble, Unavailable
 from .store import Store
 
 try:
@@ -27,6 +32,12 @@ LIMITS = {
                " -c synchronous_commit=on",
 }
 MIGRATION = 0x6D61696C666C65
+# A server that hangs while its kernel still answers meets none of these limits, nor does a commit that waits for a
+# standby: after so many seconds the connection is cut from here. A look as often finds it.
+PATIENCE, LOOK = 90.0, 5.0
+ROWS_AT_ONCE = 1000
+# Texts are of every language: any other encoding refuses some, and with one of them its batch, for ever.
+ENCODINGS = ("UTF8", "SQL_ASCII")
 
 
 class PostgresqlStore(Store):
@@ -47,20 +58,61 @@ class PostgresqlStore(Store):
             raise wrong from error
         self.name = f"the database {found.get('dbname', '')} at {found.get('host', 'the local socket')}"
         self._limits = {name: value for name, value in LIMITS.items() if name not in found}
+        self._asked = 0.0  # when the server was asked for what it does now; 0 where it is asked for nothing
+        self._closed = threading.Event()
 
     def _sql(self, sql: str) -> str:
         return sql.replace("?", "%s")
 
+    def close(self) -> None:
+        self._closed.set()
+        super().close()
+
+    @contextlib.contextmanager
+    def _errors(self) -> t.Iterator[None]:
+        before, self._asked = self._asked, time.monotonic()
+        try:
+            with super()._errors():
+                yield
+        finally:
+            self._asked = before
+
+    def _roll_back(self) -> None:
+        self._asked = time.monotonic()
+        super()._roll_back()
+        self._asked = 0.0
+
     def _connect(self) -> t.Any:
         with self._errors():
-            return psycopg.connect(self._conninfo, autocommit=True, prepare_threshold=3, **self._limits)
+            connection = psycopg.connect(self._conninfo, autocommit=True, prepare_threshold=3, **self._limits)
+        encoding = connection.info.parameter_status("server_encoding")
+        if encoding not in ENCODINGS:
+            connection.close()
+            wrong = Unavailable(self.name, f"its encoding is {encoding}", "UTF8",
+                                "Make another: createdb -T template0 -E UTF8; pg_dump and psql bring over what it has")
+            wrong.status = Status.SETTINGS
+            raise wrong
+        self._closed = threading.Event()
+        threading.Thread(target=self._watch, args=(connection, self._closed), daemon=True).start()
+        return connection
+
+    def _watch(self, connection: t.Any, closed: threading.Event) -> None:
+        """Cut off a connection at which the server does not answer, so that whoever waits goes on."""
+        while not closed.wait(LOOK):
+            if self._asked and time.monotonic() - self._asked > PATIENCE:
+                with (contextlib.suppress(OSError, psycopg.Error),
+                      socket.socket(fileno=os.dup(connection.fileno())) as hung):
+                    hung.shutdown(socket.SHUT_RDWR)
+                return
 
     def _lock_schema(self) -> None:
         self._connection.execute("SELECT pg_advisory_xact_lock(%s)", (MIGRATION,))
 
     def _many(self, sql: str, rows: t.Sequence[t.Sequence[t.Any]]) -> None:
         with self._open().cursor() as cursor:
-            cursor.executemany(sql, rows)
+            for start in range(0, len(rows), ROWS_AT_ONCE):
+                self._asked = time.monotonic()
+                cursor.executemany(sql, rows[start:start + ROWS_AT_ONCE])
 
     def _has_tables(self, connection: t.Any) -> bool:
         return connection.execute("SELECT to_regclass('counters')").fetchall()[0][0] is not None

@@ -28,6 +28,7 @@ class SqliteStore(Store):
         super().__init__()
         self.path = path
         self.name = f"the database {path}"
+        self._file = (0, 0)  # which one it is connected to
 
     def scrub(self) -> None:
         """What was deleted is overwritten (``secure_delete``); the log still has it as it was."""
@@ -42,10 +43,24 @@ class SqliteStore(Store):
             if not os.path.exists(self.path):
                 self._create()
             # The policy service reads in threads, one after the other.
+            self._file = self._there()
             connection = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
             for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
                 connection.execute(f"PRAGMA {pragma}").fetchall()
             return connection
+
+    def _open(self) -> t.Any:
+        # Where a copy was put back while we run, what we had is nobody's any more, as all that we would commit there.
+        if self._connection is not None and not self._inside and self._there() != self._file:
+            self.close()
+        return super()._open()
+
+    def _there(self) -> tuple[int, int]:
+        try:
+            found = os.stat(self.path)
+        except FileNotFoundError:
+            return (0, 0)
+        return (found.st_dev, found.st_ino)
 
     def _create(self) -> None:
         """Have a file that is its user's alone, as the log and the index beside it are then, too.

@@ -70,7 +70,7 @@ def post(hook: Hook, events: t.Sequence[Event], timestamp: int) -> Delivery:
         else:
             connection = http.client.HTTPConnection(host, parts.port, timeout=hook.timeout)
         connection.connect()
-        watch = threading.Timer(hook.timeout, _give_up, (connection, late))
+        watch = threading.Timer(hook.timeout, _give_up, (connection.sock, late))
         watch.start()
         try:
             connection.request("POST", target, body, headers)
@@ -90,8 +90,11 @@ def post(hook: Hook, events: t.Sequence[Event], timestamp: int) -> Delivery:
     return Delivery(200 <= status < 300, 400 <= status < 500 and status not in (408, 425, 429), f"status {status}")
 
 
-def _give_up(connection: http.client.HTTPConnection, late: threading.Event) -> None:
-    """End a delivery whose answer comes too slowly: a time limit of a socket is one of each octet."""
+def _give_up(connected: socket.socket, late: threading.Event) -> None:
+    """End a delivery whose answer comes too slowly: a time limit of a socket is one of each octet.
+
+    :arg connected: the socket itself: a connection no longer knows it once it has an answer that ends with it.
+    """
     late.set()
     with contextlib.suppress(OSError):
-        connection.sock.shutdown(socket.SHUT_RDWR)
+        connected.shutdown(socket.SHUT_RDWR)

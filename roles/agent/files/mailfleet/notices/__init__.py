@@ -9,13 +9,16 @@ from __future__ import annotations
 import dataclasses
 
 from ..finding import Finding, Kind, Notice, Scope
-from ..reasons import STATUS, classify
+from ..reasons import STATUS, Verdict, classify
 from . import amazon, feedback, origin, returned, sessions, status, texts
 from .addresses import address_of, addresses_in, unique
 from .mime import LONGEST_HEAD, Headers, Message, Part
 from .verdicts import SHOWN, told, verdict_of
 
 REPORT = "delivery-status"
+# Of so many recipients is looked for what the whole text says of them: what is about more is there to keep somebody
+# busy, or says of each by itself what it has to say.
+MOST_IN_WORDS = 50
 
 
 def read(raw: bytes) -> Notice:
@@ -106,26 +109,31 @@ def failures(message: Message, report: status.Report, own: str, back: Headers) -
     in_text = [each for each in texts.said_in(own) if each.recipient.lower() not in authors]
     if report.groups:
         alone = len(report.groups) == 1
-        return [finding_of(group, message, own, in_text, failed, back, alone) for group in report.groups]
+        found = [finding_of(group, message, own, in_text, failed, back, alone)
+                 for group in report.groups[:MOST_IN_WORDS]]
+        return found + [finding_of(group, message, "", [], failed, back, alone)
+                        for group in report.groups[MOST_IN_WORDS:]]
     if not failed and origin.has_subject_of_answer(message):
         return []
     if in_text and failed and not texts.agree(in_text, failed):
         in_text = []
     if in_text:
-        return [told(each.recipient, verdict_of(about(each, in_text, own), "", own, message), each.text, each.form)
-                for each in in_text]
+        return [told(each.recipient, verdict, each.text, each.form)
+                for each, verdict in zip(in_text, verdicts_of(in_text, own, message))]
     how = "X-Failed-Recipients"
     if not failed and own.strip() and origin.FAILED.search(origin.subject_of(message)):
         to = unique(each for value in back.all("to") for each in addresses_in(value) or [address_of(value)])
         failed, how = (to if len(to) == 1 else []), "returned message"
-    return [told(each, verdict_of([own], "", own, message), own, how) for each in failed]
+    verdict = verdict_of([own], "", own, message) if failed else None
+    return [told(each, verdict, own, how) for each in failed if verdict]
 
 
-def about(said: texts.Said, in_text: list[texts.Said], own: str) -> list[str]:
-    """Return what is about one recipient: what was said of it, and all if it is alone, else what is before them all."""
-    if len(in_text) > 1:
-        return [said.text, own[: min(max(own.find(each.text[:40]), 0) for each in in_text)]]
-    return [said.text, own]
+def verdicts_of(in_text: list[texts.Said], own: str, message: Message) -> list[Verdict]:
+    """Return what each recipient's words mean: those on it, and all if it is alone, else what is before them all."""
+    alone = len(in_text) == 1
+    around = own if alone else own[: min((max(own.find(each.text[:40]), 0) for each in in_text), default=0)]
+    return [verdict_of([each.text, around], "", own, message) if place < MOST_IN_WORDS else
+            verdict_of([each.text], "", "", message) for place, each in enumerate(in_text)]
 
 
 def guessed(message: Message, own: str, trust: origin.Trust) -> list[Finding]:
@@ -133,9 +141,10 @@ def guessed(message: Message, own: str, trust: origin.Trust) -> list[Finding]:
     if trust is origin.Trust.NONE or origin.has_subject_of_answer(message):
         return []
     in_text = texts.said_in(own)
-    found = [(each, verdict_of(about(each, in_text, own), "", own, message)) for each in in_text
-             if each.form not in (texts.GUESSES if trust is origin.Trust.NULL_SENDER else texts.UNSIGNED)]
-    return [told(each.recipient, verdict, each.text, each.form) for each, verdict in found if verdict.by_phrase]
+    in_text = [each for each in in_text
+               if each.form not in (texts.GUESSES if trust is origin.Trust.NULL_SENDER else texts.UNSIGNED)]
+    return [told(each.recipient, verdict, each.text, each.form)
+            for each, verdict in zip(in_text, verdicts_of(in_text, own, message)) if verdict.by_phrase]
 
 
 def finding_of(group: status.Group, message: Message, own: str, in_text: list[texts.Said], failed: list[str],

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import bisect
 import html
 import re
 from collections.abc import Iterator
@@ -31,9 +32,8 @@ WORD = re.compile(r"=\?([\w-]+)(?:\*[\w-]*)?\?([bqBQ])\?([^?\s]*)\?=(?:\s+(?==\?
 CHARSETS = re.compile(r"(utf-?8|us-ascii|iso-?8859-?\w+|iso-2022-\w+|windows-\d+|cp\d+|koi8-\w|euc-?\w+|shift[_-]?jis"
                       r"|sjis|gb\w+|big5\w*|utf-?16\w*|tis-620)$")
 TYPE = re.compile(r"[^;\s]*")
-TAG = re.compile(r"<(style|script)\b.{0,20000}?</\1>|<(br|p|div|tr|li|h\d|/p|/div|/tr|/table)\b[^<>]{0,2000}>|"
-                 r"<[^<>]{0,2000}>",
-                 re.IGNORECASE | re.DOTALL)
+UNSEEN = re.compile(r"<(style|script)\b", re.IGNORECASE)
+TAG = re.compile(r"<(br|p|div|tr|li|h\d|/p|/div|/tr|/table)\b[^<>]{0,2000}>|<[^<>]{0,2000}>", re.IGNORECASE | re.DOTALL)
 
 
 def decoded(data: bytes, charset: str) -> str:
@@ -72,6 +72,20 @@ def words(value: str) -> str:
         return decoded(plain(data, "base64"), word[1])
 
     return WORD.sub(read, value) if "=?" in value else value
+
+
+def seen(text: str) -> str:
+    """Return HTML without its styles and scripts. Where one of them has no end, it is looked for once."""
+    kept, at = [], 0
+    ends = {name: [found.start() for found in re.finditer(f"</{name}>", text, re.IGNORECASE)]
+            for name in ("style", "script")}
+    for begun in UNSEEN.finditer(text):
+        name = begun[1].lower()
+        following = bisect.bisect_left(ends[name], begun.end())
+        if begun.start() >= at and following < len(ends[name]):
+            kept += (text[at : begun.start()], " ")
+            at = ends[name][following] + len(f"</{name}>")
+    return "".join((*kept, text[at:]))
 
 
 class Headers:
@@ -126,15 +140,18 @@ class Part:
         if "\x1b$" in text:
             text = decoded(data, "iso-2022-jp")
         if self.type == "text/html":
-            text = html.unescape(TAG.sub(lambda tag: "\n" if tag[2] else " ", text))
+            text = html.unescape(TAG.sub(lambda tag: "\n" if tag[1] else " ", seen(text)))
         return text
 
     @cached_property
     def inside(self) -> bytes:
-        """Return the message that it holds. RFC 2046 section 5.2.1 has none encoded, and some are."""
+        """Return the message that it holds. RFC 2046 section 5.2.1 has none encoded, and some are; RFC 6532 section 3.5
+        lets those of message/global be so."""
         encoding = self.headers.get("content-transfer-encoding").strip().lower()
         if encoding == "base64" and b":" not in self.data[:1000]:
             return plain(self.data, encoding).replace(b"\r\n", b"\n").lstrip(b"\n")
+        if encoding == "quoted-printable" and self.type == "message/global":
+            return plain(self.data, encoding).lstrip(b"\n")
         return self.data.lstrip(b"\n")
 
 

@@ -17,8 +17,8 @@ from typing import NamedTuple
 from .addresses import FORM, address_of
 
 A = rf"[<\"'\[]?(?:smtp:|mailto:)?(?P<address>{FORM})[>\"'\]]?"
-# A form is looked for in so much of a text.
-LONGEST = 20000
+# A form is looked for in so much of a text, and what is said of a recipient in so much of its line before it.
+LONGEST, LONGEST_BEFORE = 20000, 500
 
 
 class Form(NamedTuple):
@@ -119,10 +119,11 @@ def places(each: Form, text: str) -> Iterator[Said]:
             said = text[start : end if end >= 0 else len(text)]
         else:
             end = found[number + 1][0].start() if number + 1 < len(found) else len(text)
-            said = text[text.rfind("\n", 0, place.start()) + 1 : end]
+            start = max(text.rfind("\n", 0, place.start()) + 1, place.start() - LONGEST_BEFORE)
+            said = text[start:end]
         seen.setdefault(address.lower(), [address]).append(said.strip())
     for address, *texts in seen.values():
-        yield Said(address, "\n".join(texts), each.name)
+        yield Said(address, "\n".join(texts)[:LONGEST], each.name)
 
 
 def address_in(place: re.Match[str]) -> str:
