@@ -150,6 +150,14 @@ def test_what_is_quoted_is_not_believed(line, recipient, original):
     assert event.relay == f"{MX}:25"
 
 
+@pytest.mark.parametrize(("before", "known"), [
+    ("4F00A: host a.example[192.0.2.3] said: 450 ", True), ("message repeated 2 times: [ 4F00A", False)])
+def test_what_is_not_behind_a_queue_id_is_no_delivery(before, known):
+    """Where there is a further MX, Postfix logs what the first one said: that may look like an outcome."""
+    totals, events = read(f"{before}: to=<ann@gmail.com>, {GOOGLE}, {BOUNCED} (in reply to MAIL FROM command)")
+    assert not totals.rows and not events and totals.unknown == ({} if known else {"smtp": 1})
+
+
 def test_eight_bits_and_worse_are_read():
     said = b"dsn=5.1.1, status=bounced (550 5.1.1 unbekannt \xff\x00\x1b[31m user unknown)"
     event = one(b"A1: to=<j\xc3\xbcrgen@gmail.com>, " + GOOGLE.encode() + b", " + said)

@@ -146,7 +146,8 @@ class LogReader:
     def _delivery(self, line: bytes, space: int, bracket: int, source: Source) -> None:
         """A line of what delivers: smtp, lmtp, local, virtual, pipe, error, retry, discard, relay."""
         end = line.find(b"]: ", bracket) + 3
-        colon = line.find(b": to=", end, end + 60)
+        # The first colon is Postfix' own: behind others of `host … said: …` a receiver may say `to=…`.
+        colon = line.find(b": ", end, end + 60)
         match = lines.DELIVERY.match(line, colon + 2) if colon > 0 else None
         fields = match.groups() if match else self._rarer(line, space, bracket, source, end, colon)
         if fields is None:
