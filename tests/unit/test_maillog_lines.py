@@ -268,6 +268,25 @@ def test_what_waits_longest_is_known_until_it_is_gone():
     assert found.waiting.oldest() is None
 
 
+def test_what_was_requeued_waits_under_another_queue_id():
+    found = reader()
+    feed(found, f"smtp[1]: A1B2C: to=<a@gmail.com>, {NOWHERE}, dsn=4.4.1, status=deferred (connect to x: timed out)")
+    assert found.waiting.oldest() == (AT - 100, "mta1 postfix A1B2C")
+    feed(found, "postsuper[9]: A1B2C: requeued", "postsuper[9]: Requeued: 1 message")
+    assert found.waiting.oldest() is None and found.take()[0].unknown == {}
+
+
+def test_who_was_passed_on_within_this_host_does_not_expire():
+    found = reader()
+    feed(found, *(f"smtp[1]: A1B2C: to=<{each}@gmail.com>, {NOWHERE}, dsn=4.4.1, status=deferred (refused)"
+                  for each in "ab"),
+         "smtp[1]: A1B2C: to=<a@gmail.com>, relay=127.0.0.1[127.0.0.1]:10025, delay=1, delays=0/0/0/1, "
+         f"{SENT}",
+         "qmgr[2]: A1B2C: from=<s@example.com>, status=expired, returned to sender")
+    totals, _events = found.take()
+    assert totals.total(outcome="expired") == totals.counts["handed_over"] == 1
+
+
 def test_one_queue_id_of_two_instances_is_two_messages():
     found = reader()
     wait = f"A1: to=<a@gmail.com>, {NOWHERE}, dsn=4.4.1, status=deferred (connect to x.example[192.0.2.1]:25: time)"

@@ -239,6 +239,18 @@ def test_only_what_is_wanted_is_counted():
     assert plain.domains == {"plain.example": WHOLE.domains["plain.example"]}
 
 
+@pytest.mark.parametrize("ends", ["dsn=2.0.0, status=sent (250 ok)", "dsn=5.1.1, status=bounced (550 unknown)"])
+def test_what_ended_unwanted_waits_no_longer(ends):
+    """A host that does not answer has no name, so what was deferred at one provider may end at another."""
+    given_up = "from=<s@x>, status=expired, returned to sender"
+    reader = parts.How(View.of(VIEW), HOST, START + 86_400, Wanted(providers=frozenset(["other"]))).reader()
+    smtp = "2026-01-01T00:00:00Z mta1 postfix/smtp[1]: A1"
+    reader.feed(f"{smtp}: to=<a@x.example>, {WAIT}\n{smtp}: to=<b@x.example>, {WAIT}\n"
+                f"{smtp}: to=<a@x.example>, relay=aspmx.l.google.com[192.0.2.1]:25, delay=1, delays=0/0/0/1, {ends}\n"
+                f"2026-01-01T00:00:00Z mta1 postfix/qmgr[1]: A1: {given_up}\n".encode())
+    assert reader.take()[0].total(outcome="expired") == 1
+
+
 def test_totals_are_plain_data_and_come_back():
     again = Totals.from_json(json.loads(json.dumps(WHOLE.as_json())))
     assert again == WHOLE and again.rows == WHOLE.rows and again.hours == WHOLE.hours

@@ -121,8 +121,7 @@ class LogReader:
             self.waiting.read(found["waiting"])
             self._senders = {key.encode("latin-1"): each.encode("latin-1") for key, each in found["senders"]}
             for host, process, relay in found["tls"]:
-                processes = self.tls.setdefault(host.encode("latin-1"), {})
-                processes[process.encode("latin-1")] = relay.encode("latin-1")
+                self.tls.setdefault(host.encode("latin-1"), {})[process.encode("latin-1")] = relay.encode("latin-1")
         except (KeyError, TypeError, AttributeError, IndexError) as error:
             raise ValueError(f"found no state of a log: {type(error).__name__} {error}") from error
 
@@ -172,9 +171,11 @@ class LogReader:
                 wanted = self.counting.wanted
                 if wanted is None or wanted.takes(self._at, self._why.provider("", domain), domain):
                     self.counting.totals.counts["handed_over"] += 1
+                self.waiting.done(source.prefix + line[end:colon], recipient)
                 return
         counting = self.counting
         if counting.wanted is not None and not counting.wanted.takes(self._at, row.key[0], domain):
+            self.waiting.done(source.prefix + line[end:colon], recipient)
             return
         if not row.domains:
             counting.touched.append(row)
@@ -250,10 +251,12 @@ class LogReader:
         if meaning.reason == _SUPPRESSED:
             outcome = SUPPRESSED
         row = (provider, self._address(source), outcome, meaning.reason, meaning.kind, meaning.scope)
+        key = source.prefix + queue_id
         if not self.counting.count(row, self._at, domain, text, meaning.gist):
+            if outcome != DEFERRED:
+                self.waiting.done(key, recipient)
             return
         self.heard(row, domain, meaning.rule, self._at, text)
-        key = source.prefix + queue_id
         last: tuple[t.Any, ...] = (row,)
         if self._with_events:
             last = (row, *(each.decode("latin-1") for each in (dsn, meaning.gist, original or b"")), meaning.rule)
@@ -281,6 +284,9 @@ class LogReader:
                 self.waiting.removed(key)
             if self._with_events:
                 self._senders.pop(key, None)
+            return
+        if line.endswith(b": requeued"):
+            self.waiting.removed(source.prefix + line[end:-10])  # it gets another queue id
             return
         colon = line.find(b": ", end)
         if line.startswith(b"from=<", colon + 2):
