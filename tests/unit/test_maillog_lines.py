@@ -150,6 +150,11 @@ def test_what_is_quoted_is_not_believed(line, recipient, original):
     assert event.relay == f"{MX}:25"
 
 
+@pytest.mark.parametrize("relay", ["127.example[192.0.2.5]:25", "localhost[192.0.2.5]:25", "127.0.0.1.x[192.0.2.5]:25"])
+def test_who_is_named_like_this_host_is_another(relay):
+    assert one(f"A1: to=<a@gmail.com>, relay={relay}, delay=1, delays=0/0/0/1, {SENT}").outcome == "delivered"
+
+
 @pytest.mark.parametrize(("before", "known"), [
     ("4F00A: host a.example[192.0.2.3] said: 450 ", True), ("message repeated 2 times: [ 4F00A", False)])
 def test_what_is_not_behind_a_queue_id_is_no_delivery(before, known):
@@ -181,7 +186,8 @@ def test_each_that_is_taken_has_its_time():
 
 
 def test_mail_that_stays_on_this_host_is_not_delivered_by_that():
-    for relay in ("127.64.3.9[127.64.3.9]:10025", "localhost[127.0.0.1]:10024", "::1[::1]:10025"):
+    for relay in ("127.64.3.9[127.64.3.9]:10025", "localhost[127.0.0.1]:10024", "::1[::1]:10025",
+                  "mta1.example.com[127.0.1.1]:10024", "ip6-localhost[::1]:10025"):
         line = f"A1: to=<a@gmail.com>, relay={relay}, delay=1, delays=0/0/0/1, {SENT}"
         totals, events = read(line, tag="postfix/lane/smtp")
         assert (events, totals.rows, totals.counts["handed_over"]) == ([], {}, 1)

@@ -213,7 +213,7 @@ class LogReader:
     def _row_of(self, source: Source, relay: bytes, domain: bytes) -> Row | None:
         """The row of what was sent to a relay; None where it was passed on within this host only."""
         local = source.local or b"[private/" in relay
-        if not local and relay.startswith(lines.LOOPBACK):
+        if not local and lines.LOOPBACK.match(relay):
             return None
         host = relay.partition(b"[")[0].decode("utf-8", "replace")
         by_host = LOCAL if local else self._why.provider(host, b"")
