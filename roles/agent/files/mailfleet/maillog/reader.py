@@ -185,7 +185,7 @@ class LogReader:
         over = source.tls.get(line[bracket + 1 : end - 3])
         if over == relay:
             row.over_tls += 1
-        elif over is None and self.unsure is not None:
+        elif over is None and self.unsure is not None and not source.local:
             self._unsure(line, space, bracket, relay, row.key[0])
         key = source.prefix + line[end:colon]
         if self.unsure is not None or key in self.waiting.messages:
