@@ -159,7 +159,9 @@ def test_who_follows_does_not_write_back_what_was_forgotten(server):
 @pytest.mark.parametrize(("value", "wanted"), [
     ("u@acme.test", FORGOTTEN), ("<U@Acme.TEST>: unknown", f"<{FORGOTTEN}>: unknown"),
     ("xu@acme.test u@acme.test.example -u@acme.test u@acme.tests", None), ("u@acme.test.", f"{FORGOTTEN}."),
-    ("u@acme.test,u@acme.test", f"{FORGOTTEN},{FORGOTTEN}")])
+    ("u@acme.test,u@acme.test", f"{FORGOTTEN},{FORGOTTEN}"), ("550-u@acme.test- no", f"550-{FORGOTTEN}- no"),
+    ("u@acme.test-x.example u@acme.te", None), ("u@acme.test_", f"{FORGOTTEN}_"),
+    ("x" * 488 + " <u@acme.tes", "x" * 488 + f" <{FORGOTTEN}"), ("x" * 496 + " xu@", None)])
 def test_an_address_is_taken_out_of_a_text_and_no_other(value, wanted):
     text = json.dumps({"a": [[value, 1]], value: None})
     found = json.loads(without(text, "u@acme.test"))

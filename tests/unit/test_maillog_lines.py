@@ -150,6 +150,19 @@ def test_what_is_quoted_is_not_believed(line, recipient, original):
     assert event.relay == f"{MX}:25"
 
 
+@pytest.mark.parametrize("relay", ["127.example[192.0.2.5]:25", "localhost[192.0.2.5]:25", "127.0.0.1.x[192.0.2.5]:25"])
+def test_who_is_named_like_this_host_is_another(relay):
+    assert one(f"A1: to=<a@gmail.com>, relay={relay}, delay=1, delays=0/0/0/1, {SENT}").outcome == "delivered"
+
+
+@pytest.mark.parametrize(("before", "known"), [
+    ("4F00A: host a.example[192.0.2.3] said: 450 ", True), ("message repeated 2 times: [ 4F00A", False)])
+def test_what_is_not_behind_a_queue_id_is_no_delivery(before, known):
+    """Where there is a further MX, Postfix logs what the first one said: that may look like an outcome."""
+    totals, events = read(f"{before}: to=<ann@gmail.com>, {GOOGLE}, {BOUNCED} (in reply to MAIL FROM command)")
+    assert not totals.rows and not events and totals.unknown == ({} if known else {"smtp": 1})
+
+
 def test_eight_bits_and_worse_are_read():
     said = b"dsn=5.1.1, status=bounced (550 5.1.1 unbekannt \xff\x00\x1b[31m user unknown)"
     event = one(b"A1: to=<j\xc3\xbcrgen@gmail.com>, " + GOOGLE.encode() + b", " + said)
@@ -173,7 +186,8 @@ def test_each_that_is_taken_has_its_time():
 
 
 def test_mail_that_stays_on_this_host_is_not_delivered_by_that():
-    for relay in ("127.64.3.9[127.64.3.9]:10025", "localhost[127.0.0.1]:10024", "::1[::1]:10025"):
+    for relay in ("127.64.3.9[127.64.3.9]:10025", "localhost[127.0.0.1]:10024", "::1[::1]:10025",
+                  "mta1.example.com[127.0.1.1]:10024", "ip6-localhost[::1]:10025"):
         line = f"A1: to=<a@gmail.com>, relay={relay}, delay=1, delays=0/0/0/1, {SENT}"
         totals, events = read(line, tag="postfix/lane/smtp")
         assert (events, totals.rows, totals.counts["handed_over"]) == ([], {}, 1)
@@ -266,6 +280,25 @@ def test_what_waits_longest_is_known_until_it_is_gone():
     assert found.waiting.oldest() == (AT - 100, "mta1 postfix A1")
     feed(found, f"smtp[2]: A1: to=<a@gmail.com>, {GOOGLE}, {SENT}")
     assert found.waiting.oldest() is None
+
+
+def test_what_was_requeued_waits_under_another_queue_id():
+    found = reader()
+    feed(found, f"smtp[1]: A1B2C: to=<a@gmail.com>, {NOWHERE}, dsn=4.4.1, status=deferred (connect to x: timed out)")
+    assert found.waiting.oldest() == (AT - 100, "mta1 postfix A1B2C")
+    feed(found, "postsuper[9]: A1B2C: requeued", "postsuper[9]: Requeued: 1 message")
+    assert found.waiting.oldest() is None and found.take()[0].unknown == {}
+
+
+def test_who_was_passed_on_within_this_host_does_not_expire():
+    found = reader()
+    feed(found, *(f"smtp[1]: A1B2C: to=<{each}@gmail.com>, {NOWHERE}, dsn=4.4.1, status=deferred (refused)"
+                  for each in "ab"),
+         "smtp[1]: A1B2C: to=<a@gmail.com>, relay=127.0.0.1[127.0.0.1]:10025, delay=1, delays=0/0/0/1, "
+         f"{SENT}",
+         "qmgr[2]: A1B2C: from=<s@example.com>, status=expired, returned to sender")
+    totals, _events = found.take()
+    assert totals.total(outcome="expired") == totals.counts["handed_over"] == 1
 
 
 def test_one_queue_id_of_two_instances_is_two_messages():

@@ -14,7 +14,7 @@ import time
 import pytest
 from log_world import HOST, START, VIEW, LogWorld
 from mailfleet.errors import Trouble
-from mailfleet.maillog import delays, parts, totals, waiting
+from mailfleet.maillog import delays, parts, sources, totals, waiting
 from mailfleet.maillog.counting import Wanted
 from mailfleet.maillog.files import LONGEST, blocks, cuts
 from mailfleet.maillog.reader import LogReader
@@ -239,6 +239,18 @@ def test_only_what_is_wanted_is_counted():
     assert plain.domains == {"plain.example": WHOLE.domains["plain.example"]}
 
 
+@pytest.mark.parametrize("ends", ["dsn=2.0.0, status=sent (250 ok)", "dsn=5.1.1, status=bounced (550 unknown)"])
+def test_what_ended_unwanted_waits_no_longer(ends):
+    """A host that does not answer has no name, so what was deferred at one provider may end at another."""
+    given_up = "from=<s@x>, status=expired, returned to sender"
+    reader = parts.How(View.of(VIEW), HOST, START + 86_400, Wanted(providers=frozenset(["other"]))).reader()
+    smtp = "2026-01-01T00:00:00Z mta1 postfix/smtp[1]: A1"
+    reader.feed(f"{smtp}: to=<a@x.example>, {WAIT}\n{smtp}: to=<b@x.example>, {WAIT}\n"
+                f"{smtp}: to=<a@x.example>, relay=aspmx.l.google.com[192.0.2.1]:25, delay=1, delays=0/0/0/1, {ends}\n"
+                f"2026-01-01T00:00:00Z mta1 postfix/qmgr[1]: A1: {given_up}\n".encode())
+    assert reader.take()[0].total(outcome="expired") == 1
+
+
 def test_totals_are_plain_data_and_come_back():
     again = Totals.from_json(json.loads(json.dumps(WHOLE.as_json())))
     assert again == WHOLE and again.rows == WHOLE.rows and again.hours == WHOLE.hours
@@ -285,6 +297,28 @@ def test_too_many_names_are_put_together_and_sums_stay_exact(monkeypatch):
     assert len(found.hours) <= 20 and len(found.rows) <= 21 and len(found.unknown) <= 201
     assert sum(found.hours.values()) == sum(found.rows.values()) == 200 and sum(found.unknown.values()) == 1000
     assert (99 * 3600, "google", "delivered", "") in found.hours
+
+
+def test_lines_of_any_number_of_hosts_are_counted_and_few_hosts_are_kept(monkeypatch):
+    monkeypatch.setattr(sources, "_MOST", 10)
+    reader = HOW.reader()
+    for host in range(95):
+        for said in ("connect to x.example[192.0.2.1]:25: refused", "x y"):
+            reader.feed(f"2026-01-01T00:00:00Z h{host} postfix/smtp[1]: {said}\n".encode())
+    found, _events = reader.take()
+    assert (found.lines, found.unknown) == ({"smtp": 190}, {"smtp": 95})
+    assert len(reader.tls) <= 10 and reader.take()[0].lines == {}
+
+
+def test_tls_to_a_host_that_mail_stays_at_is_no_delivery_by_smtp():
+    """A process may be known to have TLS from a range of the file that another read."""
+    reader, relay = HOW.reader(), "imap.x.example[192.0.2.4]:24"
+    lmtp = "2026-01-01T00:00:00Z h postfix/lmtp[7]:"
+    reader.feed(f"{lmtp} Trusted TLS connection established to {relay}: TLSv1.3\n".encode())
+    line = f"{lmtp} A1: to=<a@x.example>, relay={relay}, delay=1, delays=0/0/0/1, dsn=2.0.0, status=sent (250 ok)\n"
+    parts.absorb(reader, parts.part_of(HOW.reader(), [line.encode()]))
+    found, _events = reader.take()
+    assert (found.tls, found.total(provider="local")) == ({}, 1)
 
 
 def test_memory_of_what_waits_is_bounded_and_told(monkeypatch):

@@ -22,6 +22,7 @@ from ..rules import DAY
 from ..store import Damaged
 from ..store_sqlite import SqliteStore
 from .totals import OTHER, Totals
+from .why import SHOWN
 
 HOUR = 3600
 # Counts of hours are kept as long; older ones are put together by days of UTC.
@@ -186,15 +187,23 @@ def _sums(counted: Totals) -> t.Iterator[tuple[str, dict[tuple[str, ...], int]]]
 def without(text: str, address: str) -> str:
     """A JSON text in which another address stands in the place of one, however it is written."""
     written = {address, address.encode("utf-8").decode("latin-1")}  # open messages are kept as the bytes of the log
-    if not any(each in text.lower() or json.dumps(each)[1:-1] in text.lower() for each in written):
+    begins = [each[:each.rfind("@") + 1] or each for each in written]  # what is behind it may be cut off
+    if not any(each in text.lower() or json.dumps(each)[1:-1] in text.lower() for each in begins):
         return text
     return json.dumps(_without(json.loads(text), written), separators=(",", ":"))
 
 
 def _without(value: t.Any, written: t.Collection[str]) -> t.Any:
     if isinstance(value, str):
+        # As long as a text is kept, it may end within an address.
+        whole = len(value) < SHOWN
         for each in written:
-            value = re.sub(rf"(?ai)(?<![\w.+-]){re.escape(each)}(?![\w-]|\.\w)", FORGOTTEN, value)
+            # A line of a reply that others follow has a hyphen behind its code.
+            before = r"(?:(?<![\w.+-])|(?<=\b[245]\d\d-))"
+            value = re.sub(rf"(?ai){before}{re.escape(each)}(?!-*[^\W_]|\.\w)", FORGOTTEN, value)
+            if not whole and "@" in each:
+                ends = "|".join(re.escape(each[:end]) for end in range(len(each) - 1, each.rfind("@"), -1))
+                value = re.sub(rf"(?ai){before}(?:{ends})\Z", FORGOTTEN, value)
         return value
     if isinstance(value, list):
         return [_without(each, written) for each in value]

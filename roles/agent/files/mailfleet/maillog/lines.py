@@ -33,8 +33,9 @@ _HEADER = re.compile(rb"reject: (?:mime header|nested header|header|body) .*? fr
 _MIME = re.compile(rb"reject: mime-error (.*?) from [^\s;]+(?=; )", re.DOTALL)
 _ENVELOPES = (b"; from=<", b"; to=<", b"; proto=")
 STATUS = re.compile(rb"(?<![\w.])([245]\.\d{1,3}\.\d{1,3})(?![\w.])")
-# Whom Postfix passes mail on to on this host: content filters, and lanes, whose own line comes later.
-LOOPBACK = (b"127.", b"::1[", b"localhost[", b"[127.", b"[::1]")
+# Whom Postfix passes mail on to on this host: content filters, and lanes, whose own line comes later. The address tells
+# it: a name is the receiver's to choose, and Debian has this host's own at 127.0.1.1.
+LOOPBACK = re.compile(rb"[^,\[]*\[(127\.[0-9.]+|::1)\]")
 
 
 def delivery(line: bytes, at: int) -> tuple[bytes | None, ...] | None:

@@ -121,8 +121,7 @@ class LogReader:
             self.waiting.read(found["waiting"])
             self._senders = {key.encode("latin-1"): each.encode("latin-1") for key, each in found["senders"]}
             for host, process, relay in found["tls"]:
-                processes = self.tls.setdefault(host.encode("latin-1"), {})
-                processes[process.encode("latin-1")] = relay.encode("latin-1")
+                self.tls.setdefault(host.encode("latin-1"), {})[process.encode("latin-1")] = relay.encode("latin-1")
         except (KeyError, TypeError, AttributeError, IndexError) as error:
             raise ValueError(f"found no state of a log: {type(error).__name__} {error}") from error
 
@@ -146,7 +145,8 @@ class LogReader:
     def _delivery(self, line: bytes, space: int, bracket: int, source: Source) -> None:
         """A line of what delivers: smtp, lmtp, local, virtual, pipe, error, retry, discard, relay."""
         end = line.find(b"]: ", bracket) + 3
-        colon = line.find(b": to=", end, end + 60)
+        # The first colon is Postfix' own: behind others of `host … said: …` a receiver may say `to=…`.
+        colon = line.find(b": ", end, end + 60)
         match = lines.DELIVERY.match(line, colon + 2) if colon > 0 else None
         fields = match.groups() if match else self._rarer(line, space, bracket, source, end, colon)
         if fields is None:
@@ -171,9 +171,11 @@ class LogReader:
                 wanted = self.counting.wanted
                 if wanted is None or wanted.takes(self._at, self._why.provider("", domain), domain):
                     self.counting.totals.counts["handed_over"] += 1
+                self.waiting.done(source.prefix + line[end:colon], recipient)
                 return
         counting = self.counting
         if counting.wanted is not None and not counting.wanted.takes(self._at, row.key[0], domain):
+            self.waiting.done(source.prefix + line[end:colon], recipient)
             return
         if not row.domains:
             counting.touched.append(row)
@@ -183,7 +185,7 @@ class LogReader:
         over = source.tls.get(line[bracket + 1 : end - 3])
         if over == relay:
             row.over_tls += 1
-        elif over is None and self.unsure is not None:
+        elif over is None and self.unsure is not None and not source.local:
             self._unsure(line, space, bracket, relay, row.key[0])
         key = source.prefix + line[end:colon]
         if self.unsure is not None or key in self.waiting.messages:
@@ -211,7 +213,7 @@ class LogReader:
     def _row_of(self, source: Source, relay: bytes, domain: bytes) -> Row | None:
         """The row of what was sent to a relay; None where it was passed on within this host only."""
         local = source.local or b"[private/" in relay
-        if not local and relay.startswith(lines.LOOPBACK):
+        if not local and lines.LOOPBACK.match(relay):
             return None
         host = relay.partition(b"[")[0].decode("utf-8", "replace")
         by_host = LOCAL if local else self._why.of_host(host)
@@ -249,10 +251,12 @@ class LogReader:
         if meaning.reason == _SUPPRESSED:
             outcome = SUPPRESSED
         row = (provider, self._address(source), outcome, meaning.reason, meaning.kind, meaning.scope)
+        key = source.prefix + queue_id
         if not self.counting.count(row, self._at, domain, text, meaning.gist):
+            if outcome != DEFERRED:
+                self.waiting.done(key, recipient)
             return
         self.heard(row, domain, meaning.rule, self._at, text)
-        key = source.prefix + queue_id
         last: tuple[t.Any, ...] = (row,)
         if self._with_events:
             last = (row, *(each.decode("latin-1") for each in (dsn, meaning.gist, original or b"")), meaning.rule)
@@ -280,6 +284,9 @@ class LogReader:
                 self.waiting.removed(key)
             if self._with_events:
                 self._senders.pop(key, None)
+            return
+        if line.endswith(b": requeued"):
+            self.waiting.removed(source.prefix + line[end:-10])  # it gets another queue id
             return
         colon = line.find(b": ", end)
         if line.startswith(b"from=<", colon + 2):

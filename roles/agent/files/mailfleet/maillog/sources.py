@@ -13,7 +13,7 @@ from .totals import Totals
 from .view import View
 
 Handle = t.Callable[[bytes, int, int, "Source"], None]
-_MOST = 2000  # names that are kept: what else writes there has no handler
+_MOST = 2000  # names that are kept; of more all are let go, and those who write are met again
 DELIVERING = frozenset((b"smtp", b"lmtp", b"local", b"virtual", b"pipe", b"error", b"retry", b"discard", b"relay"))
 # Their mail does not leave this host.
 LOCALLY = frozenset((b"lmtp", b"local", b"virtual", b"pipe"))
@@ -51,6 +51,7 @@ class Sources:
         self.known: dict[bytes, Source] = {}
         self.tls: dict[bytes, dict[bytes, bytes]] = {}
         self._view, self._handles = view, handles
+        self._let_go: dict[bytes, list[int]] = {}  # lines and unknown ones, by service
         # What is nobody's: no time, no name, no process.
         self._nobody: dict[bytes, Source] = {}
 
@@ -64,6 +65,8 @@ class Sources:
             words = line[space + 1 : space + 400].split(b" ", 2) if space >= 15 else []
             tag = words[1].rstrip(b":") if len(words) > 1 else b""
             return self._other(tag if tag.replace(b"-", b"").isalnum() and len(tag) <= 40 else b"none")
+        if len(self.known) >= _MOST:
+            self._let_all_go()
         parts = tag.split(b"/")
         if parts[0] == CHECKED:
             return self.known.setdefault(name, Source(CHECKED, "", b"", {}))
@@ -74,9 +77,17 @@ class Sources:
             source.handle = self._handles["opendkim"]
         else:
             source = self._postfix(host, parts)
-        if len(self.known) < _MOST:
-            self.known[name] = source
+        self.known[name] = source
         return source
+
+    def _let_all_go(self) -> None:
+        for each in self.known.values():
+            counts = self._let_go.setdefault(each.service, [0, 0])
+            counts[0] += each.lines
+            counts[1] += each.unknown
+        self.known.clear()
+        if len(self.tls) >= _MOST:
+            self.tls.clear()
 
     def _postfix(self, host: bytes, parts: list[bytes]) -> Source:
         own = _own(parts)
@@ -101,13 +112,16 @@ class Sources:
 
     def flush(self, totals: Totals) -> None:
         """Put what was counted of all among the totals."""
+        found = [(each.service, each.lines, each.unknown) for each in (*self.known.values(), *self._nobody.values())]
+        for service, lines, unknown in (*found, *((service, *counts) for service, counts in self._let_go.items())):
+            name = service.decode("utf-8", "replace")
+            if lines:
+                totals.lines[name] = totals.lines.get(name, 0) + lines
+            if unknown:
+                totals.unknown[name] = totals.unknown.get(name, 0) + unknown
         for source in (*self.known.values(), *self._nobody.values()):
-            name = source.service.decode("utf-8", "replace")
-            if source.lines:
-                totals.lines[name] = totals.lines.get(name, 0) + source.lines
-            if source.unknown:
-                totals.unknown[name] = totals.unknown.get(name, 0) + source.unknown
             source.lines = source.unknown = 0
+        self._let_go.clear()
 
 
 def _own(parts: t.Sequence[bytes]) -> int:

@@ -142,7 +142,7 @@ class _Search:
     def _follow(self, line: bytes, key: Key) -> None:
         """What a line says of another id."""
         if following := _NEXT.search(line[-60:]):
-            if not _stays(line):
+            if not _within(line):
                 return
             if key in self.keys:
                 self.passed_on.setdefault((key[0], following[1]), key)
@@ -161,17 +161,17 @@ class _Search:
                 self.add(key, other)
 
 
-def _stays(line: bytes) -> bool:
-    """Whether a message was passed on within the host."""
+def _within(line: bytes) -> bytes:
+    """The address on this host that a message was passed on to; empty where it left."""
     at = line.find(b", relay=")
-    return at > 0 and line.startswith(lines.LOOPBACK, at + len(b", relay="))
+    found = lines.LOOPBACK.match(line, at + len(b", relay=")) if at > 0 else None
+    return found[1] if found else b""
 
 
 def _may_be_same(line: bytes) -> bool:
     """Whether the same instance may have taken a message that was passed on, as it does from a content filter; a lane,
     which has an address of its own, is always another. Short queue ids of two instances may be equal."""
-    at = line.find(b", relay=") + len(b", relay=")
-    return not line.startswith(b"127.", at) or line.startswith(b"127.0.0.1[", at)
+    return _within(line).startswith((b"127.0.", b"::1"))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
