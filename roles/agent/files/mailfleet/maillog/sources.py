@@ -82,7 +82,8 @@ class Sources:
 
     def _let_all_go(self) -> None:
         for each in self.known.values():
-            counts = self._let_go.setdefault(each.service, [0, 0])
+            service = each.service if each.service in self._let_go or len(self._let_go) < _MOST else b"other"
+            counts = self._let_go.setdefault(service, [0, 0])
             counts[0] += each.lines
             counts[1] += each.unknown
         self.known.clear()
