@@ -183,6 +183,19 @@ def test_a_stream_that_mail_of_none_would_meet_is_refused(run, tmp_path, stream)
     run("suppress", "add", "u@acme.test", "--stream", "Example.NET")
 
 
+def test_whoever_asks_about_a_stream_by_another_name_is_not_told_no(run):
+    run("suppress", "add", "u@acme.test", "--stream", "news")
+    for name in ("news", "News"):
+        assert "news  manual" in run("suppress", "why", "u@acme.test", "--stream", name)
+        assert "u@acme.test" in run("suppress", "list", "--stream", name)
+        assert "u@acme.test" in run("suppress", "export", "--stream", name)
+    run("suppress", "why", "u@acme.test", "--stream", "shop", status=1)
+    for name in ("nwes", "example.com"):
+        told = run("suppress", "why", "u@acme.test", "--stream", name, status=5)
+        assert f"--stream: '{name}'; expected one of news, shop" in told
+    assert "is off the list of news" in run("suppress", "remove", "u@acme.test", "--stream", "NEWS")
+
+
 def test_what_is_exported_can_be_imported(run, tmp_path):
     run("suppress", "add", "u@acme.test", "--detail", 'says "no", twice')
     run("suppress", "add", "v@acme.test", "--stream", "news", "--days", "3")
