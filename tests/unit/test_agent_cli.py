@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pytest
 from agent_world import CONFIG, config, message, read, settings_in
-from mailfleet import cli, cli_settings, cli_suppress
+from mailfleet import cli, cli_settings, cli_suppress, cli_tokens
 from mailfleet.cli import main
 from mailfleet.finding import Kind
 from mailfleet.spool import Spool
@@ -67,6 +67,13 @@ def test_tokens_are_made_and_checked(run):
     assert run("token", "check", "b+x@e.example.com", status=1) == "malformed\n"
     assert run("token", "check", made.replace(".com", ".us"), status=1) == "other domain\n"
     assert run("token", "pattern") == "/^b\\+[a-z2-7]{26}@/\n"
+
+
+def test_a_clock_without_a_day_for_tokens_is_told(run, monkeypatch):
+    monkeypatch.setattr(cli_tokens.datetime, "datetime", type("Early", (datetime.datetime,), {
+        "now": classmethod(lambda _cls, zone: datetime.datetime(1970, 1, 1, tzinfo=zone))}))
+    told = run("token", "new", "--recipient", "u@acme.test", "--domain", "e.example.com", status=5)
+    assert told.startswith("mailfleet: the clock of this host: day -18262 since 2020-01-01")
 
 
 @pytest.mark.parametrize(("arguments", "told"), [
