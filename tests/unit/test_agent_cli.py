@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pytest
 from agent_world import CONFIG, config, message, read, settings_in
-from mailfleet import cli, cli_settings, cli_suppress
+from mailfleet import cli, cli_settings, cli_suppress, cli_tokens
 from mailfleet.cli import main
 from mailfleet.finding import Kind
 from mailfleet.spool import Spool
@@ -67,6 +67,13 @@ def test_tokens_are_made_and_checked(run):
     assert run("token", "check", "b+x@e.example.com", status=1) == "malformed\n"
     assert run("token", "check", made.replace(".com", ".us"), status=1) == "other domain\n"
     assert run("token", "pattern") == "/^b\\+[a-z2-7]{26}@/\n"
+
+
+def test_a_clock_without_a_day_for_tokens_is_told(run, monkeypatch):
+    monkeypatch.setattr(cli_tokens.datetime, "datetime", type("Early", (datetime.datetime,), {
+        "now": classmethod(lambda _cls, zone: datetime.datetime(1970, 1, 1, tzinfo=zone))}))
+    told = run("token", "new", "--recipient", "u@acme.test", "--domain", "e.example.com", status=5)
+    assert told.startswith("mailfleet: the clock of this host: day -18262 since 2020-01-01")
 
 
 @pytest.mark.parametrize(("arguments", "told"), [
@@ -181,6 +188,19 @@ def test_a_stream_that_mail_of_none_would_meet_is_refused(run, tmp_path, stream)
         assert f"--stream: '{stream}'; expected one of news, shop, or a sender domain that none has" in told
     assert run("suppress", "list") == ""
     run("suppress", "add", "u@acme.test", "--stream", "Example.NET")
+
+
+def test_whoever_asks_about_a_stream_by_another_name_is_not_told_no(run):
+    run("suppress", "add", "u@acme.test", "--stream", "news")
+    for name in ("news", "News"):
+        assert "news  manual" in run("suppress", "why", "u@acme.test", "--stream", name)
+        assert "u@acme.test" in run("suppress", "list", "--stream", name)
+        assert "u@acme.test" in run("suppress", "export", "--stream", name)
+    run("suppress", "why", "u@acme.test", "--stream", "shop", status=1)
+    for name in ("nwes", "example.com"):
+        told = run("suppress", "why", "u@acme.test", "--stream", name, status=5)
+        assert f"--stream: '{name}'; expected one of news, shop" in told
+    assert "is off the list of news" in run("suppress", "remove", "u@acme.test", "--stream", "NEWS")
 
 
 def test_what_is_exported_can_be_imported(run, tmp_path):

@@ -79,6 +79,13 @@ def test_secrets_are_readable_by_one_alone_and_never_shown(tmp_path):
     assert KEYS["a"] not in repr(settings_in(tmp_path))
 
 
+def test_a_webhook_with_a_login_in_its_address_is_told(tmp_path):
+    told = mistakes_of(tmp_path, secrets={"webhooks": {"app": "x" * 32}},
+                       webhooks={"app": {"url": "https://user:hush@x.example/?a=b@c"}})
+    assert "webhooks.app.url: a login in it (not shown); expected an address without one" in told and "hush" not in told
+    settings_in(tmp_path, secrets={"webhooks": {"app": "x" * 32}}, webhooks={"app": {"url": "https://x.example/?a=b@c"}})
+
+
 def test_the_password_of_the_database_is_quoted_and_not_shown(tmp_path):
     settings = settings_in(tmp_path, secrets={"postgresql": "it's \\ x"}, store={"postgresql": "host=db"})
     assert settings.postgresql == "host=db password='it\\'s \\\\ x'" and "it's" not in repr(settings)

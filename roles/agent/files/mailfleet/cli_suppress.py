@@ -74,7 +74,7 @@ def _remove(asked: argparse.Namespace) -> int:
     store = open_store(settings)
     with store.transaction():
         there = [each for each in suppressions.of(store, address)
-                 if each.removed < 0 and asked.stream in (None, each.stream)]
+                 if each.removed < 0 and (asked.stream is None or each.stream == fold(asked.stream))]
         detail = clean(asked.detail, 300)
         gone = [dataclasses.replace(each, removed=now // DAY, detail=detail or each.detail) for each in there]
         suppressions.put(store, gone, actor(settings), now)
@@ -89,8 +89,9 @@ def _why(asked: argparse.Namespace) -> int:
     settings = settings_of(asked)
     address, now = wanted(asked.address, "ADDRESS"), int(time.time())
     store = open_store(settings)
-    found = [each for each in suppressions.of(store, address)
-             if asked.stream is None or each.stream in (asked.stream, ALL)]
+    # Another name for a stream would be answered by a no.
+    stream = None if asked.stream is None else _known(asked.stream, "--stream", settings)
+    found = [each for each in suppressions.of(store, address) if stream is None or each.stream in (stream, ALL)]
     for entry in found:
         print(_told(entry, now))
         if (event := events.get(store, entry.event)) if entry.event else None:
@@ -156,7 +157,7 @@ def _covered(there: Entry | None, new: Entry, now: int) -> bool:
 
 
 def _holding(store: Store, stream: str | None, now: int) -> t.Iterator[Entry]:
-    return (each for each in suppressions.holding(store, now) if stream in (None, each.stream))
+    return (each for each in suppressions.holding(store, now) if stream is None or each.stream == fold(stream))
 
 
 def _stream(entry: Entry) -> str:

@@ -40,7 +40,10 @@ def _new(asked: argparse.Namespace) -> int:
     domain = fold(asked.domain) if asked.domain else known[0]
     if domain not in known:
         raise Trouble("--domain", repr(asked.domain), "one of " + ", ".join(known))
-    print(settings.keys.new(recipient, domain, datetime.datetime.now(datetime.UTC).date()))
+    try:
+        print(settings.keys.new(recipient, domain, datetime.datetime.now(datetime.UTC).date()))
+    except ValueError as error:
+        raise Trouble("the clock of this host", str(error), mend="Set it") from error
     return Status.DONE
 
 

@@ -281,6 +281,8 @@ def _hooks(top: Reader, secrets: Reader) -> tuple[Hook, ...]:
             good = False
         if url and (not good or not url.isascii() or " " in url):
             each.note("url", url, "an http or https address")
+        elif url and "@" in parts.netloc:  # it would not be sent, and is shown with all that is no secret
+            each.note("url", "<a login in it (not shown)>", "an address without one: the signature proves who posts")
         secret = keys.text(name)
         if secret and len(secret) < 16:
             keys.note(name, "<something else (not shown)>", "a secret of at least 16 characters")
