@@ -72,3 +72,4 @@ def test_a_text_is_one_that_databases_take(text):
 
 def test_what_steers_a_terminal_is_no_text():
     assert clean("\x1b[2J550 5.1.1\x07 \x9b31m\x7f") == "\ufffd[2J550 5.1.1\ufffd \ufffd31m\ufffd"
+    assert clean("a\u202egpj.exe\u2066b") == "a\ufffdgpj.exe\ufffdb"

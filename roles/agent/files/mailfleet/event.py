@@ -22,9 +22,9 @@ _TRACE = re.compile(
     rb"|Envelope-To|Delivery-date|X-Envelope-[A-Za-z]+)[ \t]*:.*\n(?:[ \t].*\n)*", re.IGNORECASE | re.MULTILINE)
 _QUEUE_ID = re.compile(rb"^X-Postfix-Queue-ID:[ \t]*([0-9A-Za-z]{5,20})[ \t]*$", re.MULTILINE)
 _REPORTER = re.compile(rb"^Reporting-MTA:[ \t]*dns;[ \t]*([0-9A-Za-z.-]{1,253})[ \t]*$", re.IGNORECASE | re.MULTILINE)
-# No database takes NUL in a text, and half a surrogate pair is no text at all. What else steers a terminal is some
-# stranger's, and would be shown to root.
-_NO_TEXT = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ud800-\udfff]")
+# No database takes NUL in a text, and half a surrogate pair is no text at all. What else steers a terminal, or turns
+# around what stands behind it (UAX 9), is some stranger's, and would be shown to root.
+_NO_TEXT = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
