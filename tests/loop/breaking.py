@@ -149,7 +149,7 @@ def forget() -> None:
     inside("resolver", "unbound-control", "flush_infra", "all")
 
 
-def until(true, what: str, seconds: float = 30) -> None:
+def until(true, what: str, seconds: float = lab.PATIENCE) -> None:
     """Wait until something holds."""
     end = time.monotonic() + seconds
     while not true():
@@ -160,7 +160,8 @@ def until(true, what: str, seconds: float = 30) -> None:
 def zone_contents(zone: str) -> dict[tuple[str, str], set[str]]:
     """All that the primary has of a zone, but its SOA."""
     keys = dns.tsigkeyring.from_text({"mailfleet-lab": (lab.RUN / "tsig.secret").read_text().strip()})
-    transfer = dns.query.xfr(lab.PRIMARY, zone, keyring=keys, keyalgorithm="hmac-sha256", timeout=5, relativize=False)
+    transfer = dns.query.xfr(lab.PRIMARY, zone, keyring=keys, keyalgorithm="hmac-sha256", timeout=lab.PATIENCE,
+                              relativize=False)
     found = dns.zone.from_xfr(transfer, relativize=False)
     return {
         (name.to_text(), dns.rdatatype.to_text(rdataset.rdtype)): {value.to_text() for value in rdataset}

@@ -175,14 +175,14 @@ def test_a_silent_name_server_is_waited_for_by_the_run_and_not_by_each_check(run
     # Where reports go to another organization, it is asked for its consent once the policy is read, unless it is dead.
     each = run(2, 2, 1, reports=reports, second={"*": "timeout"})
     began = time.monotonic()
-    found = verify_fleet(each.lookup(timeout=1.5), each.wanted)
-    assert time.monotonic() - began < (timeouts + 1) * 1.5  # five checks ask it
+    found = verify_fleet(each.lookup(timeout=4), each.wanted)
+    assert time.monotonic() - began < (timeouts + 1) * 4  # five checks ask it
     silent = [verdict for verdict in found.verdicts if not verdict.ok]
     checks = {"ptr", "spf", "dkim", "dmarc", "mx"} | ({"dmarc_reports"} if timeouts == 2 else set())
     assert {verdict.check for verdict in silent} == checks
     assert {verdict.status for verdict in silent} == {Status.UNKNOWN}
     (cause,) = {verdict.cause for verdict in silent if verdict.check != "dmarc_reports"}
-    assert cause.endswith(f"ns2.fleet.example. (127.0.0.3:{each.resolver.port}): did not say: no answer within 1.5 s")
+    assert cause.endswith(f"ns2.fleet.example. (127.0.0.3:{each.resolver.port}): did not say: no answer within 4 s")
 
 
 def test_a_firewall_costs_a_fleet_one_timeout_and_is_told_once(run, monkeypatch):
