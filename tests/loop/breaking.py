@@ -161,7 +161,7 @@ def zone_contents(zone: str) -> dict[tuple[str, str], set[str]]:
     """All that the primary has of a zone, but its SOA."""
     keys = dns.tsigkeyring.from_text({"mailfleet-lab": (lab.RUN / "tsig.secret").read_text().strip()})
     transfer = dns.query.xfr(lab.PRIMARY, zone, keyring=keys, keyalgorithm="hmac-sha256", timeout=lab.PATIENCE,
-                              relativize=False)
+                             relativize=False)
     found = dns.zone.from_xfr(transfer, relativize=False)
     return {
         (name.to_text(), dns.rdatatype.to_text(rdataset.rdtype)): {value.to_text() for value in rdataset}

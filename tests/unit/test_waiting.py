@@ -36,7 +36,7 @@ def lookup(server):
 def wait_for(lookup, names, wait=0, **options):
     patience = Waiting(wait, **options)
     found = patience.each_good(lookup, names, lambda names: [lookup.ask(name, "TXT") for name in names],
-                              lambda name, outcome: [] if outcome.values else [(name, "TXT")])
+                               lambda name, outcome: [] if outcome.values else [(name, "TXT")])
     return found, tuple(patience.tries)
 
 
