@@ -50,6 +50,11 @@ def sentence(at: int, service: str, said: str, host: str = "mta1") -> bytes:
     return f"{stamp} {host} {service}[7]: {said}\n".encode()
 
 
+def written(folder, *lines: bytes):
+    (folder / "made.log").write_bytes(b"".join(lines))
+    return folder / "made.log"
+
+
 def number(text: str, row: str, column: int) -> int:
     """A number of a table."""
     found = re.search(rf"^{re.escape(row)} +(.*)$", text, re.MULTILINE)
@@ -157,6 +162,23 @@ def test_how_many_were_signed_is_told_where_opendkim_tells(run, tmp_path, succes
     said = (*success, "A0002: SSL error:1E08010C:DECODER routines::unsupported")
     (tmp_path / "log").write_bytes(b"".join(sentence(1, "opendkim", each) for each in said))
     assert told in run("report", place=tmp_path / "log")
+
+
+def test_no_name_of_the_log_steers_a_terminal(run, tmp_path):
+    evil = "\x1b\x9b1m\x7f"
+    wait = (f"A1: to=<a@x{evil}.example>, relay=none, delay=9e8, delays=0/0/0/1, dsn=4.4.1, "
+            f"status=deferred (said {evil})")
+    log = written(tmp_path, sentence(1, f"postfix/x{evil}/smtp", wait), sentence(1, f"y{evil}", "x"))
+    text = run("report", place=log)
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", text)
+    assert all(f"{before}\ufffd" in text for before in ("said ", "y")) and "\ufffd.example" in text
+
+
+def test_a_page_is_made_of_a_delay_from_before_the_epoch(run, tmp_path):
+    wait = "A1: to=<a@x.example>, relay=none, delay=999999999, delays=0/0/0/1, dsn=4.4.1, status=deferred (x)"
+    log = written(tmp_path, f"1990-01-01T00:00:00Z mta1 postfix/smtp[7]: {wait}\n".encode())
+    assert run("report", "--html", str(tmp_path / "p.html"), place=log) == ""
+    assert "1970-01-01" in (tmp_path / "p.html").read_text()
 
 
 def test_packed_and_rotated_files_are_read(run, tmp_path, monkeypatch):

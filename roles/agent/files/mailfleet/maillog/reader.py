@@ -262,7 +262,7 @@ class LogReader:
             last = (row, *(each.decode("latin-1") for each in (dsn, meaning.gist, original or b"")), meaning.rule)
             self._tell(outcome, row, key, recipient, (dsn, text, relay, original or b"", delay), meaning.rule)
         if outcome == DEFERRED:
-            arrived = self._at - int(_seconds(delay))
+            arrived = max(0, self._at - int(_seconds(delay)))
             if self.waiting.put(key, arrived, provider, recipient, last):
                 deferred = self.counting.totals.deferred
                 deferred[provider] = deferred.get(provider, 0) + 1

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import collections
+import re
 import textwrap
 import typing as t
 
@@ -21,6 +22,8 @@ from .why import gist
 WIDTH = 100
 _MOST_DOMAINS = 20
 _PERCENTILES = (50, 90, 99)
+# Names of domains, services and hosts are the log's, as are reports of servers: nothing of them steers a terminal.
+_STEERS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _STAGES = {"before": "before the queue", "queue": "in the queue", "connect": "connecting", "send": "sending",
            "total": "altogether"}
 
@@ -75,7 +78,7 @@ def text(report: t.Mapping[str, t.Any]) -> str:
     parts = [_head(report, totals), _providers(totals), _waiting(report["waiting"], totals),
              _reasons(totals), _table("sending address", totals.by("address", "outcome")), _domains(totals),
              _delays(totals), _foot(totals)]
-    return "\n\n".join(each for each in parts if each) + "\n"
+    return _STEERS.sub("\ufffd", "\n\n".join(each for each in parts if each)) + "\n"
 
 
 def _head(report: t.Mapping[str, t.Any], totals: Totals) -> str:
