@@ -105,6 +105,20 @@ def stopped(unit: str, *nodes: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def may_make_databases() -> Iterator[None]:
+    """The fleet's role may make and use other databases for a while, as a test of another encoding has to."""
+    access = "/etc/postgresql/lab_hba.conf"
+    command = ("runuser", "-u", "postgres", "--", "psql", "--quiet", "--no-psqlrc", "-c")
+    inside("db", "sed", "-i.before", "$a hostssl all mailfleet all scram-sha-256", access)
+    inside("db", *command, "ALTER ROLE mailfleet CREATEDB", "-c", "SELECT pg_reload_conf()")
+    try:
+        yield
+    finally:
+        inside("db", "mv", f"{access}.before", access)
+        inside("db", *command, "ALTER ROLE mailfleet NOCREATEDB", "-c", "SELECT pg_reload_conf()")
+
+
+@contextlib.contextmanager
 def frozen(*zones: str) -> Iterator[None]:
     """The secondary goes on serving what it has of some zones and takes over nothing new."""
     for zone in zones:

@@ -267,7 +267,7 @@ def postgresql(monkeypatch):
     """A maker of stores in a server that is soon waited for in vain, and the conninfo."""
     conninfo, drop = postgresql_schema()
     from mailfleet import store_postgresql
-    monkeypatch.setattr(store_postgresql, "PATIENCE", 0.6)
+    monkeypatch.setattr(store_postgresql, "PATIENCE", 2)
     monkeypatch.setattr(store_postgresql, "LOOK", 0.1)
     made = []
 
@@ -280,29 +280,29 @@ def postgresql(monkeypatch):
     drop()
 
 
-def test_a_server_that_hangs_is_given_up(postgresql):
+def test_a_postgresql_that_hangs_is_given_up(postgresql):
     one = postgresql[0]()
     assert one.counter("events") == 0
     for _time in range(2):
         begun = time.monotonic()
         with pytest.raises(Unavailable), one.transaction():
-            one.rows("SELECT pg_sleep(20)")
-        assert 0.5 < time.monotonic() - begun < 10
+            one.rows("SELECT pg_sleep(8)")
+        assert time.monotonic() - begun < 7
         assert one.counter("events") == 0
 
 
-def test_what_goes_on_is_not_taken_for_hanging(postgresql, monkeypatch):
+def test_a_postgresql_that_goes_on_or_is_asked_nothing_is_not_taken_for_one_that_hangs(postgresql, monkeypatch):
     from mailfleet import store_postgresql
     monkeypatch.setattr(store_postgresql, "ROWS_AT_ONCE", 2)
     one = postgresql[0]()
     with one.transaction():
         rows = [(f"c{each}",) for each in range(9)]
-        one.many("INSERT INTO counters (name, value) SELECT ?, 1 FROM pg_sleep(0.1)", rows)
-    time.sleep(0.8)
+        one.many("INSERT INTO counters (name, value) SELECT ?, 1 FROM pg_sleep(0.3)", rows)
+    time.sleep(2.5)
     assert one.counter("c8") == 1
 
 
-def test_a_database_that_refuses_texts_is_told_before_one_comes(postgresql):
+def test_a_postgresql_that_refuses_texts_is_told_before_one_comes(postgresql):
     from mailfleet.store_postgresql import psycopg
     make, conninfo = postgresql
     name = f"test_{uuid.uuid4().hex}"
