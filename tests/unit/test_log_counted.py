@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import time
+from argparse import Namespace
 
 import pytest
 from agent_world import config
 from log_world import START, LogWorld
 from mailfleet.cli import main
+from mailfleet.cli_log import files_of
 from mailfleet.maillog.counts import Counts
 from mailfleet.maillog.files import JOURNAL, is_plain, of_log
+from mailfleet.maillog.view import load
 
 
 @pytest.fixture
@@ -76,9 +80,8 @@ def test_of_some_hours_it_is_that_of_the_log(followed, capsys):
 
 
 @pytest.mark.parametrize("words", [("--provider", "local"), ("--domain", "gmail.com")])
-def test_what_it_does_not_know_is_read_from_the_log(followed, monkeypatch, capsys, words):
+def test_what_it_does_not_know_is_read_from_the_log_that_it_follows(followed, capsys, words):
     place, log = followed
-    monkeypatch.setattr("mailfleet.cli_log.of_log", lambda: [str(log)])
     told = report(capsys, place, *words)
     assert told["files"] == [str(log)] and told["totals"]["rows"] != report(capsys, place)["totals"]["rows"]
 
@@ -90,6 +93,18 @@ def test_where_nobody_follows_the_log_it_is_read(followed, tmp_path, monkeypatch
     del settings["log"]
     (tmp_path / "agent.json").write_text(json.dumps(settings))
     assert report(capsys, str(tmp_path / "agent.json"))["files"] == [str(log)]
+
+
+@pytest.mark.parametrize(("log", "wanted"), [
+    ({"source": "journal"}, [JOURNAL]), ({"source": "file", "file": "{0}/own.log"}, ["{0}/own.log.1", "{0}/own.log"])])
+def test_the_log_that_is_followed_is_the_one_that_is_read_whatever_else_was_left(tmp_path, log, wanted):
+    for age, name in enumerate(("own.log", "own.log.1", "mail.log")):
+        (tmp_path / name).write_text("x\n")
+        os.utime(tmp_path / name, (START - age,) * 2)
+    (tmp_path / "agent.json").write_text(json.dumps({"log": log}).replace("{0}", str(tmp_path)))
+    known = load(str(tmp_path / "agent.json"))
+    assert files_of(Namespace(files=[]), known) == [each.format(tmp_path) for each in wanted]
+    assert files_of(Namespace(files=["-"]), known) == ["-"]
 
 
 def test_without_a_file_it_is_the_journal(tmp_path, monkeypatch):

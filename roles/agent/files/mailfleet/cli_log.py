@@ -20,7 +20,7 @@ from .errors import Status, Trouble
 from .maillog import advise, page, report, trace
 from .maillog.counting import Wanted
 from .maillog.counts import Counts
-from .maillog.files import of_log
+from .maillog.files import JOURNAL, of_log
 from .maillog.parts import How, read
 from .maillog.reader import LogReader
 from .maillog.totals import Totals
@@ -55,7 +55,8 @@ def add(_commands: t.Any, groups: t.Mapping[str, t.Any]) -> None:
         made[name].add_argument("files", metavar="FILE", nargs="*", default=[],
                                 help="files of the log, the oldest first, plain, .gz, .xz or .bz2, - for standard "
                                 "input, journal: for journald's (what was counted by the service, else "
-                                "/var/log/mail.log and what it was rotated to, else journal:)")
+                                "the log that it follows, else /var/log/mail.log and what it was rotated to, else "
+                                "journal:)")
         made[name].set_defaults(run=run)
 
 
@@ -86,6 +87,13 @@ def _moment(text: str, option: str, now: float) -> int:
         raise Trouble(option, repr(text[:60]), expected) from error
 
 
+def files_of(asked: argparse.Namespace, known: Known) -> list[str]:
+    """The log that is named, else the one that is followed, else the one that is there."""
+    if asked.files or known.source == "journal":
+        return asked.files or [JOURNAL]
+    return of_log(known.file) if known.file else of_log()
+
+
 def _counted(asked: argparse.Namespace, how: How, followed: bool) -> tuple[LogReader, Totals, list[str], int] | None:
     """What the service has counted, so that nobody reads a day's log again; None where it does not run, or more is
     asked than it knows. Of the hours that are partly asked for it knows but the whole. The last is when it counted."""
@@ -108,7 +116,7 @@ def _report(asked: argparse.Namespace) -> int:
     if counted := _counted(asked, how, known.followed):
         reader, totals, files, counted_at = counted
     else:
-        files = asked.files or of_log()
+        files = files_of(asked, known)
         reader = read(how, files)
         totals, _events = reader.take()
     told = report.as_json(reader, totals, known.view, files, counted_at)
@@ -122,7 +130,7 @@ def _report(asked: argparse.Namespace) -> int:
 
 
 def _trace(asked: argparse.Namespace) -> int:
-    stories = trace.trace(asked.files or of_log(), asked.wanted)
+    stories = trace.trace(files_of(asked, load(asked.config)), asked.wanted)
     for number, story in enumerate(stories):
         if asked.json:
             print(json.dumps({"ids": story.ids, "lines": [{"at": each.at, "who": each.who, "said": each.said}
@@ -137,9 +145,9 @@ def _trace(asked: argparse.Namespace) -> int:
 
 
 def _advise(asked: argparse.Namespace) -> int:
-    how, _known = _how(asked, time.time())
+    how, known = _how(asked, time.time())
     listener = advise.Listener(how.view, host=how.host, wanted=how.wanted)
-    read(how, asked.files or of_log(), processes=1, reader=listener)
+    read(how, files_of(asked, known), processes=1, reader=listener)
     totals, _events = listener.take()
     print(advise.text(advise.advise(listener, totals, how.view), listener), end="")
     return Status.DONE

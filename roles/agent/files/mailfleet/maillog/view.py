@@ -118,11 +118,13 @@ def _above(table: t.Mapping[str, str], name: str) -> str:
 
 class Known(t.NamedTuple):
     """What a configuration says of the log: its ``view``, None where it has none; the ``host``'s name; whether the log
-    is ``followed``, so that there are counts."""
+    is ``followed``, so that there are counts, and then from which ``source`` and ``file``."""
 
     view: View | None = None
     host: str = ""
     followed: bool = False
+    source: str = ""
+    file: str = ""
 
 
 def load(place: str) -> Known:
@@ -138,6 +140,8 @@ def load(place: str) -> Known:
         wrong.status = Status.SETTINGS
         raise wrong from error
     found = found if isinstance(found, dict) else {}
-    part, host = found.get("maillog"), found.get("host")
-    return Known(View.of(part, f"{place}: maillog") if part is not None else None,
-                 host if isinstance(host, str) else "", "log" in found)
+    part = found.get("maillog")
+    log = found["log"] if isinstance(found.get("log"), dict) else {}
+    host, source, file = (each if isinstance(each, str) else "" for each in (
+        found.get("host"), log.get("source"), log.get("file")))
+    return Known(View.of(part, f"{place}: maillog") if part is not None else None, host, "log" in found, source, file)
