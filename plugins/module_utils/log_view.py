@@ -35,7 +35,8 @@ def _providers(fleet: Fleet) -> dict[str, t.Any]:
         provider.name: {
             "mx": list(provider.mx),
             "domains": list(provider.domains),
-            **{name: value for name in ("connections", "messages") if (value := getattr(provider, name))},
+            **{name: value for name in ("connections", "messages", "recipients")
+               if (value := getattr(provider, name))},
             **({"rate": str(provider.rate)} if provider.rate else {}),
         }
         for provider in fleet.providers

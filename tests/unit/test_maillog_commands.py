@@ -334,6 +334,21 @@ def test_connections_are_advised_where_they_are_too_many(run, tmp_path):
         assert found == [{"name": "orange", **expected}]
 
 
+@pytest.mark.parametrize(("limit", "said", "expected"), [
+    ({"recipients": 5}, "452 4.5.3 too many recipients", {"recipients": 2}),
+    # It took 100 in an hour, some of it before the limit was set.
+    ({"rate": "1/m"}, "421 an unusual rate", {"rate": "48/h"}),
+    ({"rate": "9/s"}, "421 an unusual rate", {"rate": "80/h"}),
+    ({"rate": "600/d"}, "421 an unusual rate", {"rate": "20/h"}),
+    ({"connections": 1}, "421 too many connections, slow down", {"rate": "80/h"})])
+def test_what_is_advised_is_less_than_what_is_set(run, tmp_path, limit, said, expected):
+    config = tmp_path / "c.json"
+    config.write_text(json.dumps({"maillog": {"providers": {"orange": {**PROVIDERS["orange"], **limit}}}}))
+    log = written(tmp_path, *taken(100, "a@orange.fr"), *limited(9, said, "a@orange.fr"))
+    found = yaml.safe_load(run("advise", place=log, config=config))["sending_providers"]
+    assert found == [{"name": "orange", **expected}]
+
+
 def test_who_has_no_provider_gets_an_entry(run, tmp_path):
     place = "mx.acme.example[192.0.2.5]"
     found, _text = advice(run, tmp_path, *taken(90, "a@163.example", place),

@@ -32,6 +32,8 @@ _GREYLISTING = re.compile(r"gr[ae]y[ -]?list|postgrey", re.IGNORECASE)
 _SESSION = re.compile(r"\b(?:connections?|sessions?|concurren\w+|simultaneous)\b", re.IGNORECASE)
 _MESSAGES = re.compile(r"too many (?:messages|mails|e-?mails)[\w ]{0,20} (?:connection|session)|"
                        r"(?:messages|mails) per (?:connection|session)", re.IGNORECASE)
+_RATE = re.compile(r"(\d+)/([smhd])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _RECIPIENTS = re.compile(r"too many recipients|recipients per", re.IGNORECASE)
 
 
@@ -116,17 +118,25 @@ def advise(listener: Listener, totals: Totals, view: View) -> list[Advice]:
 
 
 def _limits(heard: Heard, now: t.Mapping[str, t.Any], best: float) -> dict[str, t.Any]:
-    """The limits that answer what was said, each for one address."""
+    """The limits that answer what was said, each for one address, and none above what is set ``now``."""
     limits: dict[str, t.Any] = {}
-    if heard.of["connections"]:
+    alone = heard.of["connections"] and now.get("connections") == 1
+    if heard.of["connections"] and not alone:
         limits["connections"] = max(1, now["connections"] // 2) if now.get("connections") else 2
     if heard.of["messages"]:
         limits["messages"] = max(1, now["messages"] // 2) if now.get("messages") else 10
     if heard.of["recipients"]:
-        limits["recipients"] = 20
-    if heard.of["rate"] and best:
-        limits["rate"] = rate(best * 0.8)
+        limits["recipients"] = max(1, now["recipients"] // 2) if now.get("recipients") else 20
+    # Fewer connections than one there are not: what is left is to send less.
+    if (heard.of["rate"] or alone) and best:
+        limits["rate"] = rate(0.8 * min(best, _hourly(now.get("rate", "")) or best))
     return limits or {"connections": max(1, now.get("connections", 4) // 2)}
+
+
+def _hourly(text: str) -> float:
+    """Of a rate as ``sending_providers`` has it, how many an hour; 0 where there is none."""
+    found = _RATE.fullmatch(text)
+    return int(found[1]) * 3600 / _SECONDS[found[2]] if found else 0.0
 
 
 def rate(hourly: float) -> str:

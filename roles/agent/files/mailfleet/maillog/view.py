@@ -74,7 +74,7 @@ class View:
 
     @staticmethod
     def _limits(reader: Reader) -> dict[str, t.Any]:
-        numbers = {limit: reader.number(limit, 0, 0, 1_000_000) for limit in ("connections", "messages")}
+        numbers = {limit: reader.number(limit, 0, 0, 1_000_000) for limit in ("connections", "messages", "recipients")}
         return {limit: value for limit, value in (*numbers.items(), ("rate", reader.text("rate", ""))) if value}
 
     @staticmethod
