@@ -23,8 +23,9 @@ MONTHS = {name: number for number, name in enumerate(
 # What delivers to elsewhere, and what says that nothing did.
 PROGRAMS = (b"smtp", b"error", b"retry")
 DONE = (b"sent ", b"bounced ")
-# Nothing is delivered to elsewhere there: content filters, and what hands mail to lanes, whose own line comes later.
-LOOPBACK = (b"127.", b"::1[", b"localhost")
+# Nothing is delivered to elsewhere there: content filters, and what hands mail to lanes, whose own line comes later. The
+# address tells it, since a name is the receiver's to choose.
+LOOPBACK = re.compile(rb"[^,\[]*\[(?:127\.|::1\])")
 
 
 ABSENT = "-"
@@ -64,7 +65,7 @@ class Tally:
         day = self._day(line)
         relay = line.rfind(b", relay=", at, status)
         domain = _domain(line[at + len(b": to=<") : relay if relay > 0 else status])
-        if not day or not domain or (relay > 0 and line.startswith(LOOPBACK, relay + len(b", relay="))):
+        if not day or not domain or (relay > 0 and LOOPBACK.match(line, relay + len(b", relay="))):
             return ""
         if day < self.first.isoformat():
             self.before += 1

@@ -61,10 +61,15 @@ class TestLines:
     def test_nothing_else_does(self, tag):
         assert day(line(tag=tag)) == {}
 
-    @pytest.mark.parametrize("relay", ["127.88.1.2[127.88.1.2]:10025", "localhost[127.0.0.1]:10024", "::1[::1]:10025"])
+    @pytest.mark.parametrize("relay", ["127.88.1.2[127.88.1.2]:10025", "localhost[127.0.0.1]:10024", "::1[::1]:10025",
+                                       "mta1.example.com[127.0.1.1]:10025"])
     def test_what_is_handed_on_in_the_server_counts_where_it_leaves(self, relay):
         assert day(line(relay=relay)) == {}
         assert day(line(relay=relay), line(tag="postfix-google/out-1/smtp")) == {"example.com": 1}
+
+    @pytest.mark.parametrize("relay", ["127.mx.example[192.0.2.1]:25", "localhost.example[2001:db8::1]:25"])
+    def test_a_receiver_with_a_name_like_the_servers_own_counts(self, relay):
+        assert day(line(relay=relay)) == {"example.com": 1}
 
     def test_mail_that_found_no_relay_counts_as_seen(self):
         assert day(line(relay="none", status="status=deferred (x)")) == {"example.com": 0}
