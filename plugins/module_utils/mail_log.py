@@ -23,8 +23,8 @@ MONTHS = {name: number for number, name in enumerate(
 # What delivers to elsewhere, and what says that nothing did.
 PROGRAMS = (b"smtp", b"error", b"retry")
 DONE = (b"sent ", b"bounced ")
-# Nothing is delivered to elsewhere there: content filters, and what hands mail to lanes, whose own line comes later. The
-# address tells it, since a name is the receiver's to choose.
+# Nothing is delivered to elsewhere there: content filters, and what hands mail to lanes, whose own line comes later.
+# The address tells it, since a name is the receiver's to choose.
 LOOPBACK = re.compile(rb"[^,\[]*\[(?:127\.|::1\])")
 
 
