@@ -44,6 +44,7 @@ from ansible_collections.mailfleet.sending.plugins.module_utils.agent_units impo
     SECRETS,
     SERVICES,
     SETTINGS,
+    exported,
     laid_down,
 )
 from ansible_collections.mailfleet.sending.plugins.module_utils.owned_files import (
@@ -181,17 +182,14 @@ class Node:
 
     def _exported(self, wanted: bool) -> None:
         """Have the metrics found by Debian's node_exporter, where it is there and they are wanted."""
-        link, target = EXPORTED, METRICS_FILE
-        there = os.readlink(link) if os.path.islink(link) else ""
-        # What somebody else has put there is left alone.
-        if wanted and os.path.isdir(EXPORTER) and not os.path.lexists(link):
-            self._differs(link, None, f"leads to {target}\n")
+        if wanted and os.path.isdir(EXPORTER) and not os.path.lexists(EXPORTED):
+            self._differs(EXPORTED, None, f"leads to {METRICS_FILE}\n")
             if not self.check:
-                os.symlink(target, link)
-        elif not wanted and there == target:
-            self._differs(link, f"leads to {target}\n", None)
+                os.symlink(METRICS_FILE, EXPORTED)
+        elif not wanted and exported():
+            self._differs(EXPORTED, f"leads to {METRICS_FILE}\n", None)
             if not self.check:
-                os.unlink(link)
+                os.unlink(EXPORTED)
 
     def _user(self, name: str, *options: str) -> None:
         try:

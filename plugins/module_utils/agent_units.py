@@ -163,11 +163,15 @@ SERVICES = {
 }
 
 
+def exported() -> bool:
+    """Return whether node_exporter finds our metrics by our link: what somebody else has put there is left alone."""
+    return os.path.islink(EXPORTED) and os.readlink(EXPORTED) == METRICS_FILE
+
+
 def laid_down() -> list[str]:
     """Return what is there of the program on this server, by its paths: units, command, configuration, the link for
     node_exporter, and the program itself, last of all."""
     units = (*(service.file for service in SERVICES.values()), *POSTFIX)
     there = [path for path in (*units, COMMAND, SETTINGS, SECRETS) if os.path.exists(path)]
-    # What somebody else has put there is left alone.
-    there += [EXPORTED] if os.path.islink(EXPORTED) and os.readlink(EXPORTED) == METRICS_FILE else []
+    there += [EXPORTED] if exported() else []
     return [*there, PROGRAM] if os.path.isdir(PROGRAM) else there
